@@ -1,0 +1,54 @@
+/* What the other engines of the core use of a loop beyond its public header. */
+#ifndef MCORE_LOOP_INTERNAL_H
+#define MCORE_LOOP_INTERNAL_H
+
+#include "base/list.h"
+#include "mcore/loop.h"
+#include "mcore/transport_plugin.h"
+
+#include <stdint.h>
+
+/* A timer that lives inside another object: starting it neither allocates nor fails. It is on the
+ * loop's wheel from start until it fires or is stopped. Loop thread. */
+typedef struct mcore__timer {
+    mcore__list node;
+    uint64_t due_ms;
+    mcore_job fn;
+    void *ctx;
+} mcore__timer;
+
+void mcore__timer_init(mcore__timer *timer, mcore_job fn, void *ctx);
+/* Arms or re-arms; fires once, at the earliest after delay_ns. */
+void mcore__timer_start(mcore_loop *loop, mcore__timer *timer, uint64_t delay_ns);
+void mcore__timer_stop(mcore_loop *loop, mcore__timer *timer); /* idempotent */
+static inline int mcore__timer_active(const mcore__timer *timer) {
+    return !mcore__list_empty(&timer->node);
+}
+
+/* Something to do once at the end of the turn, after jobs and timers: a connection writes all that
+ * the turn produced. Marking twice is marking once; marking during the flush is done in it too. */
+typedef struct mcore__flush {
+    mcore__list node;
+    mcore_job fn;
+    void *ctx;
+} mcore__flush;
+
+void mcore__flush_init(mcore__flush *flush, mcore_job fn, void *ctx);
+void mcore__flush_mark(mcore_loop *loop, mcore__flush *flush);
+void mcore__flush_unmark(mcore_loop *loop, mcore__flush *flush); /* idempotent */
+
+/* The services of this loop for the instances of transports that live on it. */
+const mcore_host *mcore__loop_host(mcore_loop *loop);
+
+/* The loop behind a host's `self`. */
+mcore_loop *mcore__loop_of_host(void *host_self);
+
+struct uv_loop_s;
+/* Only net/ may ask. NULL on a simulated loop. */
+struct uv_loop_s *mcore__loop_uv(mcore_loop *loop);
+
+/* One 64 KiB read buffer, shared by the connections of the loop, valid during one on_data. */
+#define MCORE__READ_BUFFER_BYTES 65536u
+uint8_t *mcore__loop_read_buffer(mcore_loop *loop);
+
+#endif

@@ -1,0 +1,166 @@
+/* The client side of RPC: targets (a named set of nodes), balanced calls, connections.
+ *
+ * A call is a plan: a target, a path, a message, a deadline, and how often it may be tried. The
+ * core picks a node, sends the request over one of its multiplexed HTTP/2 connections, and tries
+ * another node when that is allowed. A program in C gets balancing and retries as one in Swift does.
+ *
+ * Thread: everything here on the loop thread of the client. */
+#ifndef MCORE_CLIENT_H
+#define MCORE_CLIENT_H
+
+#include "mcore/loop.h"
+#include "mcore/server.h"
+#include "mcore/slice.h"
+#include "mcore/status.h"
+#include "mcore/transport_plugin.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mcore_client mcore_client;
+
+typedef struct mcore_client_options {
+    uint32_t struct_size;
+    uint32_t message_bytes_max;     /* of a response; 4 MiB */
+    uint32_t header_list_bytes_max; /* 16 KiB */
+    uint32_t header_count_max;      /* 128 */
+    uint32_t calls_max;             /* unfinished calls of this loop; 100,000 */
+    uint32_t connect_timeout_ms;    /* 5,000 */
+    uint32_t idle_timeout_ms;       /* a connection without calls is closed; 300,000 */
+    uint32_t keepalive_interval_ms; /* PING while calls wait and nothing arrives; 20,000 (the
+                                     * servers of gRPC refuse less than 10 s); 0: never */
+    uint32_t keepalive_timeout_ms;  /* no answer to it: the connection is dead; 10,000 */
+    uint32_t reconnect_min_ms;      /* first back-off after a failed connect; 100 */
+    uint32_t reconnect_max_ms;      /* 30,000; times 1.6 each, full jitter */
+    uint32_t output_bytes_max;      /* unsent bytes of a connection; further calls wait; 4 MiB */
+    uint32_t retry_budget_percent;  /* retries per 100 calls, of a target; 20 */
+    uint32_t retry_budget_min;      /* and as many per second in any case; 10 */
+    mcore_slice user_agent;         /* empty: "micro/<version>" */
+} mcore_client_options;
+
+void mcore_client_options_default(mcore_client_options *out_options);
+
+/* `options` is copied, NULL means the defaults. The built-in transports are there from the start,
+ * as "tcp", "unix" and "memory". */
+mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *options,
+                                 mcore_client **out_client);
+
+/* Adds a transport for addresses that begin with "scheme://". It must outlive the client.
+ * Errors: MCORE_EEXIST, MCORE_ENOMEM, and those of its create(). */
+mcore_status mcore_client_add_transport(mcore_client *client, const char *scheme,
+                                        const mcore_transport_plugin *transport);
+
+/* ---- Targets ---- */
+
+typedef struct mcore_target mcore_target;
+
+enum {
+    MCORE_PICK_RANDOM = 1,      /* uniform */
+    MCORE_PICK_ROUND_ROBIN = 2, /* weighted and smooth; goes on where it was when the nodes change */
+    MCORE_PICK_P2C = 3          /* the better of two by EWMA latency x load; the default */
+};
+
+typedef struct mcore_node {
+    mcore_slice id;      /* stable over updates; 1 to 255 bytes */
+    mcore_slice address; /* "tcp://127.0.0.1:4711"; without a scheme it is tcp */
+    uint32_t weight;     /* 1 to 1,000; 0 counts as 1 */
+    uint32_t draining;   /* 1: only when there is no other */
+} mcore_node;
+
+/* A target exists until it is closed; calls that were started go on. */
+mcore_status mcore_client_open_target(mcore_client *client, uint32_t pick,
+                                      mcore_target **out_target);
+
+/* Replaces the nodes; those with a known id and address keep their connection and statistics, the
+ * connections of those that are gone end when their calls have. All bytes are copied.
+ * Errors: MCORE_EINVAL (an id twice, an unknown scheme, more than 65,536 nodes), MCORE_ENOMEM;
+ * the old nodes stay. */
+mcore_status mcore_target_update(mcore_target *target, const mcore_node *nodes, size_t count);
+
+void mcore_target_close(mcore_target *target);
+
+typedef struct mcore_node_stats {
+    uint32_t struct_size;
+    uint32_t outstanding;      /* calls in flight */
+    uint64_t successes;
+    uint64_t failures;         /* attempts that ended without an answer of the node */
+    uint64_t latency_ewma_ns;  /* 0 before the first answer */
+    uint32_t connected;        /* 1: a connection is ready */
+    uint32_t backing_off;      /* 1: not tried until the back-off ends */
+} mcore_node_stats;
+
+/* Errors: MCORE_ENOENT. */
+mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
+                                     mcore_node_stats *out_stats);
+
+/* ---- Calls ---- */
+
+typedef struct mcore_call_plan {
+    uint32_t struct_size;
+    uint32_t attempts_max;    /* 1: never retried; at most 5 */
+    mcore_slice path;         /* "/greeter/Greeter.Hello" */
+    mcore_slice content_type; /* "application/grpc+json" */
+    mcore_slice body;         /* the message, without prefix; copied */
+    const mcore_header *metadata; /* copied */
+    size_t metadata_count;
+    uint64_t timeout_ns;         /* of all attempts together; 0 is refused */
+    uint64_t attempt_timeout_ns; /* of one attempt; 0: none of its own */
+    uint32_t idempotent;         /* 1: may be sent again after it was written */
+    uint32_t wait_for_ready;     /* 1: waits for a connection until the deadline instead of
+                                  * failing when every node is unreachable */
+} mcore_call_plan;
+
+typedef struct mcore_result {
+    uint32_t struct_size;
+    uint32_t rpc_code;      /* MCORE_RPC_*: the answer's, or what the failure amounts to */
+    mcore_status transport; /* MCORE_OK when a node answered; otherwise why none did */
+    uint32_t written;       /* 1: some attempt may have been processed by a node */
+    uint32_t attempts;      /* that were started */
+    uint32_t retries_unwritten;  /* tried again because the request was provably not processed */
+    uint32_t retries_idempotent; /* tried again because the plan allowed it */
+    uint32_t metadata_count;
+    mcore_slice node_id;      /* of the last attempt; empty when there was none */
+    mcore_slice message;      /* grpc-message, decoded; or what went wrong, with the address */
+    mcore_slice details;      /* grpc-status-details-bin, decoded */
+    mcore_slice content_type;
+    mcore_slice body;
+    const mcore_header *metadata; /* response headers, then trailers */
+} mcore_result;
+
+/* `result` is valid until this returns. */
+typedef void (*mcore_result_fn)(void *ctx, const mcore_result *result);
+
+/* Starts a call on a target. `done` runs exactly once, never inside this function.
+ * An attempt is repeated on another node (or, when there is none, the same) if
+ *  - the request was provably not processed: connect failed, nothing of it was written,
+ *    REFUSED_STREAM, or GOAWAY with a lower last stream; or
+ *  - the plan is idempotent and the attempt ended without an answer, or with UNAVAILABLE;
+ * and attempts, the deadline and the target's retry budget allow it. The first attempt starts at
+ * once; between attempts on the same node there is a back-off with full jitter, 25 ms doubled each
+ * time, and none before another node.
+ * Errors: MCORE_EINVAL, MCORE_ELIMIT (calls_max), MCORE_EDRAINING, MCORE_ENOMEM. */
+mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
+                                const mcore_call_plan *plan, mcore_result_fn done, void *ctx,
+                                uint64_t *out_call_id);
+
+/* Ends a call: `done` follows with CANCELLED, and the node is told. Returns MCORE_ENOENT when it
+ * has ended already. Ids are never reused. */
+mcore_status mcore_client_cancel(mcore_client *client, uint64_t call_id);
+
+/* Takes no new calls, waits for those in flight, `grace_ms` at most, cancels the rest
+ * (MCORE_ECLOSED), closes every connection and target, and calls `done(ctx)` once. */
+mcore_status mcore_client_close(mcore_client *client, uint64_t grace_ms, void (*done)(void *ctx),
+                                void *ctx);
+
+/* Frees a client that was closed. NULL is ignored. */
+void mcore_client_destroy(mcore_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

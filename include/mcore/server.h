@@ -1,0 +1,209 @@
+/* The server side of RPC: routes, listeners, calls.
+ *
+ * One listener speaks gRPC over HTTP/2, plain HTTP over HTTP/2 and HTTP/1.1, and tells them apart
+ * by the first bytes. A handler sees one kind of call, whatever carried it.
+ *
+ * Thread: everything here on the loop thread of the server, unless a function says otherwise. */
+#ifndef MCORE_SERVER_H
+#define MCORE_SERVER_H
+
+#include "mcore/loop.h"
+#include "mcore/slice.h"
+#include "mcore/status.h"
+#include "mcore/transport_plugin.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* gRPC status codes (grpc/statuscodes), the vocabulary of outcomes on every protocol. */
+enum {
+    MCORE_RPC_OK = 0,
+    MCORE_RPC_CANCELLED = 1,
+    MCORE_RPC_UNKNOWN = 2,
+    MCORE_RPC_INVALID_ARGUMENT = 3,
+    MCORE_RPC_DEADLINE_EXCEEDED = 4,
+    MCORE_RPC_NOT_FOUND = 5,
+    MCORE_RPC_ALREADY_EXISTS = 6,
+    MCORE_RPC_PERMISSION_DENIED = 7,
+    MCORE_RPC_RESOURCE_EXHAUSTED = 8,
+    MCORE_RPC_FAILED_PRECONDITION = 9,
+    MCORE_RPC_ABORTED = 10,
+    MCORE_RPC_OUT_OF_RANGE = 11,
+    MCORE_RPC_UNIMPLEMENTED = 12,
+    MCORE_RPC_INTERNAL = 13,
+    MCORE_RPC_UNAVAILABLE = 14,
+    MCORE_RPC_DATA_LOSS = 15,
+    MCORE_RPC_UNAUTHENTICATED = 16
+};
+
+/* The HTTP status that stands for a gRPC status code on a plain HTTP answer, e.g. 404 for
+ * NOT_FOUND (the mapping of google.rpc.Code). 500 for a number out of range. Any thread. */
+uint32_t mcore_rpc_http_status(uint32_t rpc_code);
+
+enum {
+    MCORE_PROTOCOL_GRPC = 1,  /* errors travel as grpc-status */
+    MCORE_PROTOCOL_HTTP2 = 2, /* errors travel as an HTTP status and a problem+json body */
+    MCORE_PROTOCOL_HTTP1 = 3
+};
+
+typedef struct mcore_call mcore_call;
+
+typedef struct mcore_request {
+    uint32_t struct_size;
+    uint32_t protocol;       /* MCORE_PROTOCOL_* */
+    mcore_slice method;      /* "POST", "GET" */
+    mcore_slice path;        /* without the query */
+    mcore_slice query;       /* without the "?" */
+    mcore_slice content_type; /* as sent, parameters included; may be empty */
+    mcore_slice accept;      /* as sent; may be empty */
+    const mcore_header *metadata; /* what the protocol itself does not use, in order */
+    size_t metadata_count;
+    uint64_t deadline_ns; /* on the loop's clock; 0: none */
+    mcore_slice body;     /* one message, without its gRPC prefix */
+    mcore_slice peer;     /* "127.0.0.1:4711" */
+} mcore_request;
+
+typedef struct mcore_answer {
+    uint32_t struct_size;
+    uint32_t rpc_code;        /* MCORE_RPC_*; 0 is success */
+    uint32_t http_status;     /* of a plain HTTP answer; 0: mcore_rpc_http_status(rpc_code) */
+    uint32_t metadata_count;
+    mcore_slice content_type; /* of a plain HTTP answer, and of a gRPC one when it begins with
+                               * "application/grpc"; empty: no body, or the request's own */
+    mcore_slice message;      /* grpc-message, percent-encoded by the core; the "detail" of
+                               * problem+json when `body` of a failure is empty */
+    mcore_slice details;      /* failure on gRPC: google.rpc.Status, sent as
+                               * grpc-status-details-bin, base64 by the core */
+    mcore_slice body;         /* success: the message. Failure on plain HTTP: the body; when it is
+                               * empty the core writes a minimal problem+json */
+    const mcore_header *metadata;
+} mcore_answer;
+
+/* Runs when a whole request has arrived. `request` and all that it points at is valid until the
+ * handler returns. `call` stays valid until it is answered, also when the peer is gone: every
+ * call is answered exactly once, now or later, on the loop thread. */
+typedef void (*mcore_handler)(void *ctx, mcore_call *call, const mcore_request *request);
+
+/* Answers a call; `call` is dead afterwards. All bytes are copied. An answer to a call whose peer
+ * is gone, or whose deadline has passed, is dropped. Metadata that is not valid on the wire (names
+ * outside the token characters, CR, LF or NUL in a value) turns the answer into INTERNAL.
+ * "-bin" metadata is base64 on the wire and bytes here. */
+void mcore_call_answer(mcore_call *call, const mcore_answer *answer);
+
+/* Asks to be told, once, when nobody waits for the answer any more: the peer reset the stream or
+ * went away (MCORE_ECANCELED), the deadline passed (MCORE_ETIMEDOUT), or the server is closing
+ * (MCORE_EDRAINING). Not called after the answer. The call must still be answered. */
+void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status why), void *ctx);
+
+/* Which loop the call lives on. Any thread, before the answer. */
+mcore_loop *mcore_call_loop(const mcore_call *call);
+
+/* ---- Routes ---- */
+
+/* What to do for each path. Built once, then shared by the servers of all loops and not changed. */
+typedef struct mcore_routes mcore_routes;
+
+mcore_status mcore_routes_create(mcore_routes **out_routes);
+/* Drops one reference; each server holds its own. Any thread. */
+void mcore_routes_release(mcore_routes *routes);
+
+typedef struct mcore_route_options {
+    uint32_t struct_size;
+    uint32_t any_method;        /* 0: POST only; others get 405. 1: every method. */
+    uint64_t timeout_ms;        /* default deadline of a call without one, and the longest one
+                                 * that a caller gets; 0: as the caller says */
+    uint32_t message_bytes_max; /* 0: the server's limit */
+    uint32_t reserved;
+} mcore_route_options;
+
+/* `path` begins with '/' and is matched exactly. `options` may be NULL. `ctx` must outlive the
+ * routes. Errors: MCORE_EEXIST (path is taken), MCORE_EINVAL, MCORE_ENOMEM; MCORE_EBUSY once a
+ * server uses the routes. */
+mcore_status mcore_routes_add(mcore_routes *routes, mcore_slice path, mcore_handler handler,
+                              void *ctx, const mcore_route_options *options);
+
+/* ---- Server: the part of it that lives on one loop ---- */
+
+typedef struct mcore_server mcore_server;
+
+/* Every limit is enforced before the memory is taken. */
+typedef struct mcore_server_options {
+    uint32_t struct_size;
+    uint32_t message_bytes_max;        /* one message; 4 MiB */
+    uint32_t header_list_bytes_max;    /* sum of name + value + 32; 16 KiB */
+    uint32_t header_count_max;         /* 128 */
+    uint32_t streams_max;              /* concurrent calls of a connection; 256 */
+    uint32_t calls_max;                /* running handlers of this loop; 10,000; beyond it calls
+                                        * are refused as RESOURCE_EXHAUSTED */
+    uint32_t connections_max;          /* of this loop; 10,000; beyond it they are closed */
+    uint32_t preface_timeout_ms;       /* from accept to a recognised protocol; 5,000 */
+    uint32_t header_timeout_ms;        /* from the first to the last byte of a header; 5,000 */
+    uint32_t body_timeout_ms;          /* without any byte of an unfinished body; 30,000 */
+    uint32_t idle_timeout_ms;          /* connection without a call; 300,000 */
+    uint32_t write_timeout_ms;         /* output that the peer does not take; 10,000 */
+    uint32_t output_bytes_max;         /* unsent bytes of a connection beyond which it is not
+                                        * read; 1 MiB */
+    uint32_t ping_interval_min_ms;     /* pings that come faster are strikes, 2 strikes end the
+                                        * connection with ENHANCE_YOUR_CALM; 10,000 */
+    uint32_t drain_delay_ms;           /* of step 2 of mcore_server_drain; 0 */
+    mcore_slice server_name;           /* the "server" header; empty: none */
+} mcore_server_options;
+
+void mcore_server_options_default(mcore_server_options *out_options);
+
+/* `options` is copied. The server holds a reference on `routes`.
+ * Errors: MCORE_EINVAL (a limit of 0), MCORE_ENOMEM. */
+mcore_status mcore_server_create(mcore_loop *loop, mcore_routes *routes,
+                                 const mcore_server_options *options, mcore_server **out_server);
+
+/* Connections that `server` accepts go to whichever of `peers` has the fewest, itself included if
+ * it is among them; a transport without detach() keeps them here. The peers live on other loops
+ * and must be drained after this one. `peers` is copied. Before the first listen. */
+mcore_status mcore_server_set_peers(mcore_server *server, mcore_server *const *peers,
+                                    size_t count);
+
+/* Listens on `address` ("127.0.0.1:0") with a transport. On success the bound address is written
+ * to `bound` (0-terminated, cut at `bound_size`).
+ * Errors: those of the transport's create() and listen(); MCORE_EDRAINING. */
+mcore_status mcore_server_listen(mcore_server *server, const mcore_transport_plugin *transport,
+                                 const char *address, char *bound, size_t bound_size);
+
+/* Ends the server in order, then calls `done(ctx, cut)` once, with the number of calls that had to
+ * be cut off:
+ * 1. listeners are closed, HTTP/2 connections get GOAWAY(2^31-1), HTTP/1.1 ones "Connection: close";
+ * 2. one round trip (or drain_delay_ms) later GOAWAY names the last stream that will be processed;
+ * 3. calls in flight are waited for, `grace_ms` at most from the start;
+ * 4. what is left is cancelled (UNAVAILABLE), its handlers are told and waited for, and all is
+ *    closed.
+ * Calls that a peer sends meanwhile, beyond the last stream, are not processed. Idempotent: a
+ * second call only shortens the grace and its `done` is called too. */
+mcore_status mcore_server_drain(mcore_server *server, uint64_t grace_ms,
+                                void (*done)(void *ctx, uint32_t cut), void *ctx);
+
+/* Frees a server that was drained, or that never listened. NULL is ignored. */
+void mcore_server_destroy(mcore_server *server);
+
+typedef struct mcore_server_stats {
+    uint32_t struct_size;
+    uint32_t connections;      /* open now */
+    uint32_t calls;            /* handlers running now */
+    uint32_t reserved;
+    uint64_t connections_total;
+    uint64_t calls_total;      /* handlers started */
+    uint64_t calls_refused;    /* by a limit */
+    uint64_t protocol_errors;  /* connections ended for one */
+    uint64_t bytes_received, bytes_sent;
+} mcore_server_stats;
+
+/* Any thread; each number is exact, they may be of slightly different moments. */
+void mcore_server_read_stats(const mcore_server *server, mcore_server_stats *out_stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

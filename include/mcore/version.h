@@ -1,0 +1,9 @@
+#ifndef MCORE_VERSION_H
+#define MCORE_VERSION_H
+
+#define MCORE_VERSION_MAJOR 0
+#define MCORE_VERSION_MINOR 1
+#define MCORE_VERSION_PATCH 0
+#define MCORE_VERSION_TEXT "0.1.0"
+
+#endif
