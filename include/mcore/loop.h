@@ -47,6 +47,10 @@ void mcore_loop_destroy(mcore_loop *loop);
 /* The loop that runs on the calling thread, or NULL. */
 mcore_loop *mcore_loop_current(void);
 
+/* A pointer that the loop keeps for whoever made it; NULL at first. Set before the loop runs. */
+void mcore_loop_set_user(mcore_loop *loop, void *user);
+void *mcore_loop_user(const mcore_loop *loop);
+
 /* Queues a job from any thread; `fn(arg)` runs on the loop. Jobs of one thread keep their order.
  * All posts made while the loop is busy cost one wake-up.
  * Errors: MCORE_ENOMEM; MCORE_ECLOSED once the loop has ended. */

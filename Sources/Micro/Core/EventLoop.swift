@@ -1,0 +1,160 @@
+internal import CMicroCore
+
+/// One loop of the core as a Swift executor: a task that prefers it runs on its thread, between the
+/// events of the connections that live there.
+///
+/// Safe to use from any thread. The loop's thread is started by ``EventLoops``.
+final class EventLoop: TaskExecutor, Sendable {
+    let pointer: CorePointer
+    let index: Int
+
+    var raw: OpaquePointer { pointer.raw }
+
+    /// A loop on libuv, or a simulated one when a seed is given.
+    init(index: Int, simulationSeed: UInt64? = nil) throws(MicroError) {
+        var created: OpaquePointer?
+        if let simulationSeed {
+            try check(mcore_loop_create_simulated(simulationSeed, &created), "loop", "create a loop")
+        } else {
+            try check(mcore_loop_create(&created), "loop", "create an event loop")
+        }
+        guard let created else { throw MicroError("loop", .internal, "the core made no loop") }
+        self.pointer = CorePointer(raw: created)
+        self.index = index
+        mcore_loop_set_user(created, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    deinit { mcore_loop_destroy(raw) }
+
+    /// The loop that runs on the calling thread.
+    static var current: EventLoop? {
+        guard let raw = mcore_loop_current(), let user = mcore_loop_user(raw) else { return nil }
+        return Unmanaged<EventLoop>.fromOpaque(user).takeUnretainedValue()
+    }
+
+    var isCurrent: Bool { mcore_loop_current() == raw }
+
+    /// Nanoseconds on the loop's clock.
+    var now: UInt64 { mcore_loop_now_ns(raw) }
+
+    /// Jobs that wait; approximate.
+    var backlog: Int { mcore_loop_backlog(raw) }
+
+    /// How long the present turn lasts, in nanoseconds; approximate.
+    var turnAge: UInt64 { mcore_loop_turn_age_ns(raw) }
+
+    // MARK: Jobs
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        // An UnownedJob is one pointer, so that a job crosses the core without a box.
+        let arg = unsafeBitCast(job, to: UnsafeMutableRawPointer.self)
+        let status =
+            isCurrent ? mcore_loop_enqueue(raw, runJob, arg) : mcore_loop_post(raw, runJob, arg)
+        // A loop that has ended, or has no memory for its queue, must not lose a task.
+        if status < 0 { globalConcurrentExecutor.enqueue(job) }
+    }
+
+    /// Runs `body` on the loop: in this turn when called there, otherwise as soon as it gets to it.
+    ///
+    /// - Returns: false when the loop has ended; `body` is then never run.
+    @discardableResult
+    func execute(_ body: @escaping @Sendable () -> Void) -> Bool {
+        let box = Unmanaged.passRetained(JobBox(body)).toOpaque()
+        let status =
+            isCurrent ? mcore_loop_enqueue(raw, runBox, box) : mcore_loop_post(raw, runBox, box)
+        if status < 0 { Unmanaged<JobBox>.fromOpaque(box).release() }
+        return status >= 0
+    }
+
+    /// Runs `body` now when called on the loop, and on the loop later otherwise.
+    @discardableResult
+    func executeNow(_ body: @escaping @Sendable () -> Void) -> Bool {
+        guard isCurrent else { return execute(body) }
+        body()
+        return true
+    }
+
+    /// Runs `body` on the loop and returns what it returns.
+    func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            let accepted = execute {
+                continuation.resume(with: Result { try body() })
+            }
+            if !accepted {
+                continuation.resume(throwing: MicroError("loop", .unavailable, "the event loop has ended"))
+            }
+        }
+    }
+
+    /// Runs `work` on a worker thread (inline on a simulated loop) and returns what it returns.
+    func offload<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            let item = OffloadedWork(work, continuation)
+            let accepted = executeNow {
+                let box = Unmanaged.passRetained(item as OffloadedItem).toOpaque()
+                let status = mcore_loop_submit(self.raw, runOffloaded, finishOffloaded, box)
+                if status < 0 {
+                    Unmanaged<OffloadedItem>.fromOpaque(box).release()
+                    item.fail(MicroError("loop", CoreStatus(raw: status).code, "start blocking work"))
+                }
+            }
+            if !accepted {
+                item.fail(MicroError("loop", .unavailable, "the event loop has ended"))
+            }
+        }
+    }
+}
+
+private final class JobBox: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
+
+private class OffloadedItem: @unchecked Sendable {  // handed from thread to thread, one at a time
+    func work() {}
+    func finish() {}
+}
+
+private final class OffloadedWork<T: Sendable>: OffloadedItem, @unchecked Sendable {  // as its parent
+    private let body: @Sendable () throws -> T
+    private let continuation: CheckedContinuation<T, any Error>
+    private var result: Result<T, any Error>?
+
+    init(
+        _ body: @escaping @Sendable () throws -> T,
+        _ continuation: CheckedContinuation<T, any Error>
+    ) {
+        self.body = body
+        self.continuation = continuation
+    }
+
+    override func work() { result = Result { try body() } }
+
+    override func finish() {
+        if let result { continuation.resume(with: result) }
+    }
+
+    func fail(_ error: MicroError) { continuation.resume(throwing: error) }
+}
+
+private let runJob: mcore_job = { arg in
+    guard let arg, let loop = EventLoop.current else { return }
+    let job = unsafeBitCast(arg, to: UnownedJob.self)
+    job.runSynchronously(on: loop.asUnownedTaskExecutor())
+}
+
+private let runBox: mcore_job = { arg in
+    guard let arg else { return }
+    Unmanaged<JobBox>.fromOpaque(arg).takeRetainedValue().body()
+}
+
+private let runOffloaded: mcore_job = { arg in
+    guard let arg else { return }
+    Unmanaged<OffloadedItem>.fromOpaque(arg).takeUnretainedValue().work()
+}
+
+private let finishOffloaded: mcore_job = { arg in
+    guard let arg else { return }
+    Unmanaged<OffloadedItem>.fromOpaque(arg).takeRetainedValue().finish()
+}
