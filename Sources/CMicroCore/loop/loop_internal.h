@@ -37,6 +37,19 @@ void mcore__flush_init(mcore__flush *flush, mcore_job fn, void *ctx);
 void mcore__flush_mark(mcore_loop *loop, mcore__flush *flush);
 void mcore__flush_unmark(mcore_loop *loop, mcore__flush *flush); /* idempotent */
 
+/* A job that lives inside another object: marking it neither allocates nor fails. It runs once per
+ * mark, among the jobs; marked inside a flush, it runs at the end of the same turn. For callbacks
+ * that must not run inside the call that caused them. */
+typedef struct mcore__later {
+    mcore__list node;
+    mcore_job fn;
+    void *ctx;
+} mcore__later;
+
+void mcore__later_init(mcore__later *later, mcore_job fn, void *ctx);
+void mcore__later_mark(mcore_loop *loop, mcore__later *later);   /* twice is once */
+void mcore__later_cancel(mcore_loop *loop, mcore__later *later); /* idempotent */
+
 /* The services of this loop for the instances of transports that live on it. */
 const mcore_host *mcore__loop_host(mcore_loop *loop);
 
@@ -46,6 +59,16 @@ mcore_loop *mcore__loop_of_host(void *host_self);
 struct uv_loop_s;
 /* Only net/ may ask. NULL on a simulated loop. */
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop);
+
+/* Begins the turn unless it has begun: its time is read. First thing in every callback of the
+ * kernel; the loop ends the turn itself. */
+void mcore__loop_begin_turn(mcore_loop *loop);
+
+/* Things that engines keep once per loop; `destroy(value)` runs when the loop is destroyed. */
+enum { MCORE__LOOP_SLOT_MEMORY_TRANSPORT, MCORE__LOOP_SLOTS };
+void *mcore__loop_slot(mcore_loop *loop, unsigned slot); /* NULL before it was set */
+void mcore__loop_set_slot(mcore_loop *loop, unsigned slot, void *value,
+                          void (*destroy)(void *value));
 
 /* One 64 KiB read buffer, shared by the connections of the loop, valid during one on_data. */
 #define MCORE__READ_BUFFER_BYTES 65536u

@@ -7,27 +7,31 @@ internal import CMicroCore
 /// system on one thread, the same way each time. Long-lived parts read ``current`` when they are
 /// made, and keep it.
 public struct Environment: Sendable {
-    let loops: EventLoops
-    let tasks: SpawnedTasks?
+    private let given: EventLoops?
+    private let tasks: SpawnedTasks?
+
+    /// The process's own loops start when somebody first asks for them.
+    var loops: EventLoops { given ?? .process }
 
     @TaskLocal private static var bound: Environment?
 
     /// The simulation that the current task belongs to, or the process's own.
-    public static var current: Environment { bound ?? Environment(loops: .process) }
+    public static var current: Environment { bound ?? Environment(given: nil, tasks: nil) }
 
     /// An environment on a group of loops of the program's own.
-    public init(loops: EventLoops) {
-        self.loops = loops
-        self.tasks = nil
-    }
+    public init(loops: EventLoops) { self.init(given: loops, tasks: nil) }
 
     init(simulated loops: EventLoops, tasks: SpawnedTasks) {
-        self.loops = loops
+        self.init(given: loops, tasks: tasks)
+    }
+
+    private init(given: EventLoops?, tasks: SpawnedTasks?) {
+        self.given = given
         self.tasks = tasks
     }
 
     /// Whether time is virtual.
-    public var isSimulated: Bool { loops.isSimulated }
+    public var isSimulated: Bool { given?.isSimulated ?? false }
 
     /// Monotonic time and sleeping, on the timer wheel of the control loop. Any thread.
     public var clock: EventLoopClock { EventLoopClock(loop: loops.control) }
@@ -37,7 +41,7 @@ public struct Environment: Sendable {
 
     /// 64 random bits. Not for secrets. Any thread.
     public func random() -> UInt64 {
-        guard loops.isSimulated, loops.control.isCurrent else {
+        guard isSimulated, loops.control.isCurrent else {
             var system = SystemRandomNumberGenerator()
             return system.next()
         }
@@ -57,10 +61,9 @@ public struct Environment: Sendable {
 
     @discardableResult
     func spawn(on loop: EventLoop, _ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
-        let task = Task(executorPreference: loop) {
+        let spawned = SpawnedTask(on: loop) {
             await Environment.$bound.withValue(self) { await body() }
         }
-        let spawned = SpawnedTask(task: task)
         tasks?.add(spawned)
         return spawned
     }
@@ -91,7 +94,12 @@ public struct EnvironmentRandomness: RandomNumberGenerator, Sendable {
 
 /// A background task that ``Environment/spawn(_:)`` started.
 public struct SpawnedTask: Sendable {
-    let task: Task<Void, Never>
+    private let task: Task<Void, Never>
+
+    /// Starts `body` on `executor`; nil means the process's pool.
+    init(on executor: (any TaskExecutor)?, _ body: @escaping @Sendable () async -> Void) {
+        task = Task(executorPreference: executor) { await body() }
+    }
 
     /// Asks the task to end; does not wait.
     public func cancel() { task.cancel() }

@@ -1,0 +1,212 @@
+# Micro's front door. `make` prints what there is; `make run` and `make test` need nothing but Swift,
+# git and make: what else is missing is installed first, with apt-get on Debian and Ubuntu.
+#
+#     make run              the quickstart: services that find each other, call, publish and store
+#     make test             everything that has to pass
+#     make c-test JOBS=8    more compilers at once (2 without it)
+#     make test-one NAME=retries    the Swift tests whose name contains "retries"
+#
+# Nothing is written outside .build and .venv; `make clean` removes both.
+
+JOBS ?= 2
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON     := .venv/bin/python
+QUICKSTART := --package-path Examples/quickstart --scratch-path .build/quickstart -c release -j $(JOBS)
+
+# What the integration tests start as processes of their own.
+export MICRO_TEST_BIN        := $(CURDIR)/.build/debug
+export MICRO_TEST_QUICKSTART := $(CURDIR)/.build/quickstart/release
+export MICRO_TEST_PYTHON     := $(CURDIR)/$(PYTHON)
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+##### Set-up ######################################################################################
+
+.PHONY: deps test-deps
+
+deps: ## install the system packages that a build needs, if any is missing
+	@Scripts/deps.sh build
+
+test-deps: deps ## the same for the tests, and a Python environment in .venv
+	@Scripts/deps.sh test
+	@$(MAKE) .venv/ready
+
+# A gRPC and an HTTP/2 implementation that we did not write, for the integration tests.
+.venv/ready: Scripts/requirements.txt
+	rm -rf .venv
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+##### Build and run ###############################################################################
+
+.PHONY: build run demo
+
+build: deps ## build the library and microctl
+	swift build -j $(JOBS)
+
+run: deps ## build and run the quickstart, until Ctrl-C
+	swift run $(QUICKSTART) quickstart
+
+demo: deps ## build the quickstart, show each system once, and end
+	swift run $(QUICKSTART) quickstart demo
+
+##### Tests #######################################################################################
+
+.PHONY: test tidy c-headers c-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
+
+# One after the other, also under `make -j`, and the cheap ones first.
+test: ## everything that has to pass: tidy, c-test, swift-test, integration
+	@$(MAKE) test-deps
+	@$(MAKE) tidy
+	@$(MAKE) c-test
+	@$(MAKE) swift-test
+	@$(MAKE) integration
+
+tidy: ## check what compilers do not: layers, banned calls, sizes (Scripts/tidy.py)
+	python3 -B Scripts/test_tidy.py
+	python3 -B Scripts/tidy.py
+
+c-test: deps ## the C core under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) c-headers
+	@$(MAKE) -j $(JOBS) --output-sync=target c-asan-programs
+	python3 -B Scripts/tidy.py --symbols .build/c/asan
+	Scripts/run_c_tests.sh $(call programs,asan,$(C_TESTS))
+
+c-tsan: deps ## the C tests that start threads, under ThreadSanitizer
+	@$(MAKE) -j $(JOBS) --output-sync=target c-tsan-programs
+	Scripts/run_c_tests.sh $(call programs,tsan,$(C_THREAD_TESTS))
+
+c-valgrind: deps ## the C tests, built plain, under valgrind
+	@Scripts/deps.sh valgrind
+	@$(MAKE) -j $(JOBS) --output-sync=target c-plain-programs
+	RUNNER="valgrind --quiet --error-exitcode=1 --leak-check=full" \
+	    Scripts/run_c_tests.sh $(call programs,plain,$(C_TESTS))
+
+# `--build-tests` builds the executables too, microctl among them.
+swift-test: deps ## the Swift tests that need no process but their own
+	swift build --build-tests -j $(JOBS)
+	swift test --skip-build --skip '^IntegrationTests\.'
+
+test-one: deps ## the Swift tests whose name contains NAME
+	@test -n "$(NAME)" || { echo 'say which: make test-one NAME=retries'; exit 2; }
+	swift test -j $(JOBS) --filter '$(NAME)'
+
+integration: test-deps ## the Swift tests that start services, curl, nghttp and gRPC clients
+	swift build --build-tests -j $(JOBS)
+	swift build $(QUICKSTART)
+	swift test --skip-build --filter '^IntegrationTests\.'
+
+readme: test-deps ## run every command and compile every file that README.md shows
+	python3 -B Scripts/test_readme.py
+	python3 -B Scripts/readme.py README.md
+
+# The runner of the Swift tests leaks a little itself: leaks are looked for by c-test.
+asan: test-deps ## the Swift tests under AddressSanitizer
+	swift build $(QUICKSTART)
+	ASAN_OPTIONS=detect_leaks=0 MICRO_TEST_BIN=$(CURDIR)/.build/asan/debug \
+	    swift test --sanitize=address --scratch-path .build/asan -j $(JOBS)
+
+tsan: test-deps ## the Swift tests under ThreadSanitizer
+	swift build $(QUICKSTART)
+	MICRO_TEST_BIN=$(CURDIR)/.build/tsan/debug \
+	    swift test --sanitize=thread --scratch-path .build/tsan -j $(JOBS)
+
+##### Habits ######################################################################################
+
+.PHONY: format lint clean
+
+SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
+C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore -name '*.[ch]')
+
+format: ## format Swift, and C where clang-format is installed
+	swift format format --in-place --parallel --recursive $(SWIFT_FILES)
+	@if command -v clang-format >/dev/null; then clang-format -i $(C_FILES); \
+	else echo 'clang-format is not installed: the C files were left as they are'; fi
+
+lint: ## report what `make format` would change, and what tidy finds
+	python3 -B Scripts/tidy.py
+	swift format lint --strict --parallel --recursive $(SWIFT_FILES)
+	@if command -v clang-format >/dev/null; then clang-format --dry-run --Werror $(C_FILES); \
+	else echo 'clang-format is not installed: the C files were not checked'; fi
+
+clean: ## remove all that was built
+	rm -rf .build .venv Examples/*/.build bench/.build
+
+##### The C tests #################################################################################
+#
+# SwiftPM has no UndefinedBehaviorSanitizer, so the C core is built here a second time. Each
+# Tests/CMicroCore/*_test.c is a program, linked with what it needs of the core. A variant is a set
+# of flags and a folder, .build/c/<variant>; objects are rebuilt when a header or this file changes.
+
+# The clang that comes with Swift; without it gcc, whose warnings are not errors.
+SWIFT_DIR := $(dir $(shell readlink -f "$$(command -v swift)" 2>/dev/null))
+CLANG     := $(firstword $(wildcard $(SWIFT_DIR)clang) $(shell command -v clang))
+C_CC      := $(or $(CLANG),gcc)
+
+C_LIBRARIES = libuv libnghttp2 sqlite3
+C_FLAGS     = -std=c11 -g -Wall -Wextra -Wpedantic -fno-omit-frame-pointer \
+              -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES)) \
+              $(if $(CLANG),-Werror)
+C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread $(C_LINKER)
+
+# Swift's own linker: GNU gold writes hundreds of warnings about the sanitizers' symbols.
+C_LINKER := $(and $(filter $(SWIFT_DIR)clang,$(C_CC)),$(wildcard $(SWIFT_DIR)ld.lld),-fuse-ld=lld)
+
+C_FLAGS_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+C_FLAGS_tsan  := -O1 -fsanitize=thread
+C_FLAGS_plain := -O1 -gdwarf-4
+
+# The ThreadSanitizer of Swift's clang knows libdispatch, and wants it linked.
+SWIFT_LIB   := $(wildcard $(SWIFT_DIR)../lib/swift/linux)
+C_LINK_tsan := $(if $(CLANG),$(SWIFT_LIB:%=-L% -Xlinker -rpath -Xlinker % -ldispatch -lBlocksRuntime))
+
+C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
+C_THREAD_TESTS := $(wildcard $(foreach name,loop server,Tests/CMicroCore/$(name)_test.c))
+C_SOURCES      := $(shell find Sources/CMicroCore -name '*.c' | sort) \
+                  $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
+
+programs = $(patsubst %.c,.build/c/$(1)/%,$(2))
+
+define C_VARIANT
+.PHONY: c-$(1)-programs
+c-$(1)-programs: $(call programs,$(1),$(2))
+
+.build/c/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	@echo "cc ($(1)) $$<"
+	@$(C_CC) $$(C_FLAGS) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+
+.build/c/$(1)/core.a: $(C_SOURCES:%.c=.build/c/$(1)/%.o)
+	@rm -f $$@
+	@ar rcs $$@ $$(filter %.o,$$^)
+
+.build/c/$(1)/%_test: .build/c/$(1)/%_test.o .build/c/$(1)/core.a
+	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINK_$(1)) -o $$@
+
+-include $(patsubst %.c,.build/c/$(1)/%.d,$(C_SOURCES) $(C_TESTS))
+endef
+
+.SECONDARY:
+$(eval $(call C_VARIANT,asan,$(C_TESTS)))
+$(eval $(call C_VARIANT,tsan,$(C_THREAD_TESTS)))
+$(eval $(call C_VARIANT,plain,$(C_TESTS)))
+
+# Each public header has to stand alone, and twice, in C11 and C++17, for gcc and clang.
+c-headers: deps ## check that each public header compiles by itself
+	@for header in include/mcore/*.h; do \
+	    line="#include \"mcore/$${header##*/}\""; \
+	    for compiler in gcc $(CLANG); do \
+	        for language in "c -std=c11" "c++ -std=c++17"; do \
+	            printf '%s\n' "$$line" "$$line" 'extern int not_empty;' \
+	                | $$compiler -x $$language -Iinclude -Wall -Wextra -Wpedantic -Werror \
+	                    -fsyntax-only - || { echo "$$header: $$compiler -x $$language"; exit 1; }; \
+	        done; \
+	    done; \
+	done; \
+	echo "$$(ls include/mcore/*.h | wc -l) public headers stand alone: C11 and C++17, gcc $(CLANG)"

@@ -1,0 +1,79 @@
+#!/bin/bash
+# Installs the system packages that a purpose needs, and only those that are missing.
+#
+#     Scripts/deps.sh build | test | valgrind
+#
+# Says nothing and asks for nothing when all is there. It uses apt-get, as root or through sudo;
+# on a system without apt-get it says what is missing.
+set -euo pipefail
+
+missing=()
+
+# need PACKAGE COMMAND...: PACKAGE is missing when COMMAND fails.
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+case "${1:-}" in
+build)
+    if ! command -v swift >/dev/null; then
+        echo "deps: 'swift' is not in the PATH; Swift 6.3 or later is needed:" \
+            "https://www.swift.org/install" >&2
+        exit 1
+    fi
+    # The shared libraries of the toolchain itself, where it was unpacked onto a bare system.
+    toolchain=$(dirname "$(readlink -f "$(command -v swift)")")
+    absent=$(ldd "$toolchain/swift-package" 2>/dev/null | awk '/not found/ { print $1 }')
+    has() { [[ $absent != *$1* ]]; }
+    need libcurl4 has libcurl.so.4
+    need libncurses6 has libncurses.so.6
+    need libsqlite3-0 has libsqlite3.so.0
+    need libxml2 has libxml2.so.2
+
+    need git command -v git
+    need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+    need g++ command -v g++ # with it come libc6-dev, libstdc++, binutils and gcc
+    need pkg-config command -v pkg-config
+    need libuv1-dev pkg-config --exists libuv
+    need libnghttp2-dev pkg-config --exists libnghttp2
+    need libsqlite3-dev pkg-config --exists sqlite3
+    need python3 command -v python3
+    ;;
+test)
+    need curl command -v curl
+    need nghttp2-client command -v nghttp
+    need python3-venv python3 -c 'import ensurepip, venv'
+    ;;
+valgrind)
+    need valgrind command -v valgrind
+    need libc6-dbg test -d /usr/lib/debug/.build-id
+    ;;
+*)
+    echo "usage: $0 build | test | valgrind" >&2
+    exit 2
+    ;;
+esac
+
+((${#missing[@]})) || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "deps: please install what Debian calls: ${missing[*]}" >&2
+    exit 1
+fi
+
+as_root=()
+if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+        echo "deps: run this as root: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+echo "deps: installing ${missing[*]}"
+apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq
+    -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120)
+"${apt_get[@]}" update
+"${apt_get[@]}" install --yes --no-install-recommends "${missing[@]}" >/dev/null

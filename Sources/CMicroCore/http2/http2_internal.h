@@ -1,0 +1,160 @@
+/* The engine behind http2.h on nghttp2. Private to the files http2*.c:
+ *
+ *     http2.c          life of a session, feed, produce
+ *     http2_receive.c  what arrives: nghttp2's callbacks become events
+ *     http2_send.c     what goes out: headers, bodies, trailers, resets
+ *     http2_limits.c   what a peer may cost us
+ *     http2_streams.c  the streams of a session
+ *
+ * Two rules hold everywhere:
+ * 1. No function that ends the session is called inside a callback of nghttp2 (CVE-2026-27135).
+ *    A callback notes the end with mcore__h2_end and returns NGHTTP2_ERR_CALLBACK_FAILURE;
+ *    nghttp2 is not called again after that, and produce() writes the last GOAWAY itself.
+ * 2. A stream is found by id in our own table, never through nghttp2: that one forgets requests
+ *    that are not sent yet and streams that are being closed. */
+#ifndef MCORE_HTTP2_INTERNAL_H
+#define MCORE_HTTP2_INTERNAL_H
+
+#include "http2/http2.h"
+
+#if __has_include(<nghttp2/nghttp2.h>)
+#include <nghttp2/nghttp2.h>
+#else
+#error "<nghttp2/nghttp2.h> is missing: run 'apt-get install libnghttp2-dev'"
+#endif
+
+#define MCORE__H2_ENGINE_VERSION_MIN 0x013400 /* 1.52.0 */
+
+enum {
+    MCORE__H2_SEND_BLOCK_BYTES_MAX = 65536, /* of a header block of ours */
+    MCORE__H2_RESET_RING = 256              /* ids of ours that the peer may still speak of */
+};
+
+typedef struct mcore__h2_stream {
+    uint32_t id;
+    uint8_t handed_out;   /* the caller knows it, so on_close is due */
+    uint8_t final_headers; /* the request's, or the response's that is not 1xx, have arrived */
+    uint8_t remote_ended; /* END_STREAM was received */
+    uint8_t closed;       /* inside on_close */
+    uint8_t reset;        /* we have reset it, nothing but on_close follows */
+    uint8_t responded;    /* its headers are queued (a request's always are) */
+    uint8_t ended;        /* nothing more is to be queued */
+    uint8_t deferred;     /* nghttp2 waits for mcore__h2_resume */
+    uint8_t written;      /* its headers were given out */
+    uint32_t trailer_count;
+    size_t trailer_bytes; /* of `out`, at its end */
+    mcore__buffer out;    /* body that was not given out, then the encoded trailers */
+    void *user;
+    struct mcore__h2_stream *next_free;
+} mcore__h2_stream;
+
+typedef struct mcore__h2_streams {
+    mcore__h2_stream **slots; /* open addressing, a power of two, at most half full */
+    uint32_t slot_count, count, shift;
+    mcore__h2_stream *free_list;
+    uint32_t free_count;
+} mcore__h2_streams;
+
+/* `level` tokens, refilled by `per_minute` up to `burst`. */
+typedef struct mcore__h2_bucket {
+    uint64_t level, burst, per_minute, stamp_ns;
+} mcore__h2_bucket;
+
+/* The header block that is being received; blocks never interleave. The bytes stay nghttp2's,
+ * `refs` keeps two of its buffers per field alive until the event has fired. */
+typedef struct mcore__h2_block {
+    mcore__h2_stream *stream;
+    mcore__field *fields;
+    nghttp2_rcbuf **refs;
+    uint32_t capacity, count;
+    uint32_t total_count; /* with those that were left out */
+    uint64_t total_bytes;
+    uint8_t overflow, informational;
+} mcore__h2_block;
+
+struct mcore__h2 {
+    nghttp2_session *session;
+    const mcore__h2_events *events;
+    void *ctx;
+    uint32_t role;
+    mcore__h2_limits limits;
+    uint64_t now_ns;
+
+    mcore__h2_streams streams;
+    mcore__h2_block block;
+    nghttp2_nv *nv; /* scratch for submitting */
+    size_t nv_capacity;
+
+    /* The end of the session: MCORE_OK while it lives. */
+    mcore_status over;
+    uint32_t over_code;
+    const char *over_text;
+    uint8_t goaway_written; /* the last one */
+    uint8_t engine_ended;   /* nghttp2 has queued its last GOAWAY and ignores all input */
+
+    uint8_t goaway_received;
+    uint8_t goaway_submitted;    /* by mcore__h2_goaway */
+    uint8_t settled;
+    uint8_t anything_written;
+    uint8_t inside_header_block; /* the output ends between HEADERS and its CONTINUATION */
+    uint32_t goaway_last_id;     /* named by mcore__h2_goaway */
+    uint32_t goaway_code;
+    uint32_t last_handed_out;    /* highest id of a request that on_headers got */
+    uint32_t highest_received;   /* highest id of a HEADERS frame of the peer */
+
+    mcore__buffer *out; /* inside produce */
+    size_t out_max;
+
+    mcore__h2_bucket glitches, resets, settings;
+    uint32_t allowance; /* control frames that our DATA frames have paid for */
+    uint32_t ping_strikes;
+    uint8_t ping_seen;
+    uint64_t ping_ns;
+    uint32_t reset_ring[MCORE__H2_RESET_RING]; /* ids that we reset or refused lately */
+    uint32_t reset_ring_next;
+};
+
+/* ---- http2.c ---- */
+
+/* 1 when the session is over, whoever ended it: nothing more may be queued. */
+static inline int mcore__h2_over(const mcore__h2 *h2) {
+    return h2->over != MCORE_OK || h2->engine_ended;
+}
+/* Notes that the session is over; the first reason counts. Returns what a callback returns then. */
+int mcore__h2_end(mcore__h2 *h2, mcore_status status, uint32_t code, const char *text);
+/* For an error that nghttp2 returned and that ends the session. */
+void mcore__h2_end_by_engine(mcore__h2 *h2, int engine_error);
+
+/* ---- http2_receive.c and http2_send.c: callbacks ---- */
+
+void mcore__h2_set_receive_callbacks(nghttp2_session_callbacks *callbacks);
+void mcore__h2_set_send_callbacks(nghttp2_session_callbacks *callbacks);
+void mcore__h2_block_release(mcore__h2_block *block); /* gives the fields back to nghttp2 */
+void mcore__h2_block_free(mcore__h2_block *block);
+
+/* ---- http2_streams.c ---- */
+
+mcore__h2_stream *mcore__h2_find(const mcore__h2_streams *streams, uint32_t id);
+mcore__h2_stream *mcore__h2_add(mcore__h2_streams *streams, uint32_t id); /* NULL: no memory */
+/* Like mcore__h2_add in two steps: the second one cannot fail. */
+mcore__h2_stream *mcore__h2_take_free(mcore__h2_streams *streams);
+void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream);
+void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream);
+void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream);
+void mcore__h2_streams_free(mcore__h2_streams *streams);
+
+/* ---- http2_limits.c ---- */
+
+void mcore__h2_limits_init(mcore__h2 *h2);
+/* Each of these returns 0, or ends the session and returns what a callback returns then. */
+int mcore__h2_charge(mcore__h2 *h2, uint64_t tokens); /* the glitch bucket */
+int mcore__h2_limit_begun_frame(mcore__h2 *h2, const nghttp2_frame_hd *hd);
+int mcore__h2_limit_data(mcore__h2 *h2, const nghttp2_frame *frame);
+int mcore__h2_limit_ping(mcore__h2 *h2);
+int mcore__h2_limit_peer_reset(mcore__h2 *h2);
+int mcore__h2_limit_field(mcore__h2 *h2, size_t name_len, size_t value_len);
+/* What we send pays for what we receive. */
+void mcore__h2_credit_sent(mcore__h2 *h2, uint8_t frame_type);
+void mcore__h2_remember_reset(mcore__h2 *h2, uint32_t id);
+
+#endif

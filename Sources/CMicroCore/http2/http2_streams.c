@@ -1,0 +1,115 @@
+#include "http2/http2_internal.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+enum {
+    SLOTS_MIN = 32,
+    FREE_MAX = 64,   /* idle streams that a connection keeps */
+    KEEP_BYTES = 512 /* of an idle stream's buffer: one small message and its trailers */
+};
+
+static uint32_t slot_of(const mcore__h2_streams *streams, uint32_t id) {
+    return (id * 2654435769u) >> streams->shift; /* Fibonacci hashing */
+}
+
+mcore__h2_stream *mcore__h2_find(const mcore__h2_streams *streams, uint32_t id) {
+    if (streams->count == 0) return NULL;
+    uint32_t mask = streams->slot_count - 1;
+    for (uint32_t i = slot_of(streams, id);; i = (i + 1) & mask) {
+        mcore__h2_stream *stream = streams->slots[i];
+        if (!stream || stream->id == id) return stream;
+    }
+}
+
+static int grow(mcore__h2_streams *streams) {
+    uint32_t old_count = streams->slot_count;
+    mcore__h2_stream **old = streams->slots;
+    uint32_t slot_count = old_count ? old_count * 2 : SLOTS_MIN;
+    mcore__h2_stream **slots = mcore__zalloc(slot_count * sizeof *slots);
+    if (!slots) return 0;
+    streams->slots = slots;
+    streams->slot_count = slot_count;
+    streams->shift = 32;
+    for (uint32_t n = slot_count; n > 1; n /= 2) streams->shift--;
+    streams->count = 0;
+    for (uint32_t i = 0; i < old_count; i++) {
+        if (old[i]) mcore__h2_insert(streams, old[i]);
+    }
+    mcore__free(old);
+    return 1;
+}
+
+mcore__h2_stream *mcore__h2_take_free(mcore__h2_streams *streams) {
+    if ((streams->count + 1) * 2 > streams->slot_count && !grow(streams)) return NULL;
+    mcore__h2_stream *stream = streams->free_list;
+    if (!stream) return mcore__zalloc(sizeof *stream);
+    streams->free_list = stream->next_free;
+    streams->free_count--;
+    mcore__buffer out = stream->out;
+    *stream = (mcore__h2_stream){.out = out};
+    return stream;
+}
+
+void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream) {
+    uint32_t mask = streams->slot_count - 1;
+    uint32_t i = slot_of(streams, stream->id);
+    while (streams->slots[i]) i = (i + 1) & mask;
+    streams->slots[i] = stream;
+    streams->count++;
+}
+
+mcore__h2_stream *mcore__h2_add(mcore__h2_streams *streams, uint32_t id) {
+    mcore__h2_stream *stream = mcore__h2_take_free(streams);
+    if (!stream) return NULL;
+    stream->id = id;
+    mcore__h2_insert(streams, stream);
+    return stream;
+}
+
+void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream) {
+    if (streams->free_count == FREE_MAX) {
+        mcore__buffer_free(&stream->out);
+        mcore__free(stream);
+        return;
+    }
+    mcore__buffer_reset(&stream->out, KEEP_BYTES);
+    stream->next_free = streams->free_list;
+    streams->free_list = stream;
+    streams->free_count++;
+}
+
+void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream) {
+    uint32_t mask = streams->slot_count - 1;
+    uint32_t hole = slot_of(streams, stream->id);
+    while (streams->slots[hole] != stream) hole = (hole + 1) & mask;
+    /* Moves later entries of the run back, so that no search meets a hole before its stream. */
+    for (uint32_t i = (hole + 1) & mask; streams->slots[i]; i = (i + 1) & mask) {
+        uint32_t home = slot_of(streams, streams->slots[i]->id);
+        if (((i - home) & mask) < ((i - hole) & mask)) continue;
+        streams->slots[hole] = streams->slots[i];
+        hole = i;
+    }
+    streams->slots[hole] = NULL;
+    streams->count--;
+    mcore__h2_recycle(streams, stream);
+}
+
+static void destroy_stream(mcore__h2_stream *stream) {
+    mcore__buffer_free(&stream->out);
+    mcore__free(stream);
+}
+
+void mcore__h2_streams_free(mcore__h2_streams *streams) {
+    for (uint32_t i = 0; i < streams->slot_count; i++) {
+        if (streams->slots[i]) destroy_stream(streams->slots[i]);
+    }
+    mcore__free(streams->slots);
+    while (streams->free_list) {
+        mcore__h2_stream *next = streams->free_list->next_free;
+        destroy_stream(streams->free_list);
+        streams->free_list = next;
+    }
+    *streams = (mcore__h2_streams){0};
+}

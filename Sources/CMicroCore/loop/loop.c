@@ -1,0 +1,321 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "base/memory.h"
+#include "loop/loop_core.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* So many jobs run in a turn; then the kernel is asked for events before the rest. */
+enum { JOBS_PER_TURN = 1024 };
+
+static _Thread_local mcore_loop *current;
+
+/* ---- Host services ---- */
+
+static void *host_alloc(void *self, size_t size) {
+    (void)self;
+    return mcore__alloc(size);
+}
+
+static void host_dealloc(void *self, void *ptr, size_t size) {
+    (void)self;
+    (void)size;
+    mcore__free(ptr);
+}
+
+/* A transport logs what it can tell nobody else; the standard error of the process is where an
+ * operator looks first. One write per line, so that lines of several threads don't mix. */
+static void host_log(void *self, int32_t level, const char *utf8, size_t len) {
+    (void)self;
+    char line[512];
+    int cut = len > 400 ? 400 : (int)len;
+    int size = snprintf(line, sizeof line, "micro: transport: level %d: %.*s\n", (int)level, cut,
+                        utf8);
+    if (size > 0 && write(STDERR_FILENO, line, (size_t)size) < 0) return;
+}
+
+static uint64_t host_now_ns(void *self) { return mcore_loop_now_ns(self); }
+
+static mcore_status host_post(void *self, void (*fn)(void *arg), void *arg) {
+    return mcore_loop_post(self, fn, arg);
+}
+
+const mcore_host *mcore__loop_host(mcore_loop *loop) { return &loop->host; }
+
+mcore_loop *mcore__loop_of_host(void *host_self) { return host_self; }
+
+struct uv_loop_s *mcore__loop_uv(mcore_loop *loop) { return loop->driver->uv(loop); }
+
+uint8_t *mcore__loop_read_buffer(mcore_loop *loop) { return loop->read_buffer; }
+
+void *mcore__loop_slot(mcore_loop *loop, unsigned slot) { return loop->slots[slot].value; }
+
+void mcore__loop_set_slot(mcore_loop *loop, unsigned slot, void *value,
+                          void (*destroy)(void *value)) {
+    loop->slots[slot] = (mcore__loop_slot_value){value, destroy};
+}
+
+/* ---- Life ---- */
+
+mcore_status mcore__loop_init(mcore_loop *loop, const mcore__driver *driver, uint64_t now_ns,
+                              uint64_t seed) {
+    loop->read_buffer = mcore__alloc(MCORE__READ_BUFFER_BYTES);
+    if (!loop->read_buffer) return MCORE_ENOMEM;
+    loop->driver = driver;
+    mcore__list_init(&loop->later);
+    mcore__list_init(&loop->flush);
+    mcore__wheel_init(&loop->wheel, now_ns / MCORE__NS_PER_MS);
+    mcore__timer_table_init(&loop->timers, &loop->wheel);
+    mcore__random_seed(loop->random, seed);
+    loop->host = (mcore_host){
+        .struct_size = sizeof(mcore_host),
+        .abi_major = MCORE_TRANSPORT_ABI_MAJOR,
+        .self = loop,
+        .alloc = host_alloc,
+        .dealloc = host_dealloc,
+        .log = host_log,
+        .now_ns = host_now_ns,
+        .post = host_post,
+    };
+    return MCORE_OK;
+}
+
+void mcore__loop_fini(mcore_loop *loop) {
+    for (unsigned i = 0; i < MCORE__LOOP_SLOTS; i++)
+        if (loop->slots[i].value) loop->slots[i].destroy(loop->slots[i].value);
+    mcore__job_ring_free(&loop->jobs);
+    mcore__timer_table_free(&loop->timers);
+    mcore__free(loop->read_buffer);
+}
+
+mcore_status mcore_loop_run(mcore_loop *loop) {
+    if (atomic_exchange(&loop->running, 1)) return MCORE_EBUSY;
+    mcore_loop *outer = current;
+    current = loop;
+    atomic_store(&loop->ended, 0);
+    mcore_status status = loop->driver->run(loop);
+    if (status == MCORE_OK) {
+        atomic_store(&loop->ended, 1);
+        atomic_store(&loop->stop, 0);
+    }
+    current = outer;
+    atomic_store(&loop->running, 0);
+    return status;
+}
+
+void mcore_loop_stop(mcore_loop *loop) {
+    if (!atomic_exchange(&loop->stop, 1)) loop->driver->wake(loop);
+}
+
+void mcore_loop_destroy(mcore_loop *loop) {
+    if (!loop) return;
+    assert(!atomic_load(&loop->running));
+    mcore_loop *outer = current;
+    current = loop;
+    loop->destroying = 1;
+    mcore__loop_drain(loop);
+    loop->driver->destroy(loop);
+    current = outer;
+}
+
+void mcore_loop_set_user(mcore_loop *loop, void *user) { loop->user = user; }
+
+void *mcore_loop_user(const mcore_loop *loop) { return loop->user; }
+
+mcore_loop *mcore_loop_current(void) { return current; }
+
+/* ---- Turns ---- */
+
+void mcore__loop_begin_turn(mcore_loop *loop) {
+    if (loop->in_turn) return;
+    loop->in_turn = 1;
+    loop->now_ns = loop->driver->now_ns(loop);
+    atomic_store_explicit(&loop->turn_began_ns, loop->now_ns, memory_order_relaxed);
+}
+
+static void end_turn(mcore_loop *loop) {
+    loop->in_turn = 0;
+    atomic_store_explicit(&loop->turn_began_ns, 0, memory_order_relaxed);
+}
+
+static void run_first_later(mcore__list *list) {
+    mcore__list *node = list->next;
+    mcore__list_remove(node);
+    mcore__later *later = MCORE__CONTAINER(node, mcore__later, node);
+    later->fn(later->ctx);
+}
+
+/* The three queues take turns, so that none of them starves while the bound is kept. */
+static void run_jobs(mcore_loop *loop) {
+    mcore__post_queue_take(&loop->posts);
+    for (int left = JOBS_PER_TURN; left > 0;) {
+        int before = left;
+        mcore__job job;
+        if (mcore__job_ring_pop(&loop->jobs, &job)) {
+            job.fn(job.arg);
+            left--;
+        }
+        if (!mcore__list_empty(&loop->later)) {
+            run_first_later(&loop->later);
+            left--;
+        }
+        if (mcore__post_queue_pop(&loop->posts, &job)) {
+            job.fn(job.arg);
+            left--;
+        }
+        if (left == before) break;
+    }
+}
+
+static void run_flushes(mcore_loop *loop) {
+    while (!mcore__list_empty(&loop->flush)) {
+        mcore__list *node = loop->flush.next;
+        mcore__list_remove(node);
+        mcore__flush *flush = MCORE__CONTAINER(node, mcore__flush, node);
+        flush->fn(flush->ctx);
+    }
+}
+
+/* What the flushes left for later (mostly on_sent) is done in the same turn, once: otherwise each
+ * turn that writes would be followed by an empty one. */
+static void run_flushed_later(mcore_loop *loop) {
+    if (mcore__list_empty(&loop->later)) return;
+    mcore__list now;
+    mcore__list_move(&loop->later, &now);
+    while (!mcore__list_empty(&now)) run_first_later(&now);
+    run_flushes(loop);
+}
+
+void mcore__loop_turn(mcore_loop *loop) {
+    mcore__loop_begin_turn(loop);
+    run_jobs(loop);
+    mcore__wheel_advance(&loop->wheel, loop->now_ns / MCORE__NS_PER_MS);
+    run_flushes(loop);
+    run_flushed_later(loop);
+    end_turn(loop);
+}
+
+int mcore__loop_pending(const mcore_loop *loop) {
+    return mcore__job_ring_count(&loop->jobs) > 0 || !mcore__list_empty(&loop->later) ||
+           !mcore__list_empty(&loop->flush) || !mcore__post_queue_empty(&loop->posts);
+}
+
+void mcore__loop_drain(mcore_loop *loop) {
+    while (mcore__loop_pending(loop)) {
+        mcore__loop_begin_turn(loop);
+        run_jobs(loop);
+        run_flushes(loop);
+        end_turn(loop);
+    }
+}
+
+uint64_t mcore_loop_turn_age_ns(const mcore_loop *loop) {
+    mcore_loop *mutable_loop = (mcore_loop *)(uintptr_t)loop; /* a driver's functions take no const */
+    uint64_t began_ns = atomic_load_explicit(&loop->turn_began_ns, memory_order_relaxed);
+    /* In a simulation no time passes during a turn. */
+    if (began_ns == 0 || !mcore__loop_uv(mutable_loop)) return 0;
+    uint64_t now_ns = loop->driver->now_ns(mutable_loop);
+    return now_ns > began_ns ? now_ns - began_ns : 0;
+}
+
+/* ---- Jobs ---- */
+
+mcore_status mcore_loop_post(mcore_loop *loop, mcore_job fn, void *arg) {
+    if (atomic_load_explicit(&loop->ended, memory_order_acquire)) return MCORE_ECLOSED;
+    int was_empty;
+    mcore_status status = mcore__post_queue_push(&loop->posts, fn, arg, &was_empty);
+    if (status < 0) return status;
+    /* On its own thread the loop is awake, and looks at the queue before it sleeps. */
+    if (was_empty && current != loop) loop->driver->wake(loop);
+    return MCORE_OK;
+}
+
+mcore_status mcore_loop_enqueue(mcore_loop *loop, mcore_job fn, void *arg) {
+    return mcore__job_ring_push(&loop->jobs, fn, arg);
+}
+
+size_t mcore_loop_backlog(const mcore_loop *loop) {
+    return mcore__job_ring_count(&loop->jobs) + mcore__post_queue_count(&loop->posts);
+}
+
+mcore_status mcore_loop_submit(mcore_loop *loop, mcore_job work, mcore_job done, void *arg) {
+    if (loop->destroying) return MCORE_ECLOSED;
+    return loop->driver->submit(loop, work, done, arg);
+}
+
+void mcore__later_init(mcore__later *later, mcore_job fn, void *ctx) {
+    mcore__list_init(&later->node);
+    later->fn = fn;
+    later->ctx = ctx;
+}
+
+void mcore__later_mark(mcore_loop *loop, mcore__later *later) {
+    if (mcore__list_empty(&later->node)) mcore__list_append(&loop->later, &later->node);
+}
+
+void mcore__later_cancel(mcore_loop *loop, mcore__later *later) {
+    (void)loop;
+    mcore__list_remove(&later->node);
+}
+
+void mcore__flush_init(mcore__flush *flush, mcore_job fn, void *ctx) {
+    mcore__list_init(&flush->node);
+    flush->fn = fn;
+    flush->ctx = ctx;
+}
+
+void mcore__flush_mark(mcore_loop *loop, mcore__flush *flush) {
+    if (mcore__list_empty(&flush->node)) mcore__list_append(&loop->flush, &flush->node);
+}
+
+void mcore__flush_unmark(mcore_loop *loop, mcore__flush *flush) {
+    (void)loop;
+    mcore__list_remove(&flush->node);
+}
+
+/* ---- Time ---- */
+
+uint64_t mcore_loop_now_ns(mcore_loop *loop) {
+    if (current == loop && loop->in_turn) return loop->now_ns;
+    return loop->driver->now_ns(loop);
+}
+
+uint64_t mcore_loop_wall_ns(mcore_loop *loop) { return loop->driver->wall_ns(loop); }
+
+uint64_t mcore_loop_random(mcore_loop *loop) { return mcore__random_next(loop->random); }
+
+/* Counted from a fresh reading: from the beginning of a long turn, a timer would be early. */
+static uint64_t due_ms(mcore_loop *loop, uint64_t delay_ns) {
+    uint64_t now_ns = loop->driver->now_ns(loop);
+    uint64_t due_ns = delay_ns < UINT64_MAX - now_ns ? now_ns + delay_ns : UINT64_MAX;
+    return due_ns / MCORE__NS_PER_MS + (due_ns % MCORE__NS_PER_MS != 0);
+}
+
+mcore_status mcore_loop_timer_start(mcore_loop *loop, uint64_t delay_ns, mcore_job fn, void *ctx,
+                                    uint64_t *out_id) {
+    return mcore__timer_table_start(&loop->timers, due_ms(loop, delay_ns), fn, ctx, out_id);
+}
+
+mcore_status mcore_loop_timer_cancel(mcore_loop *loop, uint64_t id) {
+    return mcore__timer_table_cancel(&loop->timers, id);
+}
+
+void mcore__timer_init(mcore__timer *timer, mcore_job fn, void *ctx) {
+    mcore__list_init(&timer->node);
+    timer->due_ms = 0;
+    timer->fn = fn;
+    timer->ctx = ctx;
+}
+
+void mcore__timer_start(mcore_loop *loop, mcore__timer *timer, uint64_t delay_ns) {
+    mcore__wheel_stop(&loop->wheel, timer);
+    mcore__wheel_start(&loop->wheel, timer, due_ms(loop, delay_ns));
+}
+
+void mcore__timer_stop(mcore_loop *loop, mcore__timer *timer) {
+    mcore__wheel_stop(&loop->wheel, timer);
+}

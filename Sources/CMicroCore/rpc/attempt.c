@@ -1,0 +1,144 @@
+#include "rpc/attempt.h"
+
+#include "mcore/server.h"
+
+#include <string.h>
+
+#define SECOND_NS UINT64_C(1000000000)
+#define BUDGET_WINDOW_NS (10 * SECOND_NS)
+#define PAUSE_FIRST_NS UINT64_C(25000000)
+
+/* ---- Budget ---- */
+
+void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+                              uint64_t now_ns) {
+    memset(budget, 0, sizeof *budget);
+    budget->percent = percent;
+    budget->per_second = per_second;
+    budget->tokens = per_second;
+    budget->window = now_ns / BUDGET_WINDOW_NS;
+    budget->updated_ns = now_ns;
+}
+
+static void budget_update(mcore__retry_budget *budget, uint64_t now_ns) {
+    uint64_t window = now_ns / BUDGET_WINDOW_NS;
+    if (window != budget->window) {
+        budget->earned[1] = window == budget->window + 1 ? budget->earned[0] : 0;
+        budget->earned[0] = 0;
+        budget->window = window;
+    }
+    if (now_ns > budget->updated_ns) {
+        double elapsed_ns = (double)(now_ns - budget->updated_ns);
+        budget->tokens += budget->per_second * elapsed_ns / (double)SECOND_NS;
+        budget->updated_ns = now_ns;
+    }
+    double most = budget->per_second + budget->earned[0] + budget->earned[1];
+    if (budget->tokens > most) budget->tokens = most;
+}
+
+void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns) {
+    budget_update(budget, now_ns);
+    budget->earned[0] += budget->percent / 100;
+    budget->tokens += budget->percent / 100;
+}
+
+int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
+    budget_update(budget, now_ns);
+    /* Five calls at 20 % are one retry, although five times 0.2 is a little less than one. */
+    if (budget->tokens < 1 - 1e-6) return 0;
+    budget->tokens -= 1;
+    return 1;
+}
+
+/* ---- Attempts ---- */
+
+static int was_processed(const mcore__attempt_event *event) {
+    return event->kind == MCORE__ATTEMPT_LOST || event->kind == MCORE__ATTEMPT_ANSWERED;
+}
+
+static int may_repeat(const mcore__attempt *attempt, const mcore__attempt_event *event) {
+    if (attempt->attempts >= attempt->attempts_max) return 0;
+    if (!was_processed(event)) return 1;
+    if (!attempt->idempotent) return 0;
+    return event->kind == MCORE__ATTEMPT_LOST || event->rpc_code == MCORE_RPC_UNAVAILABLE;
+}
+
+/* Full jitter: anything up to 25 ms, doubled each time. */
+static uint64_t pause_length(const mcore__attempt *attempt, uint64_t random) {
+    return random % ((PAUSE_FIRST_NS << attempt->pauses) + 1);
+}
+
+static mcore__attempt_action finish(mcore__attempt *attempt) {
+    attempt->state = MCORE__ATTEMPT_ENDED;
+    return MCORE__ATTEMPT_FINISH;
+}
+
+static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retry_budget *budget,
+                                            const mcore__attempt_event *event,
+                                            uint64_t *out_delay_ns) {
+    if (was_processed(event)) attempt->written = 1;
+    if (event->kind == MCORE__ATTEMPT_UNREACHED && attempt->wait_for_ready) {
+        attempt->attempts--; /* it waits for a connection; that none came about is no attempt */
+        attempt->state = MCORE__ATTEMPT_CHOOSING;
+        return MCORE__ATTEMPT_PICK;
+    }
+    if (!may_repeat(attempt, event)) return finish(attempt);
+    uint64_t delay = event->another ? 0 : pause_length(attempt, event->random);
+    if (event->now_ns >= attempt->deadline_ns || delay >= attempt->deadline_ns - event->now_ns) {
+        return finish(attempt); /* what happened says more than "deadline exceeded" */
+    }
+    /* The budget protects the nodes; what was never written has cost them nothing. */
+    int free_of_charge = event->kind == MCORE__ATTEMPT_UNREACHED ||
+                         event->kind == MCORE__ATTEMPT_UNWRITTEN;
+    if (!free_of_charge && !mcore__retry_budget_spend(budget, event->now_ns)) {
+        return finish(attempt);
+    }
+    if (was_processed(event)) attempt->retries_idempotent++;
+    else attempt->retries_unwritten++;
+    if (event->another) {
+        attempt->state = MCORE__ATTEMPT_CHOOSING;
+        return MCORE__ATTEMPT_PICK;
+    }
+    attempt->pauses++;
+    attempt->state = MCORE__ATTEMPT_PAUSED;
+    *out_delay_ns = delay;
+    return MCORE__ATTEMPT_PAUSE;
+}
+
+static mcore__attempt_action choosing(mcore__attempt *attempt, const mcore__attempt_event *event) {
+    if (event->kind == MCORE__ATTEMPT_PICKED) {
+        attempt->attempts++;
+        attempt->state = MCORE__ATTEMPT_RUNNING;
+        return MCORE__ATTEMPT_NOTHING;
+    }
+    if (event->kind != MCORE__ATTEMPT_NO_NODE) return MCORE__ATTEMPT_NOTHING;
+    if (!attempt->wait_for_ready) return finish(attempt);
+    attempt->state = MCORE__ATTEMPT_PARKED;
+    return MCORE__ATTEMPT_PARK;
+}
+
+static int ends_an_attempt(mcore__attempt_kind kind) {
+    return kind >= MCORE__ATTEMPT_UNREACHED && kind <= MCORE__ATTEMPT_ANSWERED;
+}
+
+mcore__attempt_action mcore__attempt_step(mcore__attempt *attempt, mcore__retry_budget *budget,
+                                          const mcore__attempt_event *event,
+                                          uint64_t *out_delay_ns) {
+    *out_delay_ns = 0;
+    mcore__attempt_state state = attempt->state;
+    if (state == MCORE__ATTEMPT_ENDED) return MCORE__ATTEMPT_NOTHING;
+    if (event->kind == MCORE__ATTEMPT_DEADLINE || event->kind == MCORE__ATTEMPT_CANCEL) {
+        if (state == MCORE__ATTEMPT_RUNNING && event->written) attempt->written = 1;
+        return finish(attempt);
+    }
+    if (state == MCORE__ATTEMPT_CHOOSING) return choosing(attempt, event);
+    if (state == MCORE__ATTEMPT_RUNNING && ends_an_attempt(event->kind)) {
+        return end_of_attempt(attempt, budget, event, out_delay_ns);
+    }
+    if ((state == MCORE__ATTEMPT_PAUSED && event->kind == MCORE__ATTEMPT_RESUME) ||
+        (state == MCORE__ATTEMPT_PARKED && event->kind == MCORE__ATTEMPT_WAKE)) {
+        attempt->state = MCORE__ATTEMPT_CHOOSING;
+        return MCORE__ATTEMPT_PICK;
+    }
+    return MCORE__ATTEMPT_NOTHING;
+}

@@ -1,0 +1,88 @@
+/* When a call is tried again, and when it has ended: the state of a call's attempts, and the budget
+ * of retries of a target. Pure: no clock, no sockets; what happens comes in as events, and what is
+ * to be done comes out as actions. The rules are those of mcore_client_start. */
+#ifndef MCORE_RPC_ATTEMPT_H
+#define MCORE_RPC_ATTEMPT_H
+
+#include <stdint.h>
+
+#define MCORE__ATTEMPTS_MAX 5u
+
+/* ---- Budget ---- */
+
+/* Retries may be `percent` of the calls, and `per_second` in any case. What calls of the last ten
+ * to twenty seconds have earned can be saved up, so that the end of one node, with all that was
+ * under way there, does not use up what its calls are owed. */
+typedef struct mcore__retry_budget {
+    double tokens; /* retries that may be made now */
+    double earned[2]; /* by the calls of this window, and of the one before */
+    double percent, per_second;
+    uint64_t window, updated_ns;
+} mcore__retry_budget;
+
+void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+                              uint64_t now_ns);
+/* A call was started. */
+void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);
+/* 1 when a retry may be made; it is paid for then. */
+int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns);
+
+/* ---- Attempts ---- */
+
+typedef enum mcore__attempt_state {
+    MCORE__ATTEMPT_CHOOSING, /* a node is to be picked */
+    MCORE__ATTEMPT_RUNNING,  /* with a node */
+    MCORE__ATTEMPT_PAUSED,   /* until the back-off before the next attempt is over */
+    MCORE__ATTEMPT_PARKED,   /* until some node can be reached */
+    MCORE__ATTEMPT_ENDED,
+    MCORE__ATTEMPT_STATES
+} mcore__attempt_state;
+
+typedef enum mcore__attempt_kind {
+    MCORE__ATTEMPT_PICKED,    /* an attempt begins */
+    MCORE__ATTEMPT_NO_NODE,   /* there is none, or (wait_for_ready) none that can be reached */
+    MCORE__ATTEMPT_UNREACHED, /* no connection to the node came about */
+    MCORE__ATTEMPT_UNWRITTEN, /* nothing of the request was written */
+    MCORE__ATTEMPT_REFUSED,   /* written, and provably not processed */
+    MCORE__ATTEMPT_LOST,      /* written, and ended without an answer */
+    MCORE__ATTEMPT_ANSWERED,  /* with rpc_code */
+    MCORE__ATTEMPT_RESUME,    /* the back-off is over */
+    MCORE__ATTEMPT_WAKE,      /* perhaps there is a node now */
+    MCORE__ATTEMPT_DEADLINE,
+    MCORE__ATTEMPT_CANCEL,
+    MCORE__ATTEMPT_KINDS
+} mcore__attempt_kind;
+
+typedef struct mcore__attempt_event {
+    mcore__attempt_kind kind;
+    uint32_t rpc_code; /* ANSWERED */
+    uint32_t written;  /* DEADLINE, CANCEL while an attempt runs: it may have been processed */
+    uint32_t another;  /* there is a node that was not tried and can be reached */
+    uint64_t now_ns;
+    uint64_t random;
+} mcore__attempt_event;
+
+typedef enum mcore__attempt_action {
+    MCORE__ATTEMPT_NOTHING,
+    MCORE__ATTEMPT_PICK,  /* pick a node now */
+    MCORE__ATTEMPT_PAUSE, /* RESUME after *out_delay_ns */
+    MCORE__ATTEMPT_PARK,  /* WAKE when a node may be reachable */
+    MCORE__ATTEMPT_FINISH /* the outcome of this event is that of the call */
+} mcore__attempt_action;
+
+typedef struct mcore__attempt {
+    mcore__attempt_state state;
+    uint32_t attempts_max, idempotent, wait_for_ready;
+    uint64_t deadline_ns;
+    uint32_t attempts; /* begun */
+    uint32_t written;  /* some attempt may have been processed */
+    uint32_t retries_unwritten, retries_idempotent;
+    uint32_t pauses; /* back-offs before an attempt on the same node */
+} mcore__attempt;
+
+/* What is not possible in a state is ignored: NOTHING, and nothing changes. */
+mcore__attempt_action mcore__attempt_step(mcore__attempt *attempt, mcore__retry_budget *budget,
+                                          const mcore__attempt_event *event,
+                                          uint64_t *out_delay_ns);
+
+#endif

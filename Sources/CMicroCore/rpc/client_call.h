@@ -1,0 +1,125 @@
+/* One call: the copied plan, its attempts, the response, the result. */
+#ifndef MCORE_RPC_CLIENT_CALL_H
+#define MCORE_RPC_CLIENT_CALL_H
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "frame/header_token.h"
+#include "loop/loop_internal.h"
+#include "mcore/client.h"
+#include "rpc/attempt.h"
+#include "rpc/client_response.h"
+
+#include <stdint.h>
+
+struct mcore__channel;
+struct mcore__link;
+struct mcore__node;
+
+/* Pseudo-headers, the protocol's own, and grpc-previous-rpc-attempts, which comes with retries. */
+#define MCORE__CLIENT_OWN_FIELDS 10u
+
+/* The plan, copied. */
+typedef struct mcore__client_request {
+    mcore__buffer bytes;  /* everything below points into it */
+    mcore__field *fields; /* MCORE__CLIENT_OWN_FIELDS free ones, then the metadata */
+    size_t field_count, field_capacity;
+    mcore_slice path, content_type, body;
+    uint64_t attempt_timeout_ns;
+    uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
+} mcore__client_request;
+
+/* Where the running attempt is. */
+typedef enum mcore__client_place {
+    MCORE__CALL_NOWHERE,
+    MCORE__CALL_WAITING, /* in its channel, for a connection or a stream */
+    MCORE__CALL_OPEN     /* it has a stream */
+} mcore__client_place;
+
+#define MCORE__CLIENT_FAILURE_BYTES 160u
+
+typedef struct mcore__client_call {
+    mcore__list all;   /* client->live, ended or spare */
+    mcore__list place; /* channel->waiting, link->streams or target->parked */
+    mcore_client *client;
+    mcore_target *target;
+    uint64_t id;
+    mcore_result_fn done;
+    void *ctx;
+
+    mcore__client_request request;
+    mcore__attempt attempt;
+    mcore__timer deadline_timer;
+    mcore__timer attempt_timer; /* of the running attempt, or the pause before the next */
+    uint64_t timeout_ns;
+
+    /* The running attempt, and what is kept of the last one. */
+    mcore__client_place where;
+    struct mcore__node *node; /* of the last attempt; NULL before the first */
+    struct mcore__link *link; /* OPEN */
+    uint32_t stream_id;
+    uint32_t written;         /* its headers were handed to the transport */
+    mcore__list sending;      /* link->sending: written or sent incompletely */
+    size_t queued;            /* bytes of the body that the engine still holds */
+    mcore__list borrowing;    /* link->borrowing: its body lies in the bytes being fed */
+    uint64_t attempt_started_ns, attempt_deadline_ns;
+    uint64_t tried[MCORE__ATTEMPTS_MAX]; /* serials of nodes */
+    uint32_t tried_count;
+
+    mcore__response response;
+
+    uint32_t answered; /* the response is the result; otherwise: */
+    uint32_t failure_code;
+    mcore_status failure;
+    char failure_text[MCORE__CLIENT_FAILURE_BYTES]; /* of the last attempt that failed */
+    mcore__buffer message;
+} mcore__client_call;
+
+/* ---- For the channel: what becomes of an attempt. The call may be gone afterwards. ---- */
+
+/* Ended without an answer; `kind` is UNREACHED, UNWRITTEN, REFUSED or LOST. The call is on no list
+ * of the channel any more, and has no stream. */
+void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind, uint32_t rpc_code,
+                               mcore_status why, const char *text);
+/* The verdict of its response was reached. Runs `done` at once unless the call is tried again. */
+void mcore__client_call_answered(mcore__client_call *call);
+/* A parked call may look for a node again. */
+void mcore__client_call_wake(mcore__client_call *call);
+
+/* The fields of the running attempt's request, with the time that is left; `scratch` holds texts
+ * that are made for it. Returns their number. */
+typedef struct mcore__client_scratch {
+    char timeout[MCORE__GRPC_TIMEOUT_BYTES];
+    char attempts;
+} mcore__client_scratch;
+size_t mcore__client_call_fields(mcore__client_call *call, mcore_slice authority,
+                                 mcore__client_scratch *scratch, mcore__field **out_fields);
+
+/* Ends a call that is not wanted any more, with MCORE_ECANCELED or MCORE_ECLOSED. */
+void mcore__client_call_end(mcore__client_call *call, mcore_status why);
+/* Runs `done` of a call that has ended, and puts the call away. */
+void mcore__client_call_deliver(mcore__client_call *call);
+
+/* ---- Call objects and ids (client_calls.c) ---- */
+
+/* A call object with an id, on client->live. NULL: no memory. */
+mcore__client_call *mcore__client_call_take(mcore_client *client);
+void mcore__client_call_put(mcore__client_call *call);
+/* NULL when the id is not, or no longer, one of a call. */
+mcore__client_call *mcore__client_call_find(const mcore_client *client, uint64_t id);
+void mcore__client_calls_free(mcore_client *client);
+
+/* ---- Plan ---- */
+
+/* Copies a plan. Errors: MCORE_EINVAL, MCORE_ENOMEM. */
+mcore_status mcore__client_request_copy(const mcore_client *client, const mcore_call_plan *plan,
+                                        mcore__client_request *request);
+void mcore__client_request_reset(mcore__client_request *request);
+void mcore__client_request_free(mcore__client_request *request);
+
+/* ---- Result ---- */
+
+/* Fills the result of a call that has ended; valid until the call object is used again. */
+void mcore__client_result_fill(mcore__client_call *call, mcore_result *out_result);
+
+#endif

@@ -1,0 +1,218 @@
+#include "rpc/server_answer.h"
+
+#include "frame/grpc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FIELDS_OWN = 10, /* fields besides the metadata, at most, with those of the protocol */
+    /* Texts are for people: one that does not fit the peer's header limit would lose the code. */
+    MESSAGE_BYTES_MAX = 2048,
+    DETAILS_BYTES_MAX = 12 * 1024,
+};
+
+#define NAME(TOKEN, text) MCORE__HEADER_##TOKEN, (mcore_slice) { text, sizeof text - 1 }
+
+static void put(mcore__reply *reply, mcore__header_token token, mcore_slice name,
+                mcore_slice value) {
+    reply->fields[reply->count++] = (mcore__field){token, name, value};
+}
+
+static int is_binary(mcore_slice name) {
+    return name.len > 4 && memcmp((const char *)name.data + name.len - 4, "-bin", 4) == 0;
+}
+
+/* Fields that the protocol itself writes, or that would change how the answer is framed. */
+static int is_reserved(mcore__header_token token) {
+    switch (token) {
+    case MCORE__HEADER_CONNECTION:
+    case MCORE__HEADER_CONTENT_LENGTH:
+    case MCORE__HEADER_CONTENT_TYPE:
+    case MCORE__HEADER_GRPC_ENCODING:
+    case MCORE__HEADER_GRPC_MESSAGE:
+    case MCORE__HEADER_GRPC_STATUS:
+    case MCORE__HEADER_GRPC_STATUS_DETAILS:
+    case MCORE__HEADER_KEEP_ALIVE:
+    case MCORE__HEADER_PROXY_CONNECTION:
+    case MCORE__HEADER_TE:
+    case MCORE__HEADER_TRAILER:
+    case MCORE__HEADER_TRANSFER_ENCODING:
+    case MCORE__HEADER_UPGRADE:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Checks the metadata and adds up the room that encoded values need. */
+static mcore_status check_metadata(const mcore_answer *answer, size_t *out_text_bytes) {
+    if (answer->metadata_count > MCORE__SERVER_FIELDS_MAX - FIELDS_OWN) return MCORE_EINVAL;
+    size_t sum = 0, encoded = 0;
+    for (uint32_t i = 0; i < answer->metadata_count; i++) {
+        const mcore_header *entry = &answer->metadata[i];
+        if (!entry->name.len || !mcore__field_name_valid(entry->name)) return MCORE_EINVAL;
+        int binary = is_binary(entry->name);
+        size_t bytes = binary ? (entry->value.len + 2) / 3 * 4 : entry->value.len;
+        sum += entry->name.len + bytes + 32;
+        if (sum > MCORE__SERVER_FIELDS_BYTES_MAX) return MCORE_EINVAL;
+        if (binary) encoded += bytes;
+        else if (!mcore__field_value_valid(entry->value)) return MCORE_EINVAL;
+        if (is_reserved(mcore__header_token_of(entry->name.data, entry->name.len)))
+            return MCORE_EINVAL;
+    }
+    *out_text_bytes = encoded;
+    return MCORE_OK;
+}
+
+/* Appends to server->text, which was made large enough: earlier values stay where they are. */
+static mcore_status put_encoded(mcore_server *server, mcore__reply *reply,
+                                mcore__header_token token, mcore_slice name, mcore_slice bytes,
+                                mcore_status (*encode)(mcore_slice, mcore__buffer *)) {
+    size_t begin = server->text.end;
+    mcore_status status = encode(bytes, &server->text);
+    if (status) return status;
+    put(reply, token, name, (mcore_slice){server->text.data + begin, server->text.end - begin});
+    return MCORE_OK;
+}
+
+static mcore_status put_metadata(mcore_server *server, const mcore_answer *answer,
+                                 mcore__reply *reply) {
+    for (uint32_t i = 0; i < answer->metadata_count; i++) {
+        const mcore_header *entry = &answer->metadata[i];
+        if (!is_binary(entry->name)) {
+            put(reply, MCORE__HEADER_OTHER, entry->name, entry->value);
+            continue;
+        }
+        mcore_status status = put_encoded(server, reply, MCORE__HEADER_OTHER, entry->name,
+                                          entry->value, mcore__base64_encode);
+        if (status) return status;
+    }
+    return MCORE_OK;
+}
+
+static void put_server_name(mcore_server *server, mcore__reply *reply) {
+    if (server->options.server_name.len)
+        put(reply, NAME(SERVER, "server"), server->options.server_name);
+}
+
+static mcore_status begin_reply(mcore_server *server, const mcore_answer *answer,
+                                size_t more_text_bytes, mcore__reply *reply) {
+    size_t text_bytes = 0;
+    mcore_status status = check_metadata(answer, &text_bytes);
+    if (status) return status;
+    memset(reply, 0, sizeof *reply);
+    reply->fields = server->fields + 2;
+    mcore__buffer_reset(&server->text, MCORE__SERVER_FIELDS_BYTES_MAX);
+    text_bytes += more_text_bytes;
+    return text_bytes ? mcore__buffer_reserve(&server->text, text_bytes) : MCORE_OK;
+}
+
+/* ---- Plain HTTP ---- */
+
+static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
+                               mcore__reply *reply) {
+    uint32_t http = answer->http_status ? answer->http_status
+                                        : mcore_rpc_http_status(answer->rpc_code);
+    if (http < 200 || http > 599) return MCORE_EINVAL;
+    if (answer->content_type.len && !mcore__field_value_valid(answer->content_type))
+        return MCORE_EINVAL;
+    mcore_status status = begin_reply(server, answer, 0, reply);
+    if (status) return status;
+    reply->status = http;
+    reply->has_body = http != 204 && http != 304;
+    mcore_slice type = answer->content_type;
+    if (reply->has_body) {
+        reply->body = answer->body;
+        if (answer->rpc_code && !reply->body.len) {
+            mcore__buffer_reset(&server->json, MCORE__SERVER_STREAM_KEEP_BYTES);
+            status = mcore__problem_write(&server->json, http, answer->message);
+            if (status) return status;
+            reply->body = (mcore_slice){mcore__buffer_bytes(&server->json),
+                                        mcore__buffer_len(&server->json)};
+            type = (mcore_slice){"application/problem+json", 24};
+        } else if (reply->body.len && !type.len) {
+            type = (mcore_slice){"application/octet-stream", 24};
+        }
+        if (type.len) put(reply, NAME(CONTENT_TYPE, "content-type"), type);
+    }
+    put_server_name(server, reply);
+    return put_metadata(server, answer, reply);
+}
+
+static const mcore_answer *invalid_answer(mcore_answer *space) {
+    static const char text[] = "the handler's answer is not valid on the wire";
+    *space = (mcore_answer){.struct_size = sizeof *space,
+                            .rpc_code = MCORE_RPC_INTERNAL,
+                            .message = {text, sizeof text - 1}};
+    return space;
+}
+
+mcore_status mcore__reply_http(mcore_server *server, const mcore_answer *answer,
+                               mcore__reply *out_reply) {
+    mcore_status status = reply_http(server, answer, out_reply);
+    mcore_answer space;
+    if (status == MCORE_EINVAL) status = reply_http(server, invalid_answer(&space), out_reply);
+    return status;
+}
+
+/* ---- gRPC ---- */
+
+static mcore_slice status_text(uint32_t code) {
+    static const char texts[] = "0 1 2 3 4 5 6 7 8 9 10111213141516";
+    if (code > MCORE_RPC_UNAUTHENTICATED) code = MCORE_RPC_UNKNOWN;
+    return (mcore_slice){texts + 2 * code, code < 10 ? 1 : 2};
+}
+
+static mcore_status put_failure(mcore_server *server, const mcore_answer *answer,
+                                mcore__reply *reply) {
+    put(reply, NAME(GRPC_STATUS, "grpc-status"), status_text(answer->rpc_code));
+    mcore_slice message = answer->message;
+    if (message.len > MESSAGE_BYTES_MAX) message.len = MESSAGE_BYTES_MAX;
+    mcore_status status = MCORE_OK;
+    if (message.len)
+        status = put_encoded(server, reply, NAME(GRPC_MESSAGE, "grpc-message"), message,
+                             mcore__percent_encode);
+    if (!status && answer->details.len && answer->details.len <= DETAILS_BYTES_MAX)
+        status = put_encoded(server, reply,
+                             NAME(GRPC_STATUS_DETAILS, "grpc-status-details-bin"),
+                             answer->details, mcore__base64_encode);
+    return status;
+}
+
+static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream *stream,
+                               const mcore_answer *answer, mcore__reply *reply) {
+    mcore_slice type = answer->content_type;
+    if (type.len < 16 || memcmp(type.data, "application/grpc", 16) != 0)
+        type = stream->content_type;
+    else if (!mcore__field_value_valid(type))
+        return MCORE_EINVAL;
+    if (answer->body.len > UINT32_MAX - MCORE__GRPC_PREFIX_BYTES) return MCORE_EINVAL;
+    size_t text_bytes = 0;
+    if (answer->rpc_code)
+        text_bytes = 3 * MESSAGE_BYTES_MAX + (DETAILS_BYTES_MAX + 2) / 3 * 4;
+    mcore_status status = begin_reply(server, answer, text_bytes, reply);
+    if (status) return status;
+    reply->status = 200;
+    put(reply, NAME(STATUS, ":status"), (mcore_slice){"200", 3});
+    put(reply, NAME(CONTENT_TYPE, "content-type"), type);
+    if (answer->rpc_code) {
+        status = put_failure(server, answer, reply);
+    } else {
+        reply->has_body = 1;
+        reply->body = answer->body;
+    }
+    put_server_name(server, reply);
+    return status ? status : put_metadata(server, answer, reply);
+}
+
+mcore_status mcore__reply_grpc(mcore_server *server, const mcore__server_stream *stream,
+                               const mcore_answer *answer, mcore__reply *out_reply,
+                               uint32_t *out_failure) {
+    *out_failure = answer->rpc_code != MCORE_RPC_OK;
+    mcore_status status = reply_grpc(server, stream, answer, out_reply);
+    if (status != MCORE_EINVAL) return status;
+    mcore_answer space;
+    *out_failure = 1;
+    return reply_grpc(server, stream, invalid_answer(&space), out_reply);
+}

@@ -1,0 +1,474 @@
+#include "base/memory.h"
+#include "frame/grpc.h"
+#include "http2/http2.h"
+#include "rpc/call.h"
+#include "rpc/server_answer.h"
+#include "rpc/server_conn.h"
+#include "rpc/server_frame_watch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t DRAIN_PING = 0x6d6963726f647261; /* any number that no other ping has */
+
+typedef struct h2_session {
+    mcore__h2 *h2;
+    mcore__list open;      /* every stream, by node */
+    mcore__list receiving; /* bodies in arrival, the longest silent first */
+    /* By aux; a stream is on one of these at most. */
+    mcore__list borrowers; /* complete message within this feed's input, END_STREAM to come */
+    mcore__list waiting;   /* complete requests that wait for room in the output */
+    mcore__list early;     /* answered before the request was complete: to be reset once sent */
+    uint32_t open_count;
+    uint64_t answer_bytes; /* of bodies that were answered and not sent */
+    mcore__frame_watch watch;
+    uint32_t watch_completed;
+    uint64_t header_since_ns; /* MCORE__NEVER: no header is under way */
+    uint64_t settle_due_ns;   /* by when the peer must have shown that it speaks HTTP/2 */
+    uint64_t goaway_min_ns, goaway_due_ns;
+    uint8_t had_request;
+    uint8_t gone; /* the last GOAWAY was queued */
+} h2_session;
+
+static uint64_t now_of(const mcore__server_conn *conn) {
+    return mcore_loop_now_ns(conn->server->loop);
+}
+
+/* ---- Requests ---- */
+
+static void run(mcore__server_stream *stream) {
+    mcore__server_conn *conn = stream->conn;
+    h2_session *session = conn->session;
+    mcore__refusal why = {0};
+    if (!mcore__conn_choked(conn)) {
+        mcore__call_dispatch(stream);
+        mcore__stream_drop_body(stream);
+    } else if (mcore__stream_own(stream) == MCORE_OK) {
+        mcore__list_append(&session->waiting, &stream->aux);
+    } else {
+        why.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED;
+        why.text = "out of memory";
+        mcore__stream_refuse(stream, &why);
+        mcore__stream_drop_body(stream);
+    }
+}
+
+static void refuse(mcore__server_stream *stream, const mcore__refusal *why) {
+    mcore__stream_refuse(stream, why);
+    mcore__stream_drop_body(stream);
+}
+
+static void on_headers(void *ctx, uint32_t id, void *known, const mcore__h2_headers *headers) {
+    mcore__server_conn *conn = ctx;
+    h2_session *session = conn->session;
+    if (known || headers->trailers) return; /* a unary call has no use for trailers */
+    session->had_request = 1;
+    mcore__server_stream *stream = mcore__stream_take(conn, id);
+    if (!stream) {
+        mcore__h2_reset(session->h2, id, MCORE__H2_REFUSED_STREAM);
+        return;
+    }
+    mcore__h2_set_stream(session->h2, id, stream);
+    mcore__list_append(&session->open, &stream->node);
+    session->open_count++;
+    stream->heard_ns = now_of(conn);
+    mcore__refusal why = {0};
+    mcore_slice none = {NULL, 0};
+    if (mcore__request_begin(stream, MCORE_PROTOCOL_HTTP2, none, none, headers->fields,
+                             headers->count, headers->overflow, &why))
+        refuse(stream, &why);
+    else if (!headers->end_stream)
+        mcore__list_append(&session->receiving, &stream->receiving);
+}
+
+static void on_data(void *ctx, uint32_t id, void *known, const uint8_t *data, size_t len) {
+    mcore__server_conn *conn = ctx;
+    h2_session *session = conn->session;
+    mcore__server_stream *stream = known;
+    mcore__h2_consume(session->h2, id, len);
+    if (!stream || stream->answered) return;
+    stream->heard_ns = now_of(conn);
+    mcore__list_remove(&stream->receiving);
+    mcore__list_append(&session->receiving, &stream->receiving);
+    mcore__refusal why = {0};
+    if (mcore__request_body(stream, data, len, &why)) {
+        refuse(stream, &why);
+        return;
+    }
+    if (stream->borrowed && mcore__list_empty(&stream->aux))
+        mcore__list_append(&session->borrowers, &stream->aux);
+}
+
+static void on_end(void *ctx, uint32_t id, void *known) {
+    (void)ctx;
+    (void)id;
+    mcore__server_stream *stream = known;
+    if (!stream || stream->ended) return;
+    stream->ended = 1;
+    mcore__list_remove(&stream->receiving);
+    mcore__list_remove(&stream->aux);
+    if (stream->answered) return;
+    mcore__refusal why = {0};
+    if (mcore__request_end(stream, &why)) refuse(stream, &why);
+    else run(stream);
+}
+
+static void on_close(void *ctx, uint32_t id, void *known, uint32_t error_code, uint32_t refused) {
+    (void)id;
+    (void)error_code;
+    (void)refused;
+    mcore__server_conn *conn = ctx;
+    h2_session *session = conn->session;
+    mcore__server_stream *stream = known;
+    if (!stream) return;
+    mcore_call *call = stream->call;
+    session->answer_bytes -= stream->answer_bytes;
+    session->open_count--;
+    conn->active_ns = now_of(conn);
+    stream->call = NULL;
+    if (call) mcore__call_abandon(call, MCORE_ECANCELED);
+    mcore__stream_give(stream);
+    mcore__conn_mark(conn);
+}
+
+static void send_goaway(mcore__server_conn *conn, uint32_t code, const char *debug) {
+    h2_session *session = conn->session;
+    if (session->gone) return;
+    session->gone = 1;
+    session->goaway_due_ns = MCORE__NEVER;
+    if (mcore__h2_goaway(session->h2, code, debug)) mcore__conn_finish(conn);
+    mcore__conn_mark(conn);
+}
+
+static void on_pong(void *ctx, uint64_t payload) {
+    mcore__server_conn *conn = ctx;
+    h2_session *session = conn->session;
+    if (payload != DRAIN_PING || session->goaway_due_ns == MCORE__NEVER) return;
+    if (now_of(conn) >= session->goaway_min_ns)
+        send_goaway(conn, MCORE__H2_NO_ERROR, "draining");
+    else
+        session->goaway_due_ns = session->goaway_min_ns;
+}
+
+static void on_goaway(void *ctx, uint32_t last_stream_id, uint32_t error_code, mcore_slice debug) {
+    (void)last_stream_id;
+    (void)error_code;
+    (void)debug;
+    mcore__conn_mark(ctx); /* it may be finished */
+}
+
+static void on_settings(void *ctx, uint32_t streams_max) {
+    (void)ctx;
+    (void)streams_max;
+}
+
+/* ---- Answers ---- */
+
+static mcore_status answer_grpc(mcore__server_stream *stream, const mcore_answer *answer) {
+    static const mcore__field trailers[] = {
+        {MCORE__HEADER_GRPC_STATUS, {"grpc-status", 11}, {"0", 1}}};
+    h2_session *session = stream->conn->session;
+    mcore__reply reply;
+    uint32_t failure;
+    mcore_status status =
+        mcore__reply_grpc(stream->conn->server, stream, answer, &reply, &failure);
+    if (!status)
+        status = mcore__h2_respond(session->h2, stream->id, reply.fields, reply.count, failure);
+    if (status || failure) return status;
+    uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
+    mcore__grpc_prefix(prefix, (uint32_t)reply.body.len, 0);
+    mcore_slice parts[2] = {{prefix, sizeof prefix}, reply.body};
+    status = mcore__h2_send_data(session->h2, stream->id, parts, 2, 0);
+    if (!status) status = mcore__h2_send_trailers(session->h2, stream->id, trailers, 1);
+    stream->answer_bytes = sizeof prefix + reply.body.len;
+    return status;
+}
+
+static mcore_status answer_http(mcore__server_stream *stream, const mcore_answer *answer) {
+    h2_session *session = stream->conn->session;
+    mcore__reply reply;
+    mcore_status status = mcore__reply_http(stream->conn->server, answer, &reply);
+    if (status) return status;
+    char code[4], length[24];
+    snprintf(code, sizeof code, "%u", reply.status);
+    mcore__field *fields = reply.fields - 1;
+    size_t count = reply.count + 1;
+    fields[0] = (mcore__field){MCORE__HEADER_STATUS, {":status", 7}, {code, 3}};
+    if (reply.has_body) {
+        int len = snprintf(length, sizeof length, "%zu", reply.body.len);
+        fields[count++] = (mcore__field){MCORE__HEADER_CONTENT_LENGTH, {"content-length", 14},
+                                         {length, (size_t)len}};
+    }
+    int send_body = reply.has_body && reply.body.len && !stream->is_head;
+    status = mcore__h2_respond(session->h2, stream->id, fields, count, !send_body);
+    if (status || !send_body) return status;
+    stream->answer_bytes = reply.body.len;
+    return mcore__h2_send_data(session->h2, stream->id, &reply.body, 1, 1);
+}
+
+static void h2_answer(mcore__server_stream *stream, const mcore_answer *answer) {
+    mcore__server_conn *conn = stream->conn;
+    h2_session *session = conn->session;
+    stream->answered = 1;
+    mcore__list_remove(&stream->receiving);
+    mcore__list_remove(&stream->aux);
+    mcore_status status = stream->protocol == MCORE_PROTOCOL_GRPC ? answer_grpc(stream, answer)
+                                                                 : answer_http(stream, answer);
+    session->answer_bytes += stream->answer_bytes;
+    if (status) mcore__h2_reset(session->h2, stream->id, MCORE__H2_INTERNAL_ERROR);
+    else if (!stream->ended) mcore__list_append(&session->early, &stream->aux);
+    mcore__conn_mark(conn);
+}
+
+/* ---- The protocol ---- */
+
+static mcore_status h2_open(mcore__server_conn *conn) {
+    static const mcore__h2_events events = {
+        .on_headers = on_headers,
+        .on_data = on_data,
+        .on_end = on_end,
+        .on_close = on_close,
+        .on_goaway = on_goaway,
+        .on_settings = on_settings,
+        .on_pong = on_pong,
+    };
+    const mcore_server_options *options = &conn->server->options;
+    mcore__h2_limits limits = {
+        .header_list_bytes_max = options->header_list_bytes_max,
+        .header_count_max = options->header_count_max,
+        .streams_max = options->streams_max,
+        .stream_window_bytes = MCORE__SERVER_STREAM_WINDOW,
+        .conn_window_bytes = MCORE__SERVER_CONN_WINDOW,
+        .ping_interval_min_ms = options->ping_interval_min_ms,
+        .reset_burst = MCORE__SERVER_RESET_BURST,
+        .reset_rate = MCORE__SERVER_RESET_RATE,
+    };
+    h2_session *session = mcore__zalloc(sizeof *session);
+    if (!session) return MCORE_ENOMEM;
+    mcore_status status =
+        mcore__h2_create(MCORE__H2_SERVER, &limits, &events, conn, &session->h2);
+    if (status) {
+        mcore__free(session);
+        return status;
+    }
+    mcore__list_init(&session->open);
+    mcore__list_init(&session->receiving);
+    mcore__list_init(&session->borrowers);
+    mcore__list_init(&session->waiting);
+    mcore__list_init(&session->early);
+    mcore__frame_watch_init(&session->watch);
+    session->header_since_ns = session->goaway_due_ns = MCORE__NEVER;
+    session->settle_due_ns = mcore__after_ms(now_of(conn), options->preface_timeout_ms);
+    conn->session = session;
+    return MCORE_OK;
+}
+
+static void h2_destroy(mcore__server_conn *conn) {
+    h2_session *session = conn->session;
+    while (!mcore__list_empty(&session->open)) {
+        mcore__server_stream *stream =
+            MCORE__CONTAINER(session->open.next, mcore__server_stream, node);
+        mcore_call *call = stream->call;
+        stream->call = NULL;
+        if (call) mcore__call_abandon(call, MCORE_ECANCELED);
+        mcore__stream_give(stream);
+    }
+    mcore__h2_destroy(session->h2);
+    mcore__free(session);
+    conn->session = NULL;
+}
+
+static void watch_header(mcore__server_conn *conn, const uint8_t *data, size_t len) {
+    h2_session *session = conn->session;
+    mcore__frame_watch_feed(&session->watch, data, len);
+    int fresh = session->watch.completed != session->watch_completed;
+    session->watch_completed = session->watch.completed;
+    if (!mcore__frame_watch_pending(&session->watch)) session->header_since_ns = MCORE__NEVER;
+    else if (fresh || session->header_since_ns == MCORE__NEVER)
+        session->header_since_ns = now_of(conn);
+}
+
+/* The input goes away: messages within it whose END_STREAM did not come are copied. */
+static void own_borrowed(h2_session *session) {
+    while (!mcore__list_empty(&session->borrowers)) {
+        mcore__server_stream *stream =
+            MCORE__CONTAINER(session->borrowers.next, mcore__server_stream, aux);
+        mcore__list_remove(&stream->aux);
+        mcore__refusal why = {.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED, .text = "out of memory"};
+        if (mcore__stream_own(stream)) refuse(stream, &why);
+    }
+}
+
+static void h2_feed(mcore__server_conn *conn, const uint8_t *data, size_t len) {
+    h2_session *session = conn->session;
+    watch_header(conn, data, len);
+    mcore_status status = mcore__h2_feed(session->h2, data, len, now_of(conn));
+    own_borrowed(session);
+    if (status) mcore__conn_failed(conn, status);
+}
+
+/* HTTP/2 has no half-open requests: whoever closes has stopped waiting. */
+static void h2_eof(mcore__server_conn *conn) { mcore__conn_finish(conn); }
+
+static void h2_resume(mcore__server_conn *conn) {
+    h2_session *session = conn->session;
+    while (!mcore__list_empty(&session->waiting) && !mcore__conn_choked(conn)) {
+        mcore__server_stream *stream =
+            MCORE__CONTAINER(session->waiting.next, mcore__server_stream, aux);
+        mcore__list_remove(&stream->aux);
+        run(stream);
+    }
+}
+
+/* A stream whose answer is out while its request is not complete would stay open for as long as
+ * its peer likes. NO_ERROR tells the peer to keep the answer (RFC 9113, 8.1). */
+static int reset_early(h2_session *session) {
+    int any = 0;
+    mcore__list early;
+    mcore__list_move(&session->early, &early);
+    while (!mcore__list_empty(&early)) {
+        mcore__server_stream *stream = MCORE__CONTAINER(early.next, mcore__server_stream, aux);
+        mcore__list_remove(&stream->aux);
+        if (mcore__h2_queued(session->h2, stream->id)) {
+            mcore__list_append(&session->early, &stream->aux);
+        } else {
+            mcore__h2_reset(session->h2, stream->id, MCORE__H2_NO_ERROR);
+            any = 1;
+        }
+    }
+    return any;
+}
+
+static mcore_status h2_produce(mcore__server_conn *conn, mcore__buffer *out, size_t bytes_max) {
+    h2_session *session = conn->session;
+    mcore_status status = mcore__h2_produce(session->h2, out, bytes_max);
+    if (!status && !mcore__list_empty(&session->early) && mcore__buffer_len(out) < bytes_max &&
+        reset_early(session))
+        status = mcore__h2_produce(session->h2, out, bytes_max);
+    /* What was sent may have made room for requests that wait. */
+    if (!mcore__list_empty(&session->waiting) && !mcore__conn_choked(conn)) mcore__conn_mark(conn);
+    return status;
+}
+
+static uint64_t h2_queued(const mcore__server_conn *conn) {
+    return ((const h2_session *)conn->session)->answer_bytes;
+}
+
+static int h2_idle(const mcore__server_conn *conn) {
+    return ((const h2_session *)conn->session)->open_count == 0;
+}
+
+static int h2_full(const mcore__server_conn *conn) {
+    (void)conn;
+    return 0;
+}
+
+static mcore__server_stream *longest_silent(const h2_session *session) {
+    if (mcore__list_empty(&session->receiving)) return NULL;
+    return MCORE__CONTAINER(session->receiving.next, mcore__server_stream, receiving);
+}
+
+static uint64_t settle_due(const h2_session *session) {
+    return session->had_request || mcore__h2_settled(session->h2) ? MCORE__NEVER
+                                                                  : session->settle_due_ns;
+}
+
+static uint64_t header_due(const mcore__server_conn *conn) {
+    const h2_session *session = conn->session;
+    if (session->header_since_ns == MCORE__NEVER) return MCORE__NEVER;
+    return mcore__after_ms(session->header_since_ns, conn->server->options.header_timeout_ms);
+}
+
+static uint64_t h2_deadline(const mcore__server_conn *conn) {
+    const h2_session *session = conn->session;
+    uint64_t due = mcore__earlier(session->goaway_due_ns, header_due(conn));
+    due = mcore__earlier(due, settle_due(session));
+    const mcore__server_stream *stream = longest_silent(session);
+    if (!stream) return due;
+    return mcore__earlier(
+        due, mcore__after_ms(stream->heard_ns, conn->server->options.body_timeout_ms));
+}
+
+static void h2_expire(mcore__server_conn *conn, uint64_t now_ns) {
+    h2_session *session = conn->session;
+    if (now_ns >= settle_due(session)) {
+        mcore__conn_abort(conn);
+        return;
+    }
+    if (now_ns >= header_due(conn)) {
+        send_goaway(conn, MCORE__H2_ENHANCE_YOUR_CALM, "a header took too long");
+        mcore__conn_finish(conn);
+        return;
+    }
+    if (now_ns >= session->goaway_due_ns) send_goaway(conn, MCORE__H2_NO_ERROR, "draining");
+    uint32_t timeout_ms = conn->server->options.body_timeout_ms;
+    mcore__server_stream *stream;
+    while ((stream = longest_silent(session)) != NULL &&
+           now_ns >= mcore__after_ms(stream->heard_ns, timeout_ms)) {
+        mcore__refusal why = {.rpc_code = MCORE_RPC_DEADLINE_EXCEEDED,
+                              .http_status = 408,
+                              .text = "the rest of the request did not come"};
+        refuse(stream, &why);
+    }
+}
+
+static void h2_drain(mcore__server_conn *conn) {
+    h2_session *session = conn->session;
+    uint64_t now = now_of(conn);
+    uint32_t delay_ms = conn->server->options.drain_delay_ms;
+    if (session->gone || session->goaway_due_ns != MCORE__NEVER) return;
+    if (mcore__h2_announce_shutdown(session->h2) || mcore__h2_ping(session->h2, DRAIN_PING)) {
+        send_goaway(conn, MCORE__H2_NO_ERROR, "draining");
+        return;
+    }
+    session->goaway_min_ns = mcore__after_ms(now, delay_ms);
+    session->goaway_due_ns = mcore__after_ms(
+        now, delay_ms > MCORE__SERVER_PONG_MS ? delay_ms : MCORE__SERVER_PONG_MS);
+}
+
+static int h2_finished(const mcore__server_conn *conn) {
+    const h2_session *session = conn->session;
+    if (mcore__h2_finished(session->h2)) return 1;
+    return session->gone && !session->open_count && !mcore__h2_wants_write(session->h2);
+}
+
+static void h2_bye(mcore__server_conn *conn) {
+    send_goaway(conn, MCORE__H2_NO_ERROR, "closing");
+}
+
+static uint32_t h2_cut(mcore__server_conn *conn) {
+    h2_session *session = conn->session;
+    uint32_t cut = 0;
+    /* Streams leave the list in produce and feed only, whatever the handlers do here. */
+    for (mcore__list *at = session->open.next; at != &session->open; at = at->next) {
+        mcore__server_stream *stream = MCORE__CONTAINER(at, mcore__server_stream, node);
+        if (stream->answered) continue;
+        mcore_call *call = stream->call;
+        mcore__refusal why = {.rpc_code = MCORE_RPC_UNAVAILABLE,
+                              .text = "the server is shutting down"};
+        refuse(stream, &why);
+        if (call) mcore__call_abandon(call, MCORE_EDRAINING);
+        cut++;
+    }
+    return cut;
+}
+
+const mcore__server_protocol mcore__server_h2 = {
+    .name = "h2",
+    .open = h2_open,
+    .destroy = h2_destroy,
+    .feed = h2_feed,
+    .eof = h2_eof,
+    .resume = h2_resume,
+    .produce = h2_produce,
+    .answer = h2_answer,
+    .queued = h2_queued,
+    .idle = h2_idle,
+    .full = h2_full,
+    .deadline = h2_deadline,
+    .expire = h2_expire,
+    .drain = h2_drain,
+    .finished = h2_finished,
+    .bye = h2_bye,
+    .cut = h2_cut,
+};

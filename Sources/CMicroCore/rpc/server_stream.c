@@ -1,0 +1,97 @@
+#include "rpc/server_stream.h"
+
+#include "base/memory.h"
+#include "rpc/server_conn.h"
+
+#include <string.h>
+
+void mcore__stream_init(mcore__server_stream *stream, mcore__server_conn *conn) {
+    memset(stream, 0, sizeof *stream);
+    mcore__list_init(&stream->node);
+    mcore__list_init(&stream->receiving);
+    mcore__list_init(&stream->aux);
+    stream->conn = conn;
+}
+
+void mcore__stream_reset(mcore__server_stream *stream) {
+    mcore__stream_drop_body(stream);
+    mcore__list_remove(&stream->node);
+    mcore__list_remove(&stream->receiving);
+    mcore__list_remove(&stream->aux);
+    mcore__buffer head = stream->head, owned = stream->owned;
+    mcore__buffer_reset(&head, MCORE__SERVER_STREAM_KEEP_BYTES);
+    mcore__stream_init(stream, stream->conn);
+    stream->head = head;
+    stream->owned = owned;
+}
+
+void mcore__stream_free(mcore__server_stream *stream) {
+    mcore__stream_reset(stream);
+    mcore__buffer_free(&stream->head);
+    mcore__buffer_free(&stream->owned);
+}
+
+mcore__server_stream *mcore__stream_take(mcore__server_conn *conn, uint32_t id) {
+    mcore_server *server = conn->server;
+    mcore__server_stream *stream;
+    if (!mcore__list_empty(&server->free_streams)) {
+        stream = MCORE__CONTAINER(server->free_streams.next, mcore__server_stream, node);
+        mcore__list_remove(&stream->node);
+        server->free_stream_count--;
+    } else {
+        stream = mcore__alloc(sizeof *stream);
+        if (!stream) return NULL;
+        mcore__stream_init(stream, conn);
+    }
+    stream->conn = conn;
+    stream->id = id;
+    return stream;
+}
+
+void mcore__stream_give(mcore__server_stream *stream) {
+    mcore_server *server = stream->conn->server;
+    if (server->free_stream_count >= MCORE__SERVER_POOL_STREAMS) {
+        mcore__stream_free(stream);
+        mcore__free(stream);
+        return;
+    }
+    mcore__stream_reset(stream);
+    mcore__list_append(server->free_streams.next, &stream->node);
+    server->free_stream_count++;
+}
+
+void mcore__stream_drop_body(mcore__server_stream *stream) {
+    stream->conn->body_bytes -= stream->charged;
+    stream->conn->server->body_bytes -= stream->charged;
+    stream->charged = 0;
+    stream->body = (mcore_slice){NULL, 0};
+    stream->borrowed = 0;
+    mcore__buffer_reset(&stream->owned, MCORE__SERVER_STREAM_KEEP_BYTES);
+    mcore__grpc_cutter_free(&stream->cutter);
+}
+
+mcore_status mcore__stream_own(mcore__server_stream *stream) {
+    if (!stream->borrowed) return MCORE_OK;
+    mcore_status status = mcore__buffer_append(&stream->owned, stream->body.data, stream->body.len);
+    if (status) return status;
+    stream->borrowed = 0;
+    stream->body.data = mcore__buffer_bytes(&stream->owned);
+    return MCORE_OK;
+}
+
+void mcore__stream_refuse(mcore__server_stream *stream, const mcore__refusal *why) {
+    static const mcore_header allow = {{"allow", 5}, {"POST", 4}};
+    mcore_answer answer = {
+        .struct_size = sizeof answer,
+        .rpc_code = why->rpc_code,
+        .http_status = why->http_status,
+        .message = {why->text, strlen(why->text)},
+    };
+    static const mcore_header identity = {{"grpc-accept-encoding", 20}, {"identity", 8}};
+    if (why->allow_post || why->identity) {
+        answer.metadata = why->allow_post ? &allow : &identity;
+        answer.metadata_count = 1;
+    }
+    if (why->limit) mcore__count(&stream->conn->server->calls_refused, 1);
+    stream->conn->protocol->answer(stream, &answer);
+}

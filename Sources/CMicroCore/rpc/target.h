@@ -1,0 +1,63 @@
+/* A named set of nodes, and which of them is next. */
+#ifndef MCORE_RPC_TARGET_H
+#define MCORE_RPC_TARGET_H
+
+#include "hash/picker.h"
+#include "hash/table.h"
+#include "rpc/attempt.h"
+#include "rpc/client_internal.h"
+
+struct mcore__channel;
+
+/* A node lives while it is in its target's list, or the last attempt of some call went to it. */
+typedef struct mcore__node {
+    mcore__table_entry entry; /* target->nodes, by id */
+    mcore__pick_entry pick;   /* target->picker; `outstanding` counts the attempts */
+    mcore__list of_channel;   /* channel->nodes */
+    mcore_target *target;
+    struct mcore__channel *channel;
+    uint32_t refs;   /* calls, and one for being listed */
+    uint32_t listed; /* it is in the picker */
+    uint32_t draining;
+    uint64_t stamp; /* of the last update that named it */
+    uint64_t successes, failures;
+    size_t id_len;
+    char id[];
+} mcore__node;
+
+struct mcore_target {
+    mcore__list of_client;
+    mcore_client *client;
+    mcore__table nodes;
+    mcore__node **order; /* the listed nodes */
+    uint32_t node_count;
+    mcore__picker picker;
+    mcore__retry_budget budget;
+    mcore__list parked; /* calls that wait for a node that can be reached */
+    mcore__later wake;
+    uint64_t stamp;
+    uint32_t calls;  /* unfinished calls keep it */
+    uint32_t closed; /* by its owner */
+};
+
+/* The node of a call's next attempt, or NULL. */
+mcore__node *mcore__target_pick(mcore_target *target, const mcore__client_call *call);
+/* 1 when there is a node that the call did not try and that can be reached, as far as is known. */
+int mcore__target_has_other(const mcore_target *target, const mcore__client_call *call);
+
+void mcore__node_hold(mcore__node *node);
+void mcore__node_release(mcore__node *node);
+/* An attempt on the node was answered (`code`), or ended without an answer. One that was cancelled
+ * is neither. */
+void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code);
+void mcore__node_failed(mcore__node *node);
+
+/* The node's channel went into back-off, or came out of it. */
+void mcore__node_changed(mcore__node *node);
+
+/* Lets a call wait for a node. */
+void mcore__target_park(mcore_target *target, mcore__client_call *call);
+/* A call of it has ended. */
+void mcore__target_release(mcore_target *target);
+
+#endif

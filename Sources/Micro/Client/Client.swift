@@ -1,0 +1,254 @@
+public import Logging
+internal import Synchronization
+
+/// Calls services: finds their nodes, balances over them, and tries another one when that is safe.
+///
+/// Connections and balancing live on the event loops; a call made inside a handler stays on its
+/// loop. Safe to use from any thread. ``close(grace:)`` drains; dropping the last reference aborts
+/// what is in flight.
+public final class Client: Sendable, ContextClient {
+    let options: ClientOptions
+    let environment: Environment
+    let codecs: Codecs
+    let logger: Logger
+    let hooks: [ClientHook]
+    private let directory: NodeDirectory
+    /// One for each loop; made on first use, so that making a client starts no thread.
+    private let slots = Mutex<[ClientLoop]>([])
+    private let telemetry = Mutex<[String: ClientTelemetry]>([:])
+
+    /// - Parameters:
+    ///   - resolver: Finds the nodes of a service by its name.
+    ///   - router: Chooses the nodes that a call may use.
+    ///   - hooks: Wrapped around every call, the first outermost.
+    ///   - codecs: How messages may be written, the preferred first.
+    public init(
+        resolver: any Resolver, router: any Router = DirectRouter(),
+        options: ClientOptions = ClientOptions(), hooks: [ClientHook] = [],
+        codecs: Codecs = Codecs(), environment: Environment = .current,
+        logger: Logger = Logger(label: "micro.client")
+    ) {
+        self.options = options
+        self.environment = environment
+        self.codecs = codecs
+        self.logger = logger
+        self.hooks = hooks
+        self.directory = NodeDirectory(resolver: resolver, router: router)
+    }
+
+    deinit {
+        for slot in slots.withLock({ $0 }) { slot.close(grace: .zero) {} }
+    }
+
+    /// The place of this client on the loop that the call should use.
+    private var slot: ClientLoop {
+        let loop = environment.loops.preferred
+        return slots.withLock { slots in
+            if slots.isEmpty {
+                let limits = options.limits
+                slots = environment.loops.workers.map { ClientLoop(loop: $0, limits: limits) }
+            }
+            return slots[loop.index]
+        }
+    }
+
+    /// Takes no new calls, waits for those in flight, `grace` at most, cancels the rest and closes
+    /// every connection.
+    public func close(grace: Duration = .seconds(5)) async {
+        await withTaskGroup(of: Void.self) { group in
+            for slot in slots.withLock({ $0 }) { group.addTask { await slot.close(grace: grace) } }
+        }
+        await directory.close()
+    }
+
+    // MARK: One call, as bytes
+
+    /// Calls with a message that is written already: for gateways, tools and codecs of one's own.
+    /// Passes through the hooks and is observed as every call.
+    ///
+    /// - Throws: As ``call(_:_:_:as:options:)``.
+    public func send(_ request: ClientRequest) async throws -> ClientResponse {
+        var request = request
+        let deadline = try inherit(into: &request)
+        let telemetry = telemetry(request)
+        let observation = telemetry.begin(&request)
+        do {
+            try request.options.metadata.validate()
+            let response = try await observation.run {
+                try await self.throughHooks(request, until: deadline)
+            }
+            observation.end(nil)
+            return response
+        } catch {
+            let failure = Client.failure(error, request)
+            observation.end(failure)
+            log(failure, request)
+            throw failure
+        }
+    }
+
+    /// Takes over what the surrounding call hands on: deadline, request id, and the trace where no
+    /// tracer does it. Returns when the call has to be done.
+    private func inherit(into request: inout ClientRequest) throws -> EventLoopClock.Instant {
+        let clock = environment.clock
+        var timeout = request.options.timeout ?? options.timeout
+        if let context = Context.current {
+            if let remaining = context.timeRemaining {
+                timeout = min(timeout, remaining - Client.inheritedMargin)
+            }
+            for name in Client.inheritedMetadata where request.options.metadata[name] == nil {
+                request.options.metadata[name] = context.metadata[name]
+            }
+            request.options.metadata[CallScope.requestIDHeader] = context.requestID
+        }
+        guard timeout > .zero else {
+            throw MicroError(
+                "\(request.service)/\(request.endpoint)", .deadlineExceeded,
+                "no time is left to call \(request.service): the deadline of the surrounding call, "
+                    + "or a timeout of zero, has passed")
+        }
+        return clock.now.advanced(by: timeout)
+    }
+
+    /// So that the answer of a service below arrives before our own caller gives up.
+    private static let inheritedMargin: Duration = .milliseconds(2)
+    private static let inheritedMetadata = ["traceparent", "tracestate", "baggage"]
+
+    private func throughHooks(
+        _ request: ClientRequest, until deadline: EventLoopClock.Instant
+    ) async throws -> ClientResponse {
+        guard !hooks.isEmpty else { return try await balance(request, until: deadline) }
+        var next: @Sendable (ClientRequest) async throws -> ClientResponse = { request in
+            try await self.balance(request, until: deadline)
+        }
+        for hook in hooks.reversed() {
+            let inner = next
+            next = { try await hook($0, inner) }
+        }
+        return try await next(request)
+    }
+
+    private func balance(
+        _ request: ClientRequest, until deadline: EventLoopClock.Instant
+    ) async throws -> ClientResponse {
+        let key = Client.targetKey(request)
+        var nodes = try await findNodes(for: request, key, until: deadline)
+        var outcome = try await attempt(key, nodes, request, until: deadline)
+        if outcome.transport != .ok, !outcome.wasWritten, request.options.address == nil {
+            // Every node that was known is gone: ask again who is there, and try those.
+            await directory.refresh(request.service)
+            let fresh = try await findNodes(for: request, key, until: deadline)
+            if fresh.revision != nodes.revision, environment.clock.now < deadline {
+                nodes = fresh
+                let first = outcome
+                outcome = try await attempt(key, nodes, request, until: deadline)
+                outcome.attempts += first.attempts
+                outcome.retriesUnwritten += first.retriesUnwritten + 1
+                outcome.retriesIdempotent += first.retriesIdempotent
+            }
+        }
+        return try response(outcome, request)
+    }
+
+    private func attempt(
+        _ key: String, _ nodes: NodeSet, _ request: ClientRequest,
+        until deadline: EventLoopClock.Instant
+    ) async throws -> CallOutcome {
+        let options = request.options
+        let retry = options.retry ?? self.options.retry
+        let path = EndpointPaths(service: request.service, endpoint: request.endpoint).canonical
+        let plan = CallPlan(
+            path: path, contentType: request.contentType, body: request.body,
+            metadata: options.metadata,
+            timeout: max(.nanoseconds(1), environment.clock.now.duration(to: deadline)),
+            attemptTimeout: options.attemptTimeout, attemptsMax: retry.attempts,
+            isIdempotent: retry.isIdempotent, waitsForReady: options.waitsForReady)
+        return try await PendingCall.run(
+            on: slot, key: key, nodes: nodes, pick: self.options.selector.policy, plan: plan)
+    }
+
+    private func findNodes(
+        for request: ClientRequest, _ key: String, until deadline: EventLoopClock.Instant
+    ) async throws -> NodeSet {
+        if let address = request.options.address {
+            let node = BalancedNode(id: address, address: address, weight: 1, isDraining: false)
+            return NodeSet(revision: 1, nodes: [node])
+        }
+        let query = RouteQuery(version: request.options.version)
+        return try await directory.nodes(of: request.service, for: query, key: key)
+    }
+
+    /// What the balancers are kept apart by: everything that narrows the nodes down.
+    private static func targetKey(_ request: ClientRequest) -> String {
+        if let address = request.options.address { return "=\(address)" }
+        guard let version = request.options.version else { return request.service }
+        return "\(request.service)@\(version)"
+    }
+
+    private func response(
+        _ outcome: CallOutcome, _ request: ClientRequest
+    ) throws -> ClientResponse {
+        let report = CallReport(
+            node: outcome.node, attempts: outcome.attempts,
+            retriesUnwritten: outcome.retriesUnwritten,
+            retriesIdempotent: outcome.retriesIdempotent)
+        guard outcome.code == 0 else { throw Client.failure(outcome, report, request) }
+        return ClientResponse(
+            contentType: outcome.contentType, body: outcome.body, metadata: outcome.metadata,
+            report: report)
+    }
+
+    // MARK: Failures
+
+    /// What a node answered, or why none did.
+    private static func failure(
+        _ outcome: CallOutcome, _ report: CallReport, _ request: ClientRequest
+    ) -> MicroError {
+        var failure: MicroError
+        if outcome.transport == .ok {
+            failure = MicroError(
+                rpcCode: outcome.code, message: outcome.message, details: outcome.details)
+            if failure.id.isEmpty { failure.id = "\(request.service)/\(request.endpoint)" }
+        } else {
+            let written =
+                outcome.wasWritten
+                ? "the request was written, so it may have been processed"
+                : "the request was not written"
+            failure = MicroError(
+                "\(request.service)/\(request.endpoint)", MicroError.Code(rpc: outcome.code),
+                "\(outcome.message) (\(written))")
+        }
+        failure.wasWritten = outcome.wasWritten
+        failure.metadata["node"] = report.node.isEmpty ? nil : report.node
+        failure.metadata["attempts"] = String(report.attempts)
+        return failure
+    }
+
+    private static func failure(_ error: any Error, _ request: ClientRequest) -> MicroError {
+        MicroError(error, id: "\(request.service)/\(request.endpoint)")
+    }
+
+    private func log(_ failure: MicroError, _ request: ClientRequest) {
+        logger.debug(
+            "call failed",
+            metadata: [
+                "service": "\(request.service)", "endpoint": "\(request.endpoint)",
+                "error": "\(failure)",
+            ])
+    }
+
+    private func telemetry(_ request: ClientRequest) -> ClientTelemetry {
+        guard ClientTelemetry.isEnabled else { return .none }
+        let key = "\(request.service)/\(request.endpoint)"
+        return telemetry.withLock { known in
+            if let telemetry = known[key] { return telemetry }
+            // Names come from the program, but a gateway's may come from outside.
+            if known.count >= Client.telemetryMax { known = [:] }
+            let telemetry = ClientTelemetry(service: request.service, endpoint: request.endpoint)
+            known[key] = telemetry
+            return telemetry
+        }
+    }
+
+    private static let telemetryMax = 4096
+}

@@ -1,0 +1,181 @@
+/// How a client connects, waits and retries.
+public struct ClientOptions: Sendable {
+    /// How long a call may take in all, unless it says otherwise. Default 5 s.
+    public var timeout: Duration = .seconds(5)
+    /// When a call is tried again, unless it says otherwise.
+    public var retry = RetryPolicy.unprocessed(attempts: 3)
+    /// How a node is picked. Default: P2C.
+    public var selector = Selector.p2c
+    /// The largest answer, in bytes. Default 4 MiB.
+    public var maxMessageBytes = 4 << 20
+    /// Unfinished calls, for each event loop. Default 100,000.
+    public var maxCallsPerLoop = 100_000
+    /// Default 5 s.
+    public var connectTimeout: Duration = .seconds(5)
+    /// A connection without calls is closed after it. Default 5 min.
+    public var idleTimeout: Duration = .seconds(300)
+    /// A ping is sent when calls wait and nothing has arrived for so long. Default 20 s.
+    public var keepaliveInterval: Duration = .seconds(20)
+    /// A connection that does not answer the ping in time is dead. Default 10 s.
+    public var keepaliveTimeout: Duration = .seconds(10)
+    /// The first pause after a failed connect; times 1.6 each, with full jitter. Default 100 ms.
+    public var reconnectMin: Duration = .milliseconds(100)
+    /// The longest pause between connects. Default 30 s.
+    public var reconnectMax: Duration = .seconds(30)
+    /// Retries may be so many percent of the calls to a service. Default 20.
+    public var retryBudgetPercent = 20
+    /// And so many per second in any case. Default 10.
+    public var retryBudgetPerSecond = 10
+
+    /// The defaults.
+    public init() {}
+
+    var limits: ClientLimits {
+        var limits = ClientLimits()
+        limits.messageBytes = maxMessageBytes
+        limits.callsPerLoop = maxCallsPerLoop
+        limits.connectTimeout = connectTimeout
+        limits.idleTimeout = idleTimeout
+        limits.keepaliveInterval = keepaliveInterval
+        limits.keepaliveTimeout = keepaliveTimeout
+        limits.reconnectMin = reconnectMin
+        limits.reconnectMax = reconnectMax
+        limits.retryBudgetPercent = retryBudgetPercent
+        limits.retryBudgetMin = retryBudgetPerSecond
+        return limits
+    }
+}
+
+/// When a call is tried again. Another node is preferred; the deadline covers all attempts.
+public struct RetryPolicy: Sendable, Hashable {
+    let attempts: Int
+    let isIdempotent: Bool
+
+    /// One attempt.
+    public static let never = RetryPolicy(attempts: 1, isIdempotent: false)
+
+    /// Only when the request was provably not processed: it could not be connected or written, or
+    /// the node refused it. The default.
+    /// - Parameter attempts: In all, 1 to 5.
+    public static func unprocessed(attempts: Int) -> RetryPolicy {
+        RetryPolicy(attempts: attempts, isIdempotent: false)
+    }
+
+    /// Also when the request may have been processed: only for endpoints that may be called twice.
+    /// - Parameter attempts: In all, 1 to 5.
+    public static func idempotent(attempts: Int) -> RetryPolicy {
+        RetryPolicy(attempts: attempts, isIdempotent: true)
+    }
+
+    private init(attempts: Int, isIdempotent: Bool) {
+        self.attempts = min(max(attempts, 1), 5)
+        self.isIdempotent = isIdempotent
+    }
+}
+
+/// What one call does differently.
+public struct CallOptions: Sendable {
+    /// How long it may take in all; nil: the client's. A shorter deadline of the surrounding call wins.
+    public var timeout: Duration?
+    /// How long one attempt may take; nil: as long as the call.
+    public var attemptTimeout: Duration?
+    /// When it is tried again; nil: as the client does.
+    public var retry: RetryPolicy?
+    /// What goes along with the message.
+    public var metadata: Metadata
+    /// The node to call, "tcp://10.0.0.7:4711", instead of discovering one.
+    public var address: String?
+    /// Only nodes of this version.
+    public var version: String?
+    /// Waits for a node until the deadline when none can be reached, instead of failing.
+    public var waitsForReady: Bool
+    /// How the message is written; nil: the preferred codec of its type.
+    public var contentType: String?
+
+    /// The client's defaults, but for what is given.
+    public init(
+        timeout: Duration? = nil, attemptTimeout: Duration? = nil, retry: RetryPolicy? = nil,
+        metadata: Metadata = Metadata(), address: String? = nil, version: String? = nil,
+        waitsForReady: Bool = false, contentType: String? = nil
+    ) {
+        self.timeout = timeout
+        self.attemptTimeout = attemptTimeout
+        self.retry = retry
+        self.metadata = metadata
+        self.address = address
+        self.version = version
+        self.waitsForReady = waitsForReady
+        self.contentType = contentType
+    }
+}
+
+/// A call as hooks see it: its message is written already.
+public struct ClientRequest: Sendable {
+    /// The service as it stands in the register.
+    public let service: String
+    /// "Service.Method", or in full "package.Service/Method".
+    public let endpoint: String
+    /// How the message is written: "application/grpc+json".
+    public let contentType: String
+    /// The message.
+    public var body: [UInt8]
+    /// What the call does differently; its metadata is what goes along.
+    public var options: CallOptions
+
+    /// - Parameters:
+    ///   - service: The service as it stands in the register.
+    ///   - endpoint: "Service.Method", or in full "package.Service/Method".
+    ///   - contentType: How the message is written: "application/grpc+json".
+    ///   - body: The message.
+    ///   - options: What the call does differently.
+    public init(
+        service: String, endpoint: String, contentType: String = "application/grpc+json",
+        body: [UInt8], options: CallOptions = CallOptions()
+    ) {
+        self.service = service
+        self.endpoint = endpoint
+        self.contentType = contentType
+        self.body = body
+        self.options = options
+    }
+}
+
+/// The answer of a node, before its message is read.
+public struct ClientResponse: Sendable {
+    /// How the message is written.
+    public var contentType: String
+    /// The message.
+    public var body: [UInt8]
+    /// What the node sent beside the message.
+    public var metadata: Metadata
+    /// How the call went.
+    public var report: CallReport
+}
+
+/// How a call went: which node answered, and what it took.
+public struct CallReport: Sendable, Hashable {
+    /// The id of the node that answered, or was tried last; "" when there was none.
+    public var node: String
+    /// Attempts that were started.
+    public var attempts: Int
+    /// Attempts that followed one that was provably not processed.
+    public var retriesUnwritten: Int
+    /// Attempts that followed one that may have been processed, because the call is idempotent.
+    public var retriesIdempotent: Int
+}
+
+/// A reply with what came along.
+public struct Response<Reply: Sendable>: Sendable {
+    /// The message.
+    public var reply: Reply
+    /// What the node sent beside the message.
+    public var metadata: Metadata
+    /// How the call went.
+    public var report: CallReport
+}
+
+/// Wraps every call of a client: it may look, change the request, answer itself, measure, or refuse.
+/// The first hook that was given is the outermost.
+public typealias ClientHook = @Sendable (
+    _ request: ClientRequest, _ next: @Sendable (ClientRequest) async throws -> ClientResponse
+) async throws -> ClientResponse

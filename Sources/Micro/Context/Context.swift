@@ -1,0 +1,118 @@
+public import Logging
+internal import Synchronization
+
+/// What a handler knows about the call that it serves: who calls, with what metadata, until when.
+///
+/// It is passed to every handler, and bound to the task of an asynchronous one, so that the calls
+/// made inside inherit the deadline, the trace and the request id. Safe to use from any thread, also
+/// after the handler has returned.
+public struct Context: Sendable {
+    let scope: CallScope
+
+    @TaskLocal static var bound: Context?
+
+    /// The context of the handler that the current task runs, if there is one.
+    public static var current: Context? { bound }
+
+    /// The name of the service that was called.
+    public var service: String { scope.service }
+
+    /// The endpoint as it was registered: "Greeter.Hello".
+    public var endpoint: String { scope.endpoint }
+
+    /// What the caller sent beside the message. Names are lower case.
+    public var metadata: Metadata { scope.metadata }
+
+    /// When nobody waits for the answer any more, on ``clock``; nil when the caller set no deadline
+    /// and the endpoint has none.
+    public var deadline: EventLoopClock.Instant? { scope.deadline }
+
+    /// How long the caller still waits: nil without a deadline, zero when it has passed.
+    public var timeRemaining: Duration? {
+        deadline.map { max(.zero, clock.now.duration(to: $0)) }
+    }
+
+    /// The caller's address: "127.0.0.1:4711".
+    public var peer: String { scope.peer }
+
+    /// Identifies the request across services: the caller's `x-request-id`, or a new one.
+    public var requestID: String { scope.requestID }
+
+    /// The clock of the service: virtual in a simulation.
+    public var clock: EventLoopClock { scope.environment.clock }
+
+    /// The service's logger, with the endpoint and the request id as metadata.
+    public var logger: Logger { scope.logger }
+
+    /// What goes back to the caller beside the answer, or beside the error.
+    public var replyMetadata: Metadata {
+        get { scope.replyMetadata.withLock { $0 } }
+        nonmutating set { scope.replyMetadata.withLock { $0 = newValue } }
+    }
+
+    /// Runs blocking work on a worker thread, so that the event loop goes on.
+    ///
+    /// Cancelling the task does not interrupt the work: it is waited for.
+    public func offload<T: Sendable>(
+        _ work: @escaping @Sendable () throws -> T
+    ) async throws -> T {
+        try await scope.environment.offload(work)
+    }
+
+    /// Runs `body` as a part of this call: what it calls inherits deadline, trace and request id.
+    public func bind<T>(_ body: () async throws -> T) async rethrows -> T {
+        try await Context.$bound.withValue(self) { try await body() }
+    }
+}
+
+/// Who lends a context its client. The context can't name the client: that is a higher layer.
+protocol ContextClient: AnyObject, Sendable {}
+
+/// The part of a context that its copies share.
+final class CallScope: Sendable {
+    let service: String
+    let endpoint: String
+    let metadata: Metadata
+    let deadline: EventLoopClock.Instant?
+    let peer: String
+    let environment: Environment
+    let baseLogger: Logger
+    let client: (any ContextClient)?
+    let replyMetadata = Mutex(Metadata())
+    private let newRequestID = Mutex<String?>(nil)
+
+    init(
+        service: String, endpoint: String, metadata: Metadata = Metadata(),
+        deadline: EventLoopClock.Instant? = nil, peer: String = "",
+        environment: Environment, logger: Logger, client: (any ContextClient)?
+    ) {
+        self.service = service
+        self.endpoint = endpoint
+        self.metadata = metadata
+        self.deadline = deadline
+        self.peer = peer
+        self.environment = environment
+        self.baseLogger = logger
+        self.client = client
+    }
+
+    /// Made on first use: most handlers never ask.
+    var requestID: String {
+        if let given = metadata[CallScope.requestIDHeader], !given.isEmpty { return given }
+        return newRequestID.withLock { id in
+            if let id { return id }
+            let fresh = String(environment.random(), radix: 16)
+            id = fresh
+            return fresh
+        }
+    }
+
+    var logger: Logger {
+        var logger = baseLogger
+        logger[metadataKey: "endpoint"] = .string(endpoint)
+        logger[metadataKey: "request_id"] = .string(requestID)
+        return logger
+    }
+
+    static let requestIDHeader = "x-request-id"
+}

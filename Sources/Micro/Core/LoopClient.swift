@@ -1,0 +1,264 @@
+internal import CMicroCore
+
+/// The limits and times of a client, as the core takes them.
+struct ClientLimits: Sendable {
+    var messageBytes = 4 << 20
+    var headerListBytes = 16 << 10
+    var headerCount = 128
+    var callsPerLoop = 100_000
+    var connectTimeout: Duration = .seconds(5)
+    var idleTimeout: Duration = .seconds(300)
+    var keepaliveInterval: Duration = .seconds(20)
+    var keepaliveTimeout: Duration = .seconds(10)
+    var reconnectMin: Duration = .milliseconds(100)
+    var reconnectMax: Duration = .seconds(30)
+    var outputBytes = 4 << 20
+    var retryBudgetPercent = 20
+    var retryBudgetMin = 10
+}
+
+/// One node as the core's balancer knows it.
+struct BalancedNode: Sendable, Hashable {
+    var id: String
+    var address: String
+    var weight: Int
+    var isDraining: Bool
+}
+
+/// The nodes of one target at one time. A higher revision is a later state.
+struct NodeSet: Sendable {
+    var revision: UInt64
+    var nodes: [BalancedNode]
+}
+
+/// What a call carries and how often it may be tried.
+struct CallPlan: Sendable {
+    var path: String
+    var contentType: String
+    var body: [UInt8]
+    var metadata: Metadata
+    var timeout: Duration
+    var attemptTimeout: Duration?
+    var attemptsMax: Int
+    var isIdempotent: Bool
+    var waitsForReady: Bool
+}
+
+/// How a call ended.
+struct CallOutcome: Sendable {
+    var code: UInt32
+    var transport: CoreStatus
+    var wasWritten: Bool
+    var attempts: Int
+    var retriesUnwritten: Int
+    var retriesIdempotent: Int
+    var node: String
+    var message: String
+    var details: [UInt8]
+    var contentType: String
+    var body: [UInt8]
+    var metadata: Metadata
+}
+
+/// The part of a client that lives on one loop: its connections, and a balancer for each target.
+/// Everything is called on the loop.
+final class LoopClient: @unchecked Sendable {  // its state is touched on its loop only
+    private struct Target {
+        let pointer: OpaquePointer
+        var revision: UInt64?
+    }
+
+    let loop: EventLoop
+    private let raw: OpaquePointer
+    private var targets: [String: Target] = [:]
+    private var isClosed = false
+
+    init(loop: EventLoop, limits: ClientLimits) throws(MicroError) {
+        var options = mcore_client_options()
+        mcore_client_options_default(&options)
+        options.message_bytes_max = UInt32(clamping: limits.messageBytes)
+        options.header_list_bytes_max = UInt32(clamping: limits.headerListBytes)
+        options.header_count_max = UInt32(clamping: limits.headerCount)
+        options.calls_max = UInt32(clamping: limits.callsPerLoop)
+        options.connect_timeout_ms = limits.connectTimeout.clampedMilliseconds
+        options.idle_timeout_ms = limits.idleTimeout.clampedMilliseconds
+        options.keepalive_interval_ms = limits.keepaliveInterval.clampedMilliseconds
+        options.keepalive_timeout_ms = limits.keepaliveTimeout.clampedMilliseconds
+        options.reconnect_min_ms = limits.reconnectMin.clampedMilliseconds
+        options.reconnect_max_ms = limits.reconnectMax.clampedMilliseconds
+        options.output_bytes_max = UInt32(clamping: limits.outputBytes)
+        options.retry_budget_percent = UInt32(clamping: limits.retryBudgetPercent)
+        options.retry_budget_min = UInt32(clamping: limits.retryBudgetMin)
+        var created: OpaquePointer?
+        try check(mcore_client_create(loop.raw, &options, &created), "client", "create the client")
+        guard let created else { throw MicroError("client", .internal, "the core made no client") }
+        self.loop = loop
+        self.raw = created
+    }
+
+    /// Makes `key` balance over `nodes`, unless it does already.
+    func update(_ key: String, to nodes: NodeSet, pick: UInt32) throws(MicroError) {
+        if let target = targets[key], target.revision == nodes.revision { return }
+        var target: Target
+        if let known = targets[key] { target = known } else { target = try open(pick: pick) }
+        targets[key] = target
+        try apply(nodes, to: target.pointer, of: key)
+        target.revision = nodes.revision
+        targets[key] = target
+    }
+
+    private func open(pick: UInt32) throws(MicroError) -> Target {
+        guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
+        var created: OpaquePointer?
+        try check(mcore_client_open_target(raw, pick, &created), "client", "make a balancer")
+        guard let created else { throw MicroError("client", .internal, "the core made no target") }
+        return Target(pointer: created, revision: nil)
+    }
+
+    private func apply(
+        _ nodes: NodeSet, to target: OpaquePointer, of key: String
+    ) throws(MicroError) {
+        var arena: [UInt8] = []
+        for node in nodes.nodes {
+            arena.append(contentsOf: node.id.utf8)
+            arena.append(contentsOf: node.address.utf8)
+        }
+        let status = arena.withUnsafeBytes { arena in
+            var offset = 0
+            func take(_ text: String) -> mcore_slice {
+                let count = text.utf8.count
+                defer { offset += count }
+                return mcore_slice(data: arena.baseAddress.map { $0 + offset }, len: count)
+            }
+            let raw = nodes.nodes.map { node in
+                mcore_node(
+                    id: take(node.id), address: take(node.address),
+                    weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0)
+            }
+            return raw.withUnsafeBufferPointer {
+                mcore_target_update(target, $0.baseAddress, $0.count)
+            }
+        }
+        try check(status, "client", "balance \(key) over \(nodes.nodes.map(\.address))")
+    }
+
+    /// Starts a call on a target that was given nodes. `done` runs once, on the loop, later.
+    func start(
+        _ key: String, _ plan: CallPlan, _ done: @escaping (CallOutcome) -> Void
+    ) throws(MicroError) -> UInt64 {
+        guard !isClosed, let target = targets[key] else {
+            throw MicroError("client", .unavailable, "the client is closed")
+        }
+        let box = Unmanaged.passRetained(ResultBox(done))
+        var id: UInt64 = 0
+        let status = plan.withRaw { plan in
+            mcore_client_start(raw, target.pointer, plan, callEnded, box.toOpaque(), &id)
+        }
+        if status < 0 { box.release() }
+        try check(status, "client", "call \(plan.path)")
+        return id
+    }
+
+    func cancel(_ id: UInt64) { _ = mcore_client_cancel(raw, id) }
+
+    /// Takes no new calls, waits for those in flight, frees everything, then calls `done`.
+    func close(grace: Duration, _ done: @escaping @Sendable () -> Void) {
+        guard !isClosed else { return done() }
+        isClosed = true
+        targets = [:]
+        let box = Unmanaged.passRetained(CloseBox(client: self, done))
+        let status = mcore_client_close(
+            raw, UInt64(grace.clampedMilliseconds), clientClosed, box.toOpaque())
+        if status < 0 {
+            box.release()
+            done()
+        }
+    }
+
+    fileprivate func destroy() { mcore_client_destroy(raw) }
+}
+
+extension CallPlan {
+    fileprivate func withRaw<T>(_ body: (UnsafePointer<mcore_call_plan>) -> T) -> T {
+        var path = path
+        var contentType = contentType
+        return metadata.withHeaders { headers, headerCount in
+            path.withUTF8 { path in
+                contentType.withUTF8 { contentType in
+                    self.body.withUnsafeBytes { message in
+                        var raw = mcore_call_plan()
+                        raw.struct_size = UInt32(MemoryLayout<mcore_call_plan>.size)
+                        raw.attempts_max = UInt32(clamping: attemptsMax)
+                        raw.path = mcore_slice(UnsafeRawBufferPointer(path))
+                        raw.content_type = mcore_slice(UnsafeRawBufferPointer(contentType))
+                        raw.body = mcore_slice(message)
+                        raw.metadata = headers
+                        raw.metadata_count = headerCount
+                        raw.timeout_ns = timeout.unsignedNanoseconds
+                        raw.attempt_timeout_ns = attemptTimeout?.unsignedNanoseconds ?? 0
+                        raw.idempotent = isIdempotent ? 1 : 0
+                        raw.wait_for_ready = waitsForReady ? 1 : 0
+                        return body(&raw)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension CallOutcome {
+    fileprivate init(_ raw: mcore_result) {
+        self.init(
+            code: raw.rpc_code, transport: CoreStatus(raw: raw.transport),
+            wasWritten: raw.written != 0, attempts: Int(raw.attempts),
+            retriesUnwritten: Int(raw.retries_unwritten),
+            retriesIdempotent: Int(raw.retries_idempotent),
+            node: String(raw.node_id), message: String(raw.message),
+            details: [UInt8](raw.details), contentType: String(raw.content_type),
+            body: [UInt8](raw.body),
+            metadata: Metadata(raw.metadata, count: Int(raw.metadata_count)))
+    }
+}
+
+private final class ResultBox {
+    let done: (CallOutcome) -> Void
+    init(_ done: @escaping (CallOutcome) -> Void) { self.done = done }
+}
+
+private final class CloseBox {
+    let client: LoopClient
+    let done: @Sendable () -> Void
+    init(client: LoopClient, _ done: @escaping @Sendable () -> Void) {
+        self.client = client
+        self.done = done
+    }
+}
+
+private let callEnded: mcore_result_fn = { box, result in
+    guard let box, let result else { return }
+    Unmanaged<ResultBox>.fromOpaque(box).takeRetainedValue().done(CallOutcome(result.pointee))
+}
+
+private let clientClosed: @convention(c) (UnsafeMutableRawPointer?) -> Void = { box in
+    guard let box else { return }
+    let closed = Unmanaged<CloseBox>.fromOpaque(box).takeRetainedValue()
+    closed.client.destroyLater(closed.done)
+}
+
+extension LoopClient {
+    /// The core is still on the stack when it says that it is closed.
+    fileprivate func destroyLater(_ done: @escaping @Sendable () -> Void) {
+        let accepted = loop.execute {
+            self.destroy()
+            done()
+        }
+        if !accepted { done() }
+    }
+}
+
+/// The ways to pick a node.
+enum PickPolicy {
+    static let random = UInt32(MCORE_PICK_RANDOM)
+    static let roundRobin = UInt32(MCORE_PICK_ROUND_ROBIN)
+    static let p2c = UInt32(MCORE_PICK_P2C)
+}

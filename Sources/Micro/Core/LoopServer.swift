@@ -1,0 +1,144 @@
+internal import CMicroCore
+
+/// The limits of a server, as the core takes them.
+struct ServerLimits: Sendable {
+    var messageBytes = 4 << 20
+    var headerListBytes = 16 << 10
+    var headerCount = 128
+    var streamsPerConnection = 256
+    var callsPerLoop = 10_000
+    var connectionsPerLoop = 10_000
+    var prefaceTimeout: Duration = .seconds(5)
+    var headerTimeout: Duration = .seconds(5)
+    var bodyTimeout: Duration = .seconds(30)
+    var idleTimeout: Duration = .seconds(300)
+    var writeTimeout: Duration = .seconds(10)
+    var outputBytes = 1 << 20
+    var pingIntervalMin: Duration = .seconds(10)
+}
+
+/// What a server has done, summed over its loops.
+struct ServerCounts: Sendable {
+    var connections = 0
+    var calls = 0
+    var connectionsTotal: UInt64 = 0
+    var callsTotal: UInt64 = 0
+    var callsRefused: UInt64 = 0
+    var protocolErrors: UInt64 = 0
+}
+
+/// The part of a server that lives on one loop.
+final class LoopServer: Sendable {
+    let loop: EventLoop
+    private let pointer: CorePointer
+    private let routes: RouteTable  // the handlers' contexts
+
+    private init(loop: EventLoop, pointer: CorePointer, routes: RouteTable) {
+        self.loop = loop
+        self.pointer = pointer
+        self.routes = routes
+    }
+
+    static func create(
+        on loop: EventLoop, routes: RouteTable, limits: ServerLimits, name: String
+    ) async throws -> LoopServer {
+        try await loop.run {
+            var options = mcore_server_options()
+            mcore_server_options_default(&options)
+            options.message_bytes_max = UInt32(clamping: limits.messageBytes)
+            options.header_list_bytes_max = UInt32(clamping: limits.headerListBytes)
+            options.header_count_max = UInt32(clamping: limits.headerCount)
+            options.streams_max = UInt32(clamping: limits.streamsPerConnection)
+            options.calls_max = UInt32(clamping: limits.callsPerLoop)
+            options.connections_max = UInt32(clamping: limits.connectionsPerLoop)
+            options.preface_timeout_ms = limits.prefaceTimeout.clampedMilliseconds
+            options.header_timeout_ms = limits.headerTimeout.clampedMilliseconds
+            options.body_timeout_ms = limits.bodyTimeout.clampedMilliseconds
+            options.idle_timeout_ms = limits.idleTimeout.clampedMilliseconds
+            options.write_timeout_ms = limits.writeTimeout.clampedMilliseconds
+            options.output_bytes_max = UInt32(clamping: limits.outputBytes)
+            options.ping_interval_min_ms = limits.pingIntervalMin.clampedMilliseconds
+            var created: OpaquePointer?
+            var name = name
+            let status = name.withUTF8 { bytes in
+                options.server_name = mcore_slice(UnsafeRawBufferPointer(bytes))
+                return mcore_server_create(loop.raw, routes.pointer.raw, &options, &created)
+            }
+            try check(status, "server", "create the server")
+            guard let created else { throw MicroError("server", .internal, "the core made no server") }
+            return LoopServer(loop: loop, pointer: CorePointer(raw: created), routes: routes)
+        }
+    }
+
+    /// Connections that this one accepts are spread over `peers`.
+    func setPeers(_ peers: [LoopServer]) async throws {
+        try await loop.run {
+            let raw: [OpaquePointer?] = peers.map { $0.pointer.raw }
+            try raw.withUnsafeBufferPointer {
+                try check(
+                    mcore_server_set_peers(self.pointer.raw, $0.baseAddress, $0.count),
+                    "server", "spread connections over loops")
+            }
+        }
+    }
+
+    /// Listens and returns the address that was bound, with its scheme.
+    func listen(on address: TransportAddress) async throws -> String {
+        try await loop.run {
+            let transport = try address.transport()
+            var bound = [CChar](repeating: 0, count: 512)
+            let status = mcore_server_listen(
+                self.pointer.raw, transport, address.rest, &bound, bound.count)
+            try check(status, "server", "listen on \(address)")
+            let end = bound.firstIndex(of: 0) ?? bound.endIndex
+            let text = String(decoding: bound[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
+            return "\(address.scheme)://\(text)"
+        }
+    }
+
+    /// Drains in the order that `mcore_server_drain` describes; returns how many calls were cut off.
+    func drain(grace: Duration) async throws -> Int {
+        let cut: UInt32 = try await withCheckedThrowingContinuation { continuation in
+            let box = DrainBox(continuation)
+            let accepted = loop.execute {
+                let retained = Unmanaged.passRetained(box).toOpaque()
+                let status = mcore_server_drain(
+                    self.pointer.raw, UInt64(grace.clampedMilliseconds), drained, retained)
+                if status < 0 {
+                    Unmanaged<DrainBox>.fromOpaque(retained).release()
+                    box.fail(MicroError("server", CoreStatus(raw: status).code, "drain the server"))
+                }
+            }
+            if !accepted { box.fail(MicroError("server", .unavailable, "the event loop has ended")) }
+        }
+        return Int(cut)
+    }
+
+    /// Frees it, after it was drained or when it never listened.
+    func destroy() async throws {
+        try await loop.run { mcore_server_destroy(self.pointer.raw) }
+    }
+
+    /// Any thread, before ``destroy()``.
+    func counts() -> ServerCounts {
+        var raw = mcore_server_stats()
+        raw.struct_size = UInt32(MemoryLayout<mcore_server_stats>.size)
+        mcore_server_read_stats(pointer.raw, &raw)
+        return ServerCounts(
+            connections: Int(raw.connections), calls: Int(raw.calls),
+            connectionsTotal: raw.connections_total, callsTotal: raw.calls_total,
+            callsRefused: raw.calls_refused, protocolErrors: raw.protocol_errors)
+    }
+}
+
+private final class DrainBox: Sendable {
+    private let continuation: CheckedContinuation<UInt32, any Error>
+    init(_ continuation: CheckedContinuation<UInt32, any Error>) { self.continuation = continuation }
+    func finish(_ cut: UInt32) { continuation.resume(returning: cut) }
+    func fail(_ error: MicroError) { continuation.resume(throwing: error) }
+}
+
+private let drained: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void = { box, cut in
+    guard let box else { return }
+    Unmanaged<DrainBox>.fromOpaque(box).takeRetainedValue().finish(cut)
+}

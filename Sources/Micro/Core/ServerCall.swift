@@ -1,0 +1,142 @@
+internal import CMicroCore
+
+/// What goes back to the caller.
+struct OutgoingAnswer: Sendable {
+    var code: UInt32 = 0
+    var httpStatus: UInt32 = 0
+    var contentType: [UInt8] = []
+    var message: String = ""
+    var details: [UInt8] = []
+    var body: [UInt8] = []
+    var metadata = Metadata()
+}
+
+/// The right and the duty to answer one call, once.
+///
+/// The call stays valid until then, also when its peer is gone, so that an answer may come late and
+/// from any thread.
+struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's loop only
+    private let raw: OpaquePointer
+    let loop: EventLoop
+
+    fileprivate init(raw: OpaquePointer, loop: EventLoop) {
+        self.raw = raw
+        self.loop = loop
+    }
+
+    /// Answers. The call is dead afterwards, and only then is `watcher` let go.
+    func answer(_ answer: OutgoingAnswer, keeping watcher: CallWatcher? = nil) {
+        loop.executeNow {
+            self.send(answer)
+            withExtendedLifetime(watcher) {}
+        }
+    }
+
+    private func send(_ answer: OutgoingAnswer) {
+        var message = answer.message
+        answer.metadata.withHeaders { headers, headerCount in
+            message.withUTF8 { message in
+                answer.contentType.withUnsafeBytes { contentType in
+                    answer.details.withUnsafeBytes { details in
+                        answer.body.withUnsafeBytes { body in
+                            var raw = mcore_answer()
+                            raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
+                            raw.rpc_code = answer.code
+                            raw.http_status = answer.httpStatus
+                            raw.content_type = mcore_slice(contentType)
+                            raw.message = mcore_slice(UnsafeRawBufferPointer(message))
+                            raw.details = mcore_slice(details)
+                            raw.body = mcore_slice(body)
+                            raw.metadata = headers
+                            raw.metadata_count = UInt32(clamping: headerCount)
+                            mcore_call_answer(self.raw, &raw)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks to be told once when nobody waits for the answer any more. `watcher` must live until the
+    /// call is answered. On the call's loop.
+    func onCancel(_ watcher: CallWatcher) {
+        mcore_call_on_cancel(raw, callWasCancelled, Unmanaged.passUnretained(watcher).toOpaque())
+    }
+
+    /// The other side of ``RouteTable``: what the core calls.
+    fileprivate static func begin(_ raw: OpaquePointer) -> ServerCall? {
+        EventLoop.current.map { ServerCall(raw: raw, loop: $0) }
+    }
+}
+
+/// Told that a call was cancelled. On the call's loop.
+class CallWatcher: @unchecked Sendable {  // used on the call's loop only
+    func callWasCancelled(_ why: CoreStatus) {}
+}
+
+private let callWasCancelled: @convention(c) (UnsafeMutableRawPointer?, mcore_status) -> Void = {
+    watcher, why in
+    guard let watcher else { return }
+    Unmanaged<CallWatcher>.fromOpaque(watcher).takeUnretainedValue()
+        .callWasCancelled(CoreStatus(raw: why))
+}
+
+extension mcore_slice {
+    init(_ bytes: UnsafeRawBufferPointer) {
+        self.init(data: bytes.baseAddress, len: bytes.count)
+    }
+}
+
+/// How one route is served.
+struct RouteOptions: Sendable {
+    var timeout: Duration?
+    var messageBytesMax: Int?
+}
+
+/// The paths of a server and what to do for each. Filled before a server uses it, then shared by all
+/// loops.
+final class RouteTable: @unchecked Sendable {  // not changed once a server uses it
+    typealias Handler = @Sendable (ServerCall, borrowing IncomingRequest) -> Void
+
+    fileprivate final class Route: Sendable {
+        let handler: Handler
+        init(_ handler: @escaping Handler) { self.handler = handler }
+    }
+
+    let pointer: CorePointer
+    private var routes: [Route] = []
+
+    init() throws(MicroError) {
+        var created: OpaquePointer?
+        try check(mcore_routes_create(&created), "server", "make the table of routes")
+        guard let created else { throw MicroError("server", .internal, "the core made no routes") }
+        pointer = CorePointer(raw: created)
+    }
+
+    deinit { mcore_routes_release(pointer.raw) }
+
+    /// Errors: alreadyExists for a path that is taken.
+    func add(
+        path: String, options: RouteOptions = RouteOptions(), handler: @escaping Handler
+    ) throws(MicroError) {
+        let route = Route(handler)
+        routes.append(route)
+        var raw = mcore_route_options()
+        raw.struct_size = UInt32(MemoryLayout<mcore_route_options>.size)
+        raw.timeout_ms = UInt64(options.timeout?.clampedMilliseconds ?? 0)
+        raw.message_bytes_max = UInt32(clamping: options.messageBytesMax ?? 0)
+        var path = path
+        let status = path.withUTF8 { bytes in
+            mcore_routes_add(
+                pointer.raw, mcore_slice(UnsafeRawBufferPointer(bytes)), serveRoute,
+                Unmanaged.passUnretained(route).toOpaque(), &raw)
+        }
+        try check(status, "server", "add the path \(path)")
+    }
+}
+
+private let serveRoute: mcore_handler = { ctx, call, request in
+    guard let ctx, let call, let request, let call = ServerCall.begin(call) else { return }
+    let route = Unmanaged<RouteTable.Route>.fromOpaque(ctx).takeUnretainedValue()
+    IncomingRequest.with(request) { route.handler(call, $0) }
+}

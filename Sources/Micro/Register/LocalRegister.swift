@@ -1,0 +1,240 @@
+internal import Synchronization
+
+/// A register that the processes of a user on one machine share, through a file and without a
+/// server.
+///
+/// A node is gone when it is deregistered, when its time to live is over, and, at once, when its
+/// process dies: the kernel frees the file lock that stands for it. Watchers are told of a change
+/// through inotify, and look by themselves five times a second as well.
+///
+/// A file that is missing is made; one that cannot be had now is tried again by watchers until it
+/// can, and meanwhile they keep what they knew.
+public final class LocalRegister: Register {
+    private let environment: Environment
+    private let path: String
+    private let folder: String
+    private let file: Mutex<LocalRegisterFile>
+    private let queue: BlockingQueue
+    private let feed = RegisterFeed()
+    private let bell = WakeUp()
+    private let monitor = Mutex(Monitor())
+
+    private struct Monitor {
+        var isRunning = false
+        var task: SpawnedTask?
+        var isClosed = false
+    }
+
+    /// "local".
+    public var name: String { "local" }
+
+    /// A register in a file. Nothing is opened before it is used.
+    ///
+    /// - Parameters:
+    ///   - path: The file, absolute, in a folder that exists and that others cannot write to. By
+    ///     default `register.sqlite` in `$XDG_RUNTIME_DIR/micro`, or without that variable in
+    ///     `micro-<uid>` in `$TMPDIR` or `/tmp`; that folder is made, and must be this user's own.
+    ///   - environment: Its clock, its worker threads, its control loop.
+    public init(path: String? = nil, environment: Environment = .current) {
+        let chosen = path ?? PrivateFolder.runtime + "/register.sqlite"
+        let file = LocalRegisterFile(
+            path: chosen, isPrivateFolder: path == nil,
+            boot: environment.isSimulated ? "simulation" : MachineBoot.id,
+            random: { environment.random() })
+        self.environment = environment
+        self.path = chosen
+        self.folder = file.folder
+        self.file = Mutex(file)
+        self.queue = BlockingQueue(environment: environment)
+    }
+
+    deinit { monitor.withLock { $0.task.take() }?.cancel() }
+
+    /// "the local register /run/user/1000/micro/register.sqlite".
+    public func describe() -> String { "the local register \(path)" }
+
+    /// See ``Register/register(_:ttl:)``.
+    public func register(_ node: ServiceNode, ttl: Duration) async throws {
+        try node.validate()
+        try RegisterName.checkTTL(ttl)
+        let clock = environment.clock
+        try await blocking { file in
+            try file.register(node, expiry: clock.now.advanced(by: ttl).nanoseconds)
+        }
+        bell.ring()
+    }
+
+    /// See ``Register/deregister(_:)``.
+    public func deregister(_ node: ServiceNode) async throws {
+        let key = node.key
+        try await blocking { file in try file.deregister(key) }
+        bell.ring()
+    }
+
+    /// See ``Register/lookup(_:namespace:)``.
+    public func lookup(_ service: String, namespace: String) async throws -> [ServiceNode] {
+        try RegisterName.check(service, "service")
+        return try await nodes(RegisterFilter(service: service, namespace: namespace))
+    }
+
+    /// See ``Register/list(namespace:)``.
+    public func list(namespace: String) async throws -> [ServiceRecord] {
+        ServiceRecord.grouping(
+            try await nodes(RegisterFilter(service: nil, namespace: namespace)))
+    }
+
+    /// See ``Register/watch(_:namespace:)``.
+    public func watch(_ service: String?, namespace: String) -> RegisterEvents {
+        let events = feed.watch(service, namespace: namespace, keeping: self)
+        startMonitor()
+        bell.ring()
+        return events
+    }
+
+    /// See ``Register/close()``.
+    public func close() async {
+        let task = monitor.withLock { monitor in
+            monitor.isClosed = true
+            return monitor.task.take()
+        }
+        task?.cancel()
+        feed.finish()
+        await queue.runAlways { self.file.withLock { $0.close() } }
+    }
+
+    private func nodes(_ filter: RegisterFilter) async throws -> [ServiceNode] {
+        try RegisterName.checkQuery(namespace: filter.namespace)
+        let clock = environment.clock
+        return try await blocking { file in
+            try file.lookup(filter, now: clock.now.nanoseconds)
+        }
+    }
+
+    /// Works on the file on a worker thread.
+    private func blocking<T: Sendable>(
+        _ body: @escaping @Sendable (inout LocalRegisterFile) throws -> T
+    ) async throws -> T {
+        do {
+            return try await queue.run {
+                try self.file.withLock { file in
+                    // Asked here: what was queued before the close must not open the file again.
+                    guard !self.isClosed else {
+                        throw MicroError("register", .unavailable, "\(self.describe()) is closed")
+                    }
+                    do {
+                        return try body(&file)
+                    } catch {
+                        file.recover(from: error)
+                        throw error
+                    }
+                }
+            }
+        } catch let error as SQLiteError {
+            throw explain(error)
+        }
+    }
+
+    private var isClosed: Bool { monitor.withLock { $0.isClosed } }
+
+    private func explain(_ error: SQLiteError) -> MicroError {
+        let (code, advice): (MicroError.Code, String) =
+            if error.isBusy {
+                (.unavailable, "another process has locked it: try again, or end that process")
+            } else if error.isMissing {
+                (.unavailable, "make the folder \(folder), or choose another path")
+            } else if error.isDenied {
+                (
+                    .permissionDenied,
+                    "the folder \(folder) must belong to this user and be closed to others (mode"
+                        + " 0700), and the file must be writable"
+                )
+            } else if error.isCorrupt {
+                (.dataLoss, "delete it: nodes announce themselves anew with their next heartbeat")
+            } else {
+                (error.status.code, "see to the file system that it is on")
+            }
+        return MicroError("register", code, "\(describe()): \(error): \(advice)")
+    }
+
+    // MARK: Watching
+
+    /// How often to look at the file and its locks.
+    private static let interval = Duration.milliseconds(200)
+    private static let backoffMax = Duration.seconds(5)
+
+    private func startMonitor() {
+        let mustStart = monitor.withLock { monitor in
+            guard !monitor.isRunning, !monitor.isClosed else { return false }
+            monitor.isRunning = true
+            return true
+        }
+        guard mustStart else { return }
+        let task = environment.spawn { [weak self, bell, folder, environment] in
+            var hint = await LocalRegister.hint(of: folder, environment, bell)
+            var failures = 0
+            while let outcome = await self?.look() {
+                failures = outcome == .failed ? failures + 1 : 0
+                if hint == nil || outcome == .reopened {
+                    hint = await LocalRegister.hint(of: folder, environment, bell)
+                }
+                let pause = LocalRegister.pause(after: failures, environment)
+                await bell.wait(atMost: pause, clock: environment.clock)
+            }
+            hint?.cancel()
+        }
+        let mustStop = monitor.withLock { monitor in
+            if monitor.isRunning { monitor.task = task }
+            return monitor.isClosed
+        }
+        if mustStop { task.cancel() }
+    }
+
+    /// inotify, where there is such a thing: the interval is the net.
+    private static func hint(
+        of folder: String, _ environment: Environment, _ bell: WakeUp
+    ) async -> FolderWatch? {
+        guard !environment.isSimulated else { return nil }
+        return try? await FolderWatch(path: folder, environment: environment) { bell.ring() }
+    }
+
+    /// The interval, and after errors 100 ms doubled each time, with full jitter.
+    private static func pause(after failures: Int, _ environment: Environment) -> Duration {
+        guard failures > 0 else { return interval }
+        let limit = min(backoffMax, .milliseconds(100 << min(failures - 1, 10)))
+        var random = environment.randomness
+        return .milliseconds(10) + limit * Double.random(in: 0..<1, using: &random)
+    }
+
+    private enum Look: Sendable { case done, reopened, failed }
+
+    /// Looks once; nil when nobody watches any more, or the register was closed.
+    private func look() async -> Look? {
+        guard isWanted() else { return nil }
+        let clock = environment.clock
+        let isForced = feed.needsNodes
+        do {
+            let (nodes, isNew) = try await blocking { file in
+                let before = file.openings
+                let nodes = try file.poll(now: clock.now.nanoseconds, isForced: isForced)
+                return (nodes, file.openings != before)
+            }
+            if let nodes { feed.replace(with: nodes, isAnew: isNew) }
+            return isNew ? .reopened : .done
+        } catch is CancellationError {
+            return nil
+        } catch {
+            feed.interrupt(MicroError(error, id: "register"))
+            return .failed
+        }
+    }
+
+    private func isWanted() -> Bool {
+        monitor.withLock { monitor in
+            // Under the lock: who begins to watch now either is seen, or starts the next monitor.
+            if feed.isWatched, !monitor.isClosed { return true }
+            monitor.isRunning = false
+            monitor.task = nil
+            return false
+        }
+    }
+}

@@ -1,0 +1,49 @@
+internal import Synchronization
+
+/// A bell that one task waits at: rung before it comes, it does not wait.
+final class WakeUp: Sendable {
+    private let state = Mutex(State())
+
+    private struct State {
+        var isRung = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    /// Any thread.
+    func ring() {
+        let waiter = state.withLock { state in
+            let waiter = state.waiter.take()
+            state.isRung = waiter == nil
+            return waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Waits until it is rung, for `duration` at most, or until the task is cancelled.
+    func wait(atMost duration: Duration, clock: EventLoopClock) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await clock.sleep(for: duration) }
+            group.addTask { await self.wait() }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func wait() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isRung = state.withLock { state in
+                    if state.isRung || Task.isCancelled {
+                        state.isRung = false
+                        return true
+                    }
+                    state.waiter = continuation
+                    return false
+                }
+                if isRung { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.waiter.take() }?.resume()
+        }
+    }
+}

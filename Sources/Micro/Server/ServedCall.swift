@@ -1,0 +1,56 @@
+internal import Logging
+internal import Synchronization
+
+/// One asynchronous call between its request and its answer: the task that works on it, and whoever
+/// cancels that.
+final class ServedCall: CallWatcher, @unchecked Sendable {  // the task is behind a mutex
+    private let call: ServerCall
+    private let isGRPC: Bool
+    private let task = Mutex<SpawnedTask?>(nil)
+
+    init(_ call: ServerCall, isGRPC: Bool) {
+        self.call = call
+        self.isGRPC = isGRPC
+        super.init()
+    }
+
+    /// Starts `work` on `executor` and answers with what comes out. On the call's loop.
+    func start(
+        on executor: (any TaskExecutor)?, _ context: Context,
+        _ work: @escaping @Sendable () async throws -> OutgoingAnswer
+    ) {
+        call.onCancel(self)
+        let started = SpawnedTask(on: executor) {
+            let answer: OutgoingAnswer
+            do {
+                answer = try await context.bind(work)
+            } catch {
+                answer = OutgoingAnswer(context.failure(error), isGRPC: self.isGRPC)
+            }
+            self.finish(answer, context)
+        }
+        task.withLock { $0 = started }
+    }
+
+    private func finish(_ answer: OutgoingAnswer, _ context: Context) {
+        var answer = answer
+        answer.metadata = context.replyMetadata
+        call.answer(answer, keeping: self)
+    }
+
+    override func callWasCancelled(_ why: CoreStatus) {
+        task.withLock { $0 }?.cancel()
+    }
+}
+
+extension Context {
+    /// What the caller is told about `error`; what only the operator may know goes to the log.
+    func failure(_ error: any Error) -> MicroError {
+        if let error = error as? MicroError { return error }
+        let failure = MicroError(error, id: endpoint)
+        if failure.code == .internal {
+            logger.error("handler failed", metadata: ["error": "\(error)"])
+        }
+        return failure
+    }
+}

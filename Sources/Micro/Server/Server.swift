@@ -1,0 +1,221 @@
+public import Logging
+internal import Synchronization
+
+/// Serves endpoints: one listener speaks gRPC over HTTP/2, and plain HTTP over HTTP/2 and HTTP/1.1.
+///
+/// A ``MicroService`` has one, registers it and drains it; alone it is for programs that do that
+/// themselves. Making it and adding handlers only records: ``start()`` opens sockets.
+/// Safe to use from any thread.
+public final class Server: Sendable {
+    /// The service's name, as it stands in paths and in the register.
+    public let name: String
+    let options: ServerOptions
+    let environment: Environment
+    let codecs: Codecs
+    let logger: Logger
+    private let client: (any ContextClient)?
+    private let state = Mutex(State())
+
+    struct State {
+        var phase = Phase.idle
+        var endpoints: [ServedEndpoint] = []
+        var hooks: [ServerHook] = []
+        var loopServers: [LoopServer] = []
+        var addresses: [String] = []
+    }
+
+    enum Phase { case idle, starting, running, draining, stopped }
+
+    /// - Parameters:
+    ///   - name: The service's name: letters, digits, "_", "-" and ".".
+    ///   - codecs: How messages may be written, the preferred first.
+    public convenience init(
+        name: String, options: ServerOptions = ServerOptions(), codecs: Codecs = Codecs(),
+        environment: Environment = .current, logger: Logger = Logger(label: "micro.server")
+    ) {
+        self.init(
+            name: name, options: options, codecs: codecs, environment: environment,
+            logger: logger, client: nil)
+    }
+
+    init(
+        name: String, options: ServerOptions, codecs: Codecs, environment: Environment,
+        logger: Logger, client: (any ContextClient)?
+    ) {
+        self.name = name
+        self.options = options
+        self.codecs = codecs
+        self.environment = environment
+        self.logger = logger
+        self.client = client
+    }
+
+    /// The bound addresses, each "scheme://address", while the server runs.
+    public var addresses: [String] { state.withLock { $0.addresses } }
+
+    /// Adds a hook around every call; the first is the outermost. Before ``start()``.
+    public func hook(_ hook: @escaping ServerHook) { state.withLock { $0.hooks.append(hook) } }
+
+    /// What the endpoints are called, and what their messages are.
+    var endpoints: [ServedEndpoint] { state.withLock { $0.endpoints } }
+
+    func add(_ endpoint: ServedEndpoint) { state.withLock { $0.endpoints.append(endpoint) } }
+
+    /// What is wrong with what was recorded, all of it: names, duplicates, options, addresses.
+    func problems() -> [String] {
+        let (endpoints, phase) = state.withLock { ($0.endpoints, $0.phase) }
+        var problems = options.problems
+        if phase != .idle { problems.append("the server was started before") }
+        if let problem = EndpointPaths.problem(withService: name) {
+            problems.append("the service's name \"\(name)\" \(problem)")
+        }
+        var owners: [String: String] = [:]
+        for endpoint in endpoints {
+            if let problem = EndpointPaths.problem(withEndpoint: endpoint.name) {
+                problems.append("the endpoint \"\(endpoint.name)\" \(problem)")
+                continue
+            }
+            let paths = EndpointPaths(service: name, endpoint: endpoint.name)
+            if let owner = owners[paths.canonical] {
+                problems.append(
+                    owner == endpoint.name
+                        ? "the endpoint \"\(endpoint.name)\" is handled twice"
+                        : "\"\(endpoint.name)\" and \"\(owner)\" both answer at \(paths.canonical)")
+            }
+            for path in paths.all where owners[path] == nil { owners[path] = endpoint.name }
+        }
+        for address in options.addresses {
+            do { _ = try TransportAddress(address).transport() } catch {
+                problems.append(error.detail)
+            }
+        }
+        return problems
+    }
+
+    /// Opens the listeners and serves until ``drain(grace:)``.
+    ///
+    /// - Throws: ``MicroError``: invalidArgument with all that is wrong with what was recorded;
+    ///   what the system says about an address, with the address. Nothing stays open then.
+    public func start() async throws {
+        let problems = problems()
+        guard problems.isEmpty else {
+            throw MicroError.invalid("server.start", problems.joined(separator: "; "))
+        }
+        state.withLock { $0.phase = .starting }
+        do {
+            try await open()
+            state.withLock { $0.phase = .running }
+        } catch {
+            _ = try? await drain(grace: .zero)
+            throw error
+        }
+    }
+
+    private func open() async throws {
+        let routes = try makeRoutes()
+        for loop in environment.loops.workers {
+            let loopServer = try await LoopServer.create(
+                on: loop, routes: routes, limits: options.limits, name: "micro")
+            state.withLock { $0.loopServers.append(loopServer) }
+        }
+        let loopServers = state.withLock { $0.loopServers }
+        guard let acceptor = loopServers.first else { return }
+        if loopServers.count > 1 { try await acceptor.setPeers(loopServers) }
+        let wanted = options.addresses.isEmpty ? ["tcp://127.0.0.1:0"] : options.addresses
+        for address in wanted {
+            let bound = try await acceptor.listen(on: TransportAddress(address))
+            state.withLock { $0.addresses.append(bound) }
+        }
+    }
+
+    private func makeRoutes() throws -> RouteTable {
+        let routes = try RouteTable()
+        let runtime = ServerRuntime(
+            service: name, environment: environment, logger: logger, client: client,
+            hooks: state.withLock { $0.hooks })
+        var taken: Set<String> = []
+        let endpoints = endpoints
+        // Canonical paths first: a second name of one endpoint never hides another's first.
+        for endpoint in endpoints {
+            let paths = EndpointPaths(service: name, endpoint: endpoint.name)
+            try add(endpoint, at: paths.canonical, to: routes, runtime)
+            taken.insert(paths.canonical)
+        }
+        for endpoint in endpoints {
+            let paths = EndpointPaths(service: name, endpoint: endpoint.name)
+            for path in paths.others where taken.insert(path).inserted {
+                try add(endpoint, at: path, to: routes, runtime)
+            }
+        }
+        return routes
+    }
+
+    private func add(
+        _ endpoint: ServedEndpoint, at path: String, to routes: RouteTable, _ runtime: ServerRuntime
+    ) throws {
+        try routes.add(
+            path: path, options: RouteOptions(timeout: endpoint.timeout),
+            handler: endpoint.makeHandler(runtime))
+    }
+
+    /// Ends in order: no new connections, callers are told to go elsewhere, calls in flight are
+    /// waited for, at most `grace`; then the rest is cut off and everything closed. Idempotent.
+    ///
+    /// - Returns: How many calls had to be cut off.
+    @discardableResult
+    public func drain(grace: Duration = .seconds(10)) async throws -> Int {
+        let loopServers = state.withLock { state in
+            state.phase = .draining
+            defer { state.loopServers = [] }
+            return state.loopServers
+        }
+        // The first one accepts for the others and hands over to them: it ends first.
+        var cut = 0
+        let started = environment.clock.now
+        for (index, loopServer) in loopServers.enumerated() {
+            let elapsed = started.duration(to: environment.clock.now)
+            cut += try await loopServer.drain(grace: index == 0 ? grace : max(.zero, grace - elapsed))
+        }
+        for loopServer in loopServers { try await loopServer.destroy() }
+        state.withLock { state in
+            state.phase = .stopped
+            state.addresses = []
+        }
+        return cut
+    }
+
+    /// What the server has done so far, over all loops. Zero when it does not run.
+    public var statistics: ServerStatistics {
+        var sum = ServerStatistics()
+        // Under the lock, so that none of them is freed meanwhile.
+        state.withLock { state in
+            for loopServer in state.loopServers { sum.add(loopServer.counts()) }
+        }
+        return sum
+    }
+}
+
+/// What a server has done, and does now.
+public struct ServerStatistics: Sendable, Hashable {
+    /// Connections that are open.
+    public var connections = 0
+    /// Handlers that run.
+    public var calls = 0
+    /// Connections since the start.
+    public var connectionsTotal: UInt64 = 0
+    /// Handlers started since the start.
+    public var callsTotal: UInt64 = 0
+    /// Calls that a limit refused.
+    public var callsRefused: UInt64 = 0
+    /// Connections that ended because the peer broke the protocol.
+    public var protocolErrors: UInt64 = 0
+
+    fileprivate mutating func add(_ counts: ServerCounts) {
+        connections += counts.connections
+        calls += counts.calls
+        connectionsTotal &+= counts.connectionsTotal
+        callsTotal &+= counts.callsTotal
+        callsRefused &+= counts.callsRefused
+        protocolErrors &+= counts.protocolErrors
+    }
+}

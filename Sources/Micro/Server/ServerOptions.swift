@@ -1,0 +1,89 @@
+/// How a server listens, and the limits that it enforces before it takes memory.
+public struct ServerOptions: Sendable {
+    /// Where to listen: "tcp://127.0.0.1:8080", "127.0.0.1:0" (any free port), "[::]:8080",
+    /// "unix:///run/greeter.sock". Default: any free port of the loopback interface, or what
+    /// `MICRO_SERVER_ADDRESS` says (several are separated by commas).
+    public var addresses: [String]
+    /// The largest message, in bytes, in either direction. Default 4 MiB.
+    public var maxMessageBytes = 4 << 20
+    /// The largest header list: the sum of name + value + 32 of all fields. Default 16 KiB.
+    public var maxHeaderListBytes = 16 << 10
+    /// How many header fields a request may have. Default 128.
+    public var maxHeaderCount = 128
+    /// Concurrent calls of one connection. Default 256.
+    public var maxStreamsPerConnection = 256
+    /// Handlers that run at the same time, for each event loop; calls beyond it are refused with
+    /// RESOURCE_EXHAUSTED. Default 10,000.
+    public var maxCallsPerLoop = 10_000
+    /// Open connections, for each event loop; further ones are closed. Default 10,000.
+    public var maxConnectionsPerLoop = 10_000
+    /// From accepting a connection to knowing its protocol. Default 5 s.
+    public var prefaceTimeout: Duration = .seconds(5)
+    /// From the first to the last byte of a request's headers. Default 5 s.
+    public var headerTimeout: Duration = .seconds(5)
+    /// Without a byte of an unfinished body. Default 30 s.
+    public var bodyTimeout: Duration = .seconds(30)
+    /// A connection without a call. Default 5 min.
+    public var idleTimeout: Duration = .seconds(300)
+    /// Output that the peer does not take. Default 10 s.
+    public var writeTimeout: Duration = .seconds(10)
+    /// Unsent bytes of a connection beyond which it is not read. Default 1 MiB.
+    public var maxOutputBytes = 1 << 20
+
+    /// The defaults, with the addresses to listen on.
+    public init(addresses: [String] = []) { self.addresses = addresses }
+
+    var limits: ServerLimits {
+        ServerLimits(
+            messageBytes: maxMessageBytes, headerListBytes: maxHeaderListBytes,
+            headerCount: maxHeaderCount, streamsPerConnection: maxStreamsPerConnection,
+            callsPerLoop: maxCallsPerLoop, connectionsPerLoop: maxConnectionsPerLoop,
+            prefaceTimeout: prefaceTimeout, headerTimeout: headerTimeout,
+            bodyTimeout: bodyTimeout, idleTimeout: idleTimeout, writeTimeout: writeTimeout,
+            outputBytes: maxOutputBytes)
+    }
+
+    /// What can't be served with these, each named.
+    var problems: [String] {
+        let counts = [
+            ("maxMessageBytes", maxMessageBytes), ("maxHeaderListBytes", maxHeaderListBytes),
+            ("maxHeaderCount", maxHeaderCount),
+            ("maxStreamsPerConnection", maxStreamsPerConnection),
+            ("maxCallsPerLoop", maxCallsPerLoop),
+            ("maxConnectionsPerLoop", maxConnectionsPerLoop), ("maxOutputBytes", maxOutputBytes),
+        ]
+        let durations = [
+            ("prefaceTimeout", prefaceTimeout), ("headerTimeout", headerTimeout),
+            ("bodyTimeout", bodyTimeout), ("idleTimeout", idleTimeout),
+            ("writeTimeout", writeTimeout),
+        ]
+        return counts.filter { $0.1 <= 0 || $0.1 > Int(Int32.max) }
+            .map { "options.\($0.0) is \($0.1): it must be 1 to \(Int32.max)" }
+            + durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
+            .map { "options.\($0.0) is \($0.1): it must be 1 ms to 1 day" }
+    }
+}
+
+/// Where a synchronous handler runs.
+public enum SyncExecution: Sendable {
+    /// On the event loop of the connection, without a task: for handlers that don't block. A handler
+    /// that suspends does not compile with it.
+    case inline
+    /// On the process's pool: for handlers that compute long or block.
+    case concurrent
+}
+
+/// Where an asynchronous handler runs.
+public enum AsyncExecution: Sendable {
+    /// In a task on the event loop of the connection (or on the idlest, when that one is behind).
+    case loop
+    /// In a task on the process's pool: for handlers that compute long between suspensions.
+    case concurrent
+}
+
+/// Wraps every call of a server: it may look, change the context, refuse, measure, or not go on.
+///
+/// The first hook that was added is the outermost. A server with hooks runs every handler in a task.
+public typealias ServerHook = @Sendable (
+    _ context: Context, _ next: @Sendable (Context) async throws -> Void
+) async throws -> Void

@@ -1,0 +1,16 @@
+extension Client {
+    /// A client that finds services in the register that `MICRO_REGISTER` names, else in the `local`
+    /// register of this machine. It has no file, socket or thread until its first call, and
+    /// ``close(grace:)`` ends them.
+    ///
+    /// - Parameters:
+    ///   - options: Times, retries and balancing.
+    ///   - hooks: Wrapped around every call, the first outermost.
+    public convenience init(options: ClientOptions = ClientOptions(), hooks: [ClientHook] = []) {
+        let environment = Environment.current
+        self.init(
+            resolver: RegisterResolver(
+                register: DefaultEngines.register(environment), environment: environment),
+            options: options, hooks: hooks, environment: environment)
+    }
+}

@@ -1,0 +1,62 @@
+extension MicroService {
+    /// Answers an endpoint with a closure that does not suspend.
+    ///
+    /// - Parameters:
+    ///   - endpoint: "Service.Method", or in full "package.Service/Method". A name that is not valid
+    ///     or is taken is reported by ``run()``.
+    ///   - execution: `.inline` runs it on the event loop, where it must not block.
+    ///   - timeout: The deadline of a call that has none, and the longest that a caller gets.
+    ///   - handler: Throws to refuse: a ``MicroError`` reaches the caller as it is, any other error
+    ///     as INTERNAL, with its text in the log only.
+    public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+        _ endpoint: String, execution: SyncExecution = .inline, timeout: Duration? = nil,
+        _ handler: @escaping @Sendable (Request, Context) throws -> Reply
+    ) {
+        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+    }
+
+    /// Answers an endpoint with a closure that may suspend.
+    ///
+    /// It runs as a task, which is cancelled when nobody waits for the answer any more: the caller
+    /// cancelled or went away, or the deadline passed. For the parameters see the other `handle`.
+    public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+        _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
+        _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
+    ) {
+        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+    }
+
+    /// Answers a typed endpoint with a closure that does not suspend. Its service must be this one.
+    public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+        _ endpoint: Endpoint<Request, Reply>, execution: SyncExecution = .inline,
+        timeout: Duration? = nil,
+        _ handler: @escaping @Sendable (Request, Context) throws -> Reply
+    ) {
+        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+    }
+
+    /// Answers a typed endpoint with a closure that may suspend. Its service must be this one.
+    public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+        _ endpoint: Endpoint<Request, Reply>, execution: AsyncExecution = .loop,
+        timeout: Duration? = nil,
+        _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
+    ) {
+        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+    }
+
+    /// Handles the messages of some topics.
+    ///
+    /// - Parameters:
+    ///   - pattern: A topic, or several: `*` stands for one part, `>` for the rest.
+    ///   - group: Each message goes to one member of the group; nil: to this subscriber too.
+    ///   - options: Concurrency, deliveries, backoff.
+    ///   - handler: Returning acknowledges. Throwing retries with backoff, and after the last
+    ///     delivery makes the message a dead letter.
+    public func subscribe<Value: Decodable & Sendable>(
+        _ pattern: String, group: String? = nil,
+        options: SubscriptionOptions = SubscriptionOptions(),
+        _ handler: @escaping @Sendable (Value, Context) async throws -> Void
+    ) {
+        record(RecordedSubscription(pattern, group: group, options: options, handler))
+    }
+}

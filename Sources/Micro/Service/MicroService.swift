@@ -1,0 +1,321 @@
+public import Logging
+internal import Synchronization
+
+/// A service: handlers, and everything that a node of a distributed system needs around them.
+///
+/// ```swift
+/// let service = MicroService(name: "greeter", version: "1.0.0")
+/// service.handle("Greeter.Hello") { (request: HelloRequest, context) in
+///     HelloReply(message: "Hello, \(request.name)")
+/// }
+/// try await service.run()
+/// ```
+///
+/// Making it and adding handlers only records: no file, socket or thread is touched. ``run()``
+/// reports all that is wrong at once, then registers, serves, and drains on SIGTERM, SIGINT or
+/// cancellation. Safe to use from any thread.
+public final class MicroService: Sendable {
+    /// The name under which the service is found.
+    public let name: String
+    /// The version that the register shows.
+    public let version: String
+    /// How it runs.
+    public let options: ServiceOptions
+    /// The id of this node: the name and a random part.
+    public let nodeID: String
+    let environment: Environment
+    private let engines: ServiceEngines
+    private let server: Server
+    private let shutdown = ShutdownTrigger()
+    private let state = Mutex(State())
+
+    struct State {
+        var subscriptions: [RecordedSubscription] = []
+        var beforeStart: [Hook] = []
+        var afterStart: [Hook] = []
+        var beforeStop: [Hook] = []
+        var afterStop: [Hook] = []
+        var phase = Phase.idle
+        var registration: Registration?
+    }
+
+    enum Phase { case idle, starting, ready, stopping, stopped }
+
+    /// Run at a point of the service's life; throwing before or after the start stops it again.
+    public typealias Hook = @Sendable () async throws -> Void
+
+    /// - Parameters:
+    ///   - name: Letters, digits, "_", "-" and ".".
+    ///   - version: What the register shows; callers may ask for one.
+    ///   - options: Everything that has a default.
+    public init(
+        name: String, version: String = "latest", options: ServiceOptions = ServiceOptions()
+    ) {
+        let environment = Environment.current
+        var options = options
+        if options.server.addresses.isEmpty, let set = ProcessEnvironment["MICRO_SERVER_ADDRESS"] {
+            options.server.addresses = set.split(separator: ",").map(String.init)
+        }
+        options.logger[metadataKey: "service"] = .string(name)
+        self.name = name
+        self.version = version
+        self.options = options
+        self.environment = environment
+        self.nodeID = "\(name)-\(String(environment.random(), radix: 16))"
+        self.engines = ServiceEngines(options: options, environment: environment)
+        self.server = Server(
+            name: name, options: options.server, codecs: options.codecs, environment: environment,
+            logger: options.logger, client: engines.client)
+    }
+
+    // MARK: The parts of the service
+
+    /// Calls other services. Connects on first use.
+    public var client: Client { engines.client }
+    /// Publishes and subscribes. Connects on first use.
+    public var broker: any Broker { engines.broker }
+    /// Keeps records. Connects on first use.
+    public var store: any Store { engines.store }
+    /// Holds locks. Connects on first use.
+    public var sync: any Sync { engines.sync }
+    /// Where nodes are found. Connects on first use.
+    public var register: any Register { engines.register }
+    /// What the service logs with.
+    public var logger: Logger { options.logger }
+
+    /// The bound addresses, each "scheme://address", while the service runs.
+    public var addresses: [String] { server.addresses }
+    /// What the server has done so far.
+    public var statistics: ServerStatistics { server.statistics }
+
+    /// Whether the service takes calls: it has started, is in the register, and is not stopping.
+    /// False comes with the reason.
+    public var readiness: (isReady: Bool, reason: String) {
+        let (phase, registration) = state.withLock { ($0.phase, $0.registration) }
+        switch phase {
+        case .idle: return (false, "not started")
+        case .starting: return (false, "starting")
+        case .stopping: return (false, "stopping")
+        case .stopped: return (false, "stopped")
+        case .ready:
+            guard let problem = registration?.problem else { return (true, "ready") }
+            return (false, "not in the register: \(problem)")
+        }
+    }
+
+    // MARK: Recording
+
+    /// The server, for the overloads of `handle`.
+    var endpoints: Server { server }
+
+    /// Adds a hook around every call that is served; the first is the outermost. Before ``run()``.
+    public func hook(_ hook: @escaping ServerHook) { server.hook(hook) }
+
+    /// Runs before anything is opened, in the order of adding.
+    public func beforeStart(_ hook: @escaping Hook) {
+        state.withLock { $0.beforeStart.append(hook) }
+    }
+
+    /// Runs when the service takes calls.
+    public func afterStart(_ hook: @escaping Hook) {
+        state.withLock { $0.afterStart.append(hook) }
+    }
+
+    /// Runs first when the service ends, while it still takes calls.
+    public func beforeStop(_ hook: @escaping Hook) {
+        state.withLock { $0.beforeStop.append(hook) }
+    }
+
+    /// Runs last, when everything is closed.
+    public func afterStop(_ hook: @escaping Hook) {
+        state.withLock { $0.afterStop.append(hook) }
+    }
+
+    func record(_ subscription: RecordedSubscription) {
+        state.withLock { $0.subscriptions.append(subscription) }
+    }
+
+    // MARK: Running
+
+    /// Starts, serves until SIGTERM, SIGINT, ``triggerShutdown()`` or the cancellation of the task,
+    /// then ends in order: not ready, out of the register, a moment for callers to learn of it,
+    /// GOAWAY, calls in flight, everything closed. A second signal ends the process at once.
+    ///
+    /// - Throws: ``MicroError``: invalidArgument with all that is wrong with what was recorded; what
+    ///   kept it from starting, after what was started was stopped; all that went wrong at the end.
+    public func run() async throws {
+        let signals = try await watchSignals()
+        do {
+            try await start()
+            await shutdown.wait()
+            try await stop()
+        } catch {
+            await signals?.stop()
+            throw error
+        }
+        await signals?.stop()
+    }
+
+    /// Makes ``run()`` end in order. Any thread; returns at once; idempotent.
+    public func triggerShutdown() { shutdown.pull() }
+
+    private func watchSignals() async throws -> SignalWatch? {
+        guard options.handlesSignals, !environment.isSimulated else { return nil }
+        let (shutdown, logger) = (shutdown, logger)
+        return try await SignalWatch.start(
+            [SignalWatch.terminate, SignalWatch.interrupt], on: environment.loops.control
+        ) { signal in
+            guard shutdown.pull() else { SignalWatch.exitProcess(because: signal) }
+            logger.info("ending", metadata: ["signal": "\(signal)"])
+        }
+    }
+
+    /// Starts the service and returns when it takes calls. ``stop()`` must follow. For tests and
+    /// for programs that run several services; others use ``run()``.
+    public func start() async throws {
+        let problems = problems()
+        guard problems.isEmpty else {
+            throw MicroError.invalid("service.run", problems.joined(separator: "; "))
+        }
+        state.withLock { $0.phase = .starting }
+        do {
+            try await lifecycle.start()
+        } catch {
+            state.withLock { $0.phase = .stopped }
+            throw error
+        }
+        logger.info("ready", metadata: ["addresses": "\(addresses.joined(separator: " "))"])
+    }
+
+    /// Ends the service in order; see ``run()``. Not cut short by the cancellation of the task.
+    ///
+    /// - Throws: All that went wrong, together; everything is closed all the same.
+    public func stop() async throws {
+        let proceeds = state.withLock { state in
+            defer { if state.phase == .ready { state.phase = .stopping } }
+            return state.phase == .ready
+        }
+        guard proceeds else { return }
+        let failure = Mutex<(any Error)?>(nil)
+        // In a task of its own: a cancelled one could wait for nothing.
+        let ending = environment.spawn {
+            do { try await self.lifecycle.stop() } catch { failure.withLock { $0 = error } }
+        }
+        await ending.wait()
+        state.withLock { $0.phase = .stopped }
+        logger.info("stopped")
+        if let failure = failure.withLock({ $0 }) { throw failure }
+    }
+
+    private func problems() -> [String] {
+        let (phase, subscriptions) = state.withLock { ($0.phase, $0.subscriptions) }
+        var problems = options.problems + engines.problems + server.problems()
+        problems += subscriptions.compactMap(\.problem)
+        if phase != .idle { problems.append("the service was started before") }
+        return problems
+    }
+
+    // MARK: The steps
+
+    private var lifecycle: Lifecycle {
+        let hooks = state.withLock { ($0.beforeStart, $0.afterStart, $0.beforeStop, $0.afterStop) }
+        return Lifecycle(
+            steps: [
+                LifecycleStep(
+                    name: "hooks before the start",
+                    start: { for hook in hooks.0 { try await hook() } },
+                    stop: { for hook in hooks.3 { try await hook() } }),
+                LifecycleStep(name: "engines", stop: { await self.engines.close(grace: self.options.stepTimeout) }),
+                LifecycleStep(
+                    name: "client", stop: { await self.client.close(grace: self.options.stepTimeout) }),
+                LifecycleStep(
+                    name: "server", start: { try await self.server.start() }, stop: stopServer),
+                LifecycleStep(
+                    name: "subscriptions", start: startSubscriptions, stop: stopSubscriptions),
+                LifecycleStep(name: "register", start: enterRegister, stop: leaveRegister),
+                LifecycleStep(
+                    name: "hooks after the start",
+                    start: {
+                        for hook in hooks.1 { try await hook() }
+                        self.state.withLock { $0.phase = .ready }
+                    },
+                    stop: { for hook in hooks.2 { try await hook() } }),
+            ],
+            logger: logger)
+    }
+
+    private func stopServer() async throws {
+        let cut = try await server.drain(grace: options.gracePeriod)
+        if cut > 0 {
+            logger.warning(
+                "calls were cut off",
+                metadata: ["count": "\(cut)", "grace": "\(options.gracePeriod)"])
+        }
+    }
+
+    private func startSubscriptions() async throws {
+        let host = RecordedSubscription.Host(
+            service: name, environment: environment, logger: logger, client: client, broker: broker)
+        do {
+            for subscription in state.withLock({ $0.subscriptions }) {
+                try await subscription.start(host)
+            }
+        } catch {
+            try await stopSubscriptions()
+            throw error
+        }
+    }
+
+    private func stopSubscriptions() async throws {
+        for subscription in state.withLock({ $0.subscriptions }) {
+            await subscription.stop(timeout: options.gracePeriod)
+        }
+    }
+
+    private func enterRegister() async throws {
+        let registration = Registration(
+            of: node(), in: register, ttl: options.registerTTL, interval: options.registerInterval,
+            environment: environment, logger: logger)
+        state.withLock { $0.registration = registration }
+        await registration.start()
+    }
+
+    private func leaveRegister() async throws {
+        let registration = state.withLock { $0.registration }
+        defer { state.withLock { $0.registration = nil } }
+        try await withTimeout(
+            options.stepTimeout, on: environment.clock, "service.stop",
+            "leaving \(register.describe())"
+        ) {
+            try await registration?.stop()
+        }
+        try await environment.clock.sleep(for: options.drainDelay)
+    }
+
+    private func node() -> ServiceNode {
+        let advertised =
+            options.advertisedAddresses.isEmpty
+            ? addresses.map(AdvertisedAddress.reachable) : options.advertisedAddresses
+        return ServiceNode(
+            id: nodeID, service: name, version: version, namespace: options.namespace,
+            addresses: advertised, weight: options.weight, zone: options.zone,
+            metadata: options.nodeMetadata.merging(["pid": String(ProcessEnvironment.processID)]) {
+                given, _ in given
+            },
+            codecs: options.codecs.names,
+            methods: server.endpoints.map {
+                EndpointDescription(name: $0.name, request: $0.requestType, reply: $0.replyType)
+            })
+    }
+}
+
+/// What others are told to connect to.
+enum AdvertisedAddress {
+    /// A bound address, with this machine's own where it was bound to all of them.
+    static func reachable(_ bound: String) -> String {
+        for anywhere in ["tcp://0.0.0.0:", "tcp://[::]:"] where bound.hasPrefix(anywhere) {
+            return "tcp://\(HostAddress.reachable):\(bound.dropFirst(anywhere.count))"
+        }
+        return bound
+    }
+}

@@ -1,0 +1,91 @@
+internal import Logging
+internal import Synchronization
+
+/// A subscription of a service: recorded before it runs, consumed while it does.
+final class RecordedSubscription: Sendable {
+    /// What lends the handler its context.
+    struct Host: Sendable {
+        let service: String
+        let environment: Environment
+        let logger: Logger
+        let client: Client
+        let broker: any Broker
+    }
+
+    private let pattern: String
+    private let group: String?
+    private let options: SubscriptionOptions
+    private let consume: @Sendable (Subscription, Host) async throws -> Void
+    private let running = Mutex<(subscription: Subscription, task: SpawnedTask)?>(nil)
+
+    init<Value: Decodable & Sendable>(
+        _ pattern: String, group: String?, options: SubscriptionOptions,
+        _ handler: @escaping @Sendable (Value, Context) async throws -> Void
+    ) {
+        self.pattern = pattern
+        self.group = group
+        self.options = options
+        self.consume = { subscription, host in
+            try await subscription.consume(as: Value.self, onFailure: host.log) { value, received in
+                let context = host.context(received)
+                try await context.bind { try await handler(value, context) }
+            }
+        }
+    }
+
+    /// What is wrong with it, or nil.
+    var problem: String? {
+        do {
+            _ = try TopicPattern(pattern)
+            try options.validate()
+            return nil
+        } catch {
+            return "the subscription to \"\(pattern)\": \(MicroError(error, id: "").detail)"
+        }
+    }
+
+    func start(_ host: Host) async throws {
+        let subscription = try await host.broker.subscribe(
+            TopicPattern(pattern), group: group, options: options)
+        let task = host.environment.spawn(on: host.environment.loops.next) {
+            do {
+                try await self.consume(subscription, host)
+            } catch is CancellationError {
+                // It was told to stop.
+            } catch {
+                host.logger.error(
+                    "the subscription ended",
+                    metadata: ["pattern": "\(self.pattern)", "error": "\(error)"])
+            }
+        }
+        running.withLock { $0 = (subscription, task) }
+    }
+
+    /// Takes no more messages, and waits for the handlers, `timeout` at most; then they are
+    /// cancelled, and their messages go to other members of the group.
+    func stop(timeout: Duration) async {
+        guard let (subscription, task) = running.withLock({ $0.take() }) else { return }
+        await subscription.unsubscribe(timeout: timeout)
+        task.cancel()
+        await task.wait()
+    }
+}
+
+extension RecordedSubscription.Host {
+    fileprivate func context(_ received: SubscriberContext) -> Context {
+        Context(
+            scope: CallScope(
+                service: service, endpoint: received.message.topic,
+                metadata: received.message.headers, deadline: received.deadline,
+                environment: environment, logger: logger, client: client))
+    }
+
+    fileprivate func log(_ failure: SubscriberFailure) {
+        logger.warning(
+            "a message was not processed",
+            metadata: [
+                "topic": "\(failure.message.topic)", "message": "\(failure.message.id)",
+                "delivery": "\(failure.deliveries)", "error": "\(failure.error)",
+            ])
+    }
+}

@@ -1,0 +1,148 @@
+internal import Logging
+internal import Synchronization
+
+/// The exchangeable parts of a service, each made on first use: what the options give, else what the
+/// environment variable says, else the embedded default. This is the only place that picks defaults.
+final class ServiceEngines: Sendable {
+    private let options: ServiceOptions
+    private let environment: Environment
+    private let made = Mutex(Made())
+
+    private struct Made {
+        var register: (any Register)?
+        var broker: (any Broker)?
+        var store: (any Store)?
+        var sync: (any Sync)?
+        var client: Client?
+    }
+
+    init(options: ServiceOptions, environment: Environment) {
+        self.options = options
+        self.environment = environment
+    }
+
+    /// What the environment variables say that can't be made, each named.
+    var problems: [String] {
+        var problems: [String] = []
+        if options.register == nil, let problem = DefaultEngines.registerProblem(environment) {
+            problems.append(problem)
+        }
+        let inMemory = [
+            ("MICRO_BROKER", options.broker == nil), ("MICRO_STORE", options.store == nil),
+            ("MICRO_SYNC", options.sync == nil),
+        ]
+        for (variable, isUsed) in inMemory where isUsed {
+            if let problem = DefaultEngines.memoryProblem(variable) { problems.append(problem) }
+        }
+        return problems
+    }
+
+    var register: any Register {
+        made.withLock { made in
+            if let register = made.register { return register }
+            let register = options.register ?? DefaultEngines.register(environment)
+            made.register = register
+            return register
+        }
+    }
+
+    var broker: any Broker {
+        made.withLock { made in
+            if let broker = made.broker { return broker }
+            let broker =
+                options.broker ?? MemoryBroker(environment: environment, codecs: options.codecs)
+            made.broker = broker
+            return broker
+        }
+    }
+
+    var store: any Store {
+        made.withLock { made in
+            if let store = made.store { return store }
+            let store = options.store ?? MemoryStore(environment: environment)
+            made.store = store
+            return store
+        }
+    }
+
+    var sync: any Sync {
+        made.withLock { made in
+            if let sync = made.sync { return sync }
+            let sync = options.sync ?? MemorySync(environment: environment)
+            made.sync = sync
+            return sync
+        }
+    }
+
+    var client: Client {
+        let register = register
+        return made.withLock { made in
+            if let client = made.client { return client }
+            let client = Client(
+                resolver: RegisterResolver(
+                    register: register, namespace: options.namespace, environment: environment),
+                options: options.client, hooks: options.clientHooks, codecs: options.codecs,
+                environment: environment, logger: options.logger)
+            made.client = client
+            return client
+        }
+    }
+
+    /// Closes what was made here; what the options gave belongs to whoever made it.
+    func close(grace: Duration) async {
+        let made = made.withLock { $0 }
+        if options.broker == nil { await made.broker?.close(timeout: grace) }
+        if options.store == nil { await made.store?.close() }
+        if options.sync == nil { await made.sync?.close() }
+        if options.register == nil { await made.register?.close() }
+    }
+}
+
+/// What is used where neither the program nor its options say anything.
+enum DefaultEngines {
+    /// What `MICRO_REGISTER` says, else the `local` register of this machine.
+    static func register(_ environment: Environment) -> any Register {
+        do {
+            return try makeRegister(url: registerURL, environment: environment)
+        } catch {
+            return MisconfiguredRegister(problem: "MICRO_REGISTER: \(MicroError(error, id: "").detail)")
+        }
+    }
+
+    static func registerProblem(_ environment: Environment) -> String? {
+        do {
+            _ = try makeRegister(url: registerURL, environment: environment)
+            return nil
+        } catch {
+            return "MICRO_REGISTER: \(MicroError(error, id: "").detail)"
+        }
+    }
+
+    private static var registerURL: String { ProcessEnvironment["MICRO_REGISTER"] ?? "local:" }
+
+    /// What is wrong with a variable whose only engine is in memory so far.
+    static func memoryProblem(_ variable: String) -> String? {
+        guard let url = ProcessEnvironment[variable], url != "memory:" else { return nil }
+        return "\(variable) is \"\(url)\": the only known engine is \"memory:\""
+    }
+}
+
+/// Stands for a register whose URL is wrong, so that making a client need not fail: using it does.
+private struct MisconfiguredRegister: Register {
+    let problem: String
+
+    private var error: MicroError { MicroError.invalid("register", problem) }
+
+    var name: String { "misconfigured" }
+    func describe() -> String { problem }
+    func register(_ node: ServiceNode, ttl: Duration) async throws { throw error }
+    func deregister(_ node: ServiceNode) async throws { throw error }
+    func lookup(_ service: String, namespace: String) async throws -> [ServiceNode] { throw error }
+    func list(namespace: String) async throws -> [ServiceRecord] { throw error }
+    func watch(_ service: String?, namespace: String) -> RegisterEvents {
+        let feed = RegisterFeed()
+        feed.finish()
+        return feed.watch(service, namespace: namespace)
+    }
+    func close() async {}
+}
