@@ -163,8 +163,9 @@ C_FLAGS_tsan  := -O1 -fsanitize=thread
 C_FLAGS_plain := -O1 -gdwarf-4
 
 # The ThreadSanitizer of Swift's clang knows libdispatch, and wants it linked.
-SWIFT_LIB   := $(wildcard $(SWIFT_DIR)../lib/swift/linux)
-C_LINK_tsan := $(if $(CLANG),$(SWIFT_LIB:%=-L% -Xlinker -rpath -Xlinker % -ldispatch -lBlocksRuntime))
+SWIFT_LIB   := $(and $(CLANG),$(wildcard $(SWIFT_DIR)../lib/swift/linux))
+C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT_LIB) \
+                   -ldispatch -lBlocksRuntime)
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
 C_THREAD_TESTS := $(wildcard $(foreach name,loop server,Tests/CMicroCore/$(name)_test.c))

@@ -4,7 +4,8 @@
 #     Scripts/run_c_tests.sh PROGRAM...
 #
 # RUNNER is put before each program ("valgrind --quiet"), TIMEOUT bounds each one (300 seconds).
-# A program that ends badly without a summary (a crash, a sanitizer's report) counts as one failure.
+# A program that ends badly without a summary (a crash, a sanitizer's report) has at least one
+# failure.
 set -uo pipefail
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
@@ -28,7 +29,8 @@ for program in "$@"; do
     fi
     if ((status != 0 && here_failed == 0)); then
         echo "$program: ended with status $status"
-        here_failed=1
+        here_failed=$(grep -c ': FAILED$' "$program.log")
+        here_failed=$((here_failed > 0 ? here_failed : 1))
     elif ((status == 0)) && [[ -z $summary ]]; then
         echo "$program: printed no summary"
         here_failed=1

@@ -93,7 +93,9 @@ struct fake_node {
     uint64_t delay_ns;     /* before it behaves */
     uint32_t streams_max;
     uint32_t mute;         /* takes no notice of anything */
-    uint32_t silent_accept; /* never says a word on a new connection */
+    uint32_t silent_accept; /* never says a word on a new connection, or only these */
+    const char *first_words;
+    const mcore__h2_events *events; /* NULL: fake_h2_events */
     uint32_t accepted, closed, requests, resets, pings, streams_high;
     uint64_t accepted_at_ns[64];
 };
@@ -279,7 +281,9 @@ static void *fake_on_accept(void *ctx, mcore_conn *transport_conn) {
         .reset_burst = 100000,
         .reset_rate = 100000,
     };
-    if (mcore__h2_create(MCORE__H2_SERVER, &limits, &fake_h2_events, conn, &conn->h2) != MCORE_OK) {
+    if (mcore__h2_create(MCORE__H2_SERVER, &limits,
+                         node->events ? node->events : &fake_h2_events, conn,
+                         &conn->h2) != MCORE_OK) {
         free(conn);
         return NULL;
     }
@@ -290,6 +294,12 @@ static void *fake_on_accept(void *ctx, mcore_conn *transport_conn) {
     conn->next = node->conns;
     node->conns = conn;
     if (!node->silent_accept) fake_flush(conn);
+    if (node->first_words) {
+        mcore__buffer *out = calloc(1, sizeof *out);
+        mcore__buffer_append_text(out, node->first_words);
+        mcore_slice bytes = {mcore__buffer_bytes(out), mcore__buffer_len(out)};
+        node->plugin->send(transport_conn, (uint64_t)(uintptr_t)out, &bytes, 1);
+    }
     return conn;
 }
 

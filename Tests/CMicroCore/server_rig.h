@@ -362,6 +362,7 @@ static void client_pump(client *c) {
         mcore_transport_memory()->close(c->conn, 1);
     client_send_bytes(c, mcore__buffer_bytes(&out), mcore__buffer_len(&out));
     mcore__buffer_free(&out);
+    if (mcore__h2_finished(c->h2) && c->conn) mcore_transport_memory()->close(c->conn, 0);
 }
 
 static void client_on_open(void *ctx, mcore_conn *conn, mcore_status status) {

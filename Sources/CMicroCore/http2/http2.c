@@ -33,27 +33,6 @@ void nghttp2_option_set_max_continuations(nghttp2_option *option, size_t val)
 
 /* ---- Create and destroy ---- */
 
-static void *mem_alloc(size_t size, void *user_data) {
-    (void)user_data;
-    return mcore__alloc(size);
-}
-
-static void mem_free(void *ptr, void *user_data) {
-    (void)user_data;
-    mcore__free(ptr);
-}
-
-static void *mem_calloc(size_t count, size_t size, void *user_data) {
-    (void)user_data;
-    if (size != 0 && count > SIZE_MAX / size) return NULL;
-    return mcore__zalloc(count * size);
-}
-
-static void *mem_realloc(void *ptr, size_t size, void *user_data) {
-    (void)user_data;
-    return mcore__realloc(ptr, size);
-}
-
 static nghttp2_option *make_option(uint32_t role) {
     nghttp2_option *option = NULL;
     if (nghttp2_option_new(&option) != 0) return NULL;
@@ -77,7 +56,7 @@ static int make_session(mcore__h2 *h2) {
     nghttp2_option *option = make_option(h2->role);
     int rv = NGHTTP2_ERR_NOMEM;
     if (option && nghttp2_session_callbacks_new(&callbacks) == 0) {
-        nghttp2_mem mem = {NULL, mem_alloc, mem_free, mem_calloc, mem_realloc};
+        nghttp2_mem mem = mcore__h2_pool_mem(&h2->pool);
         mcore__h2_set_receive_callbacks(callbacks);
         mcore__h2_set_send_callbacks(callbacks);
         rv = h2->role == MCORE__H2_SERVER
@@ -140,6 +119,7 @@ void mcore__h2_destroy(mcore__h2 *h2) {
     if (!h2) return;
     mcore__h2_block_free(&h2->block); /* holds buffers of the session */
     nghttp2_session_del(h2->session);
+    mcore__h2_pool_fini(&h2->pool);
     mcore__h2_streams_free(&h2->streams);
     mcore__free(h2->nv);
     mcore__free(h2);

@@ -5,6 +5,7 @@
  *     http2_send.c     what goes out: headers, bodies, trailers, resets
  *     http2_limits.c   what a peer may cost us
  *     http2_streams.c  the streams of a session
+ *     http2_pool.c     nghttp2's memory
  *
  * Two rules hold everywhere:
  * 1. No function that ends the session is called inside a callback of nghttp2 (CVE-2026-27135).
@@ -27,7 +28,8 @@
 
 enum {
     MCORE__H2_SEND_BLOCK_BYTES_MAX = 65536, /* of a header block of ours */
-    MCORE__H2_RESET_RING = 256              /* ids of ours that the peer may still speak of */
+    MCORE__H2_RESET_RING = 256,             /* ids of ours that the peer may still speak of */
+    MCORE__H2_POOL_CLASSES = 16             /* sizes of blocks that are kept for reuse */
 };
 
 typedef struct mcore__h2_stream {
@@ -55,6 +57,11 @@ typedef struct mcore__h2_streams {
     uint32_t free_count;
 } mcore__h2_streams;
 
+typedef struct mcore__h2_pool {
+    struct mcore__h2_block_head *free[MCORE__H2_POOL_CLASSES];
+    size_t held_bytes;
+} mcore__h2_pool;
+
 /* `level` tokens, refilled by `per_minute` up to `burst`. */
 typedef struct mcore__h2_bucket {
     uint64_t level, burst, per_minute, stamp_ns;
@@ -80,6 +87,7 @@ struct mcore__h2 {
     mcore__h2_limits limits;
     uint64_t now_ns;
 
+    mcore__h2_pool pool;
     mcore__h2_streams streams;
     mcore__h2_block block;
     nghttp2_nv *nv; /* scratch for submitting */
@@ -142,6 +150,11 @@ void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_streams_free(mcore__h2_streams *streams);
+
+/* ---- http2_pool.c ---- */
+
+nghttp2_mem mcore__h2_pool_mem(mcore__h2_pool *pool);
+void mcore__h2_pool_fini(mcore__h2_pool *pool); /* after all of its blocks were given back */
 
 /* ---- http2_limits.c ---- */
 

@@ -6,7 +6,7 @@
 
 enum {
     SLOTS_MIN = 32,
-    FREE_MAX = 64,   /* idle streams that a connection keeps */
+    FREE_MAX = 32,   /* idle streams that a connection keeps */
     KEEP_BYTES = 512 /* of an idle stream's buffer: one small message and its trailers */
 };
 

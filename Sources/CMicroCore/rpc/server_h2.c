@@ -27,6 +27,7 @@ typedef struct h2_session {
     uint64_t settle_due_ns;   /* by when the peer must have shown that it speaks HTTP/2 */
     uint64_t goaway_min_ns, goaway_due_ns;
     uint8_t had_request;
+    uint8_t ping_due; /* once the GOAWAY before it was produced: its PONG proves that it was read */
     uint8_t gone; /* the last GOAWAY was queued */
 } h2_session;
 
@@ -339,11 +340,19 @@ static int reset_early(h2_session *session) {
     return any;
 }
 
+/* What must not overtake frames that were queued before it; returns 1 when there was something. */
+static int speak_last(h2_session *session) {
+    int any = !mcore__list_empty(&session->early) && reset_early(session);
+    if (!session->ping_due) return any;
+    session->ping_due = 0;
+    mcore__h2_ping(session->h2, DRAIN_PING); /* without it the second GOAWAY comes by the clock */
+    return 1;
+}
+
 static mcore_status h2_produce(mcore__server_conn *conn, mcore__buffer *out, size_t bytes_max) {
     h2_session *session = conn->session;
     mcore_status status = mcore__h2_produce(session->h2, out, bytes_max);
-    if (!status && !mcore__list_empty(&session->early) && mcore__buffer_len(out) < bytes_max &&
-        reset_early(session))
+    if (!status && mcore__buffer_len(out) < bytes_max && speak_last(session))
         status = mcore__h2_produce(session->h2, out, bytes_max);
     /* What was sent may have made room for requests that wait. */
     if (!mcore__list_empty(&session->waiting) && !mcore__conn_choked(conn)) mcore__conn_mark(conn);
@@ -417,10 +426,11 @@ static void h2_drain(mcore__server_conn *conn) {
     uint64_t now = now_of(conn);
     uint32_t delay_ms = conn->server->options.drain_delay_ms;
     if (session->gone || session->goaway_due_ns != MCORE__NEVER) return;
-    if (mcore__h2_announce_shutdown(session->h2) || mcore__h2_ping(session->h2, DRAIN_PING)) {
+    if (mcore__h2_announce_shutdown(session->h2)) {
         send_goaway(conn, MCORE__H2_NO_ERROR, "draining");
         return;
     }
+    session->ping_due = 1;
     session->goaway_min_ns = mcore__after_ms(now, delay_ms);
     session->goaway_due_ns = mcore__after_ms(
         now, delay_ms > MCORE__SERVER_PONG_MS ? delay_ms : MCORE__SERVER_PONG_MS);

@@ -46,6 +46,8 @@ struct MemorySyncState {
     private let clock: EventLoopClock
     private let maxWaiters: Int
     private var locks: [ExactKey: Lock] = [:]
+    /// The calls that wait, of all locks.
+    private var waiting: Set<UInt64> = []
     private var dues = MinHeap<Due>()
     private var duesBound = 1024
     private var lastToken: UInt64 = 0
@@ -78,21 +80,22 @@ struct MemorySyncState {
         if isClosed { return refuse(request.continuation, MemorySyncState.closed) }
         tick(now: now)
         let key = ExactKey(request.name)
-        let lock = locks[key] ?? Lock()
-        if lock.holder == nil {
-            locks[key] = lock
+        let waiters = locks[key]?.waiters.count ?? 0
+        if locks[key]?.holder == nil {
+            locks[key] = Lock()
             grant(key, to: request, now: now)
         } else if let deadline = request.deadline, deadline <= now {
             refuse(request.continuation, timeout(request.name))
-        } else if lock.waiters.count >= maxWaiters {
+        } else if waiters >= maxWaiters {
             let error = MicroError.resourceExhausted(
                 "sync.acquire",
-                "\(lock.waiters.count) wait for \"\(request.name)\" already, and maxWaiters is "
+                "\(waiters) wait for \"\(request.name)\" already, and maxWaiters is "
                     + "\(maxWaiters)",
                 reason: "TOO_MANY_WAITERS")
             refuse(request.continuation, error)
         } else {
             locks[key]?.waiters.append(request)
+            waiting.insert(request.call)
             if let deadline = request.deadline {
                 due(.waiter(call: request.call), of: key, at: deadline)
             }
@@ -110,8 +113,14 @@ struct MemorySyncState {
     }
 
     mutating func cancel(_ name: String, call: UInt64) {
-        let waiter = locks[ExactKey(name)]?.waiters.removeFirst { $0.call == call }
-        if let waiter { refuse(waiter.continuation, CancellationError()) }
+        if let waiter = remove(call, from: ExactKey(name)) {
+            refuse(waiter.continuation, CancellationError())
+        }
+    }
+
+    private mutating func remove(_ call: UInt64, from key: ExactKey) -> Request? {
+        guard waiting.remove(call) != nil else { return nil }
+        return locks[key]?.waiters.removeFirst { $0.call == call }
     }
 
     // MARK: Keeping and giving back
@@ -148,6 +157,7 @@ struct MemorySyncState {
     private mutating func passOn(_ key: ExactKey, now: Instant) {
         locks[key]?.holder = nil
         if let next = locks[key]?.waiters.popFirst() {
+            waiting.remove(next.call)
             grant(key, to: next, now: now)
         } else {
             locks[key] = nil
@@ -163,8 +173,9 @@ struct MemorySyncState {
             switch due.kind {
             case .lease: passOn(due.name, now: now)
             case .waiter(let call):
-                let waiter = locks[due.name]?.waiters.removeFirst { $0.call == call }
-                if let waiter { refuse(waiter.continuation, timeout(waiter.name)) }
+                if let waiter = remove(call, from: due.name) {
+                    refuse(waiter.continuation, timeout(waiter.name))
+                }
             }
         }
     }
@@ -190,7 +201,7 @@ struct MemorySyncState {
             // A renewed lease has a later one.
             return holder.token == token && holder.expiry <= due.at
         case .waiter(let call):
-            return locks[due.name]?.waiters.contains { $0.call == call } == true
+            return waiting.contains(call)
         }
     }
 
@@ -205,6 +216,7 @@ struct MemorySyncState {
             }
         }
         locks = [:]
+        waiting = []
         dues.removeAll()
     }
 

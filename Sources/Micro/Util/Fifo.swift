@@ -51,11 +51,6 @@ struct Fifo<Element> {
         count = kept.count
     }
 
-    /// Whether an element `matches`: linear.
-    func contains(where matches: (Element) -> Bool) -> Bool {
-        (0..<count).contains { matches(self[$0]) }
-    }
-
     /// Removes the first element that `matches`: linear.
     mutating func removeFirst(where matches: (Element) -> Bool) -> Element? {
         var removed: Element?

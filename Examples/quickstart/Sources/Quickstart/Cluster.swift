@@ -15,10 +15,10 @@ actor Cluster {
     /// a new one takes its place.
     func makeTrouble(_ progress: Progress, calls: Int) async throws {
         try await progress.reaches(calls / 4)
-        print("  SIGKILL to greeter \(greeters[0].pid) at call \(progress.count)")
+        say("  SIGKILL to greeter \(greeters[0].pid) at call \(progress.count)")
         greeters[0].send(SIGKILL)
         try await progress.reaches(calls / 2)
-        print("  SIGTERM to greeter \(greeters[1].pid) at call \(progress.count), and a new one")
+        say("  SIGTERM to greeter \(greeters[1].pid) at call \(progress.count), and a new one")
         greeters[1].send(SIGTERM)
         try start()
     }

@@ -9,12 +9,12 @@ struct Demo {
 
     /// Returns whether everything went as promised.
     func run() async throws -> Bool {
-        print("Pass 1: \(Demo.calls) calls that are declared idempotent.")
+        say("Pass 1: \(Demo.calls) calls that are declared idempotent.")
         let first = try await pass(retry: .idempotent(attempts: 5))
         first.summary.print()
         let firstHolds = first.summary.failures.isEmpty && first.endedCleanly
 
-        print("\nPass 2: the same without the declaration.")
+        say("\nPass 2: the same without the declaration.")
         let second = try await pass(retry: .unprocessed(attempts: 5))
         second.summary.print()
         // Only what was in flight to the killed process may fail, and has to say so.
@@ -23,9 +23,9 @@ struct Demo {
             unexplained.isEmpty && second.summary.failures.count <= Demo.callers
             && second.summary.executions <= Demo.calls && second.endedCleanly
 
-        print("")
-        print(firstHolds ? "Pass 1 lost no call." : "Pass 1 FAILED.")
-        print(
+        say("")
+        say(firstHolds ? "Pass 1 lost no call." : "Pass 1 FAILED.")
+        say(
             secondHolds
                 ? "Pass 2 failed only \(second.summary.failures.count) calls that the killed process had in flight, and ran none twice."
                 : "Pass 2 FAILED: \(unexplained.count) calls failed without having been written.")

@@ -5,7 +5,6 @@ import Glibc
 @main
 struct Quickstart {
     static func main() async {
-        setvbuf(stdout, nil, _IOLBF, 0)
         do {
             switch CommandLine.arguments.dropFirst().first {
             case nil: try await Showcase().run()
@@ -14,7 +13,7 @@ struct Quickstart {
                 throw DemoError("unknown argument \"\(unknown)\": give none, or \"demo\"")
             }
         } catch {
-            fputs("quickstart: \(error)\n", stderr)
+            complain("quickstart: \(error)")
             exit(1)
         }
     }

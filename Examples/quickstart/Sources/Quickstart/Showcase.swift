@@ -23,7 +23,7 @@ struct Showcase {
                 for child in children { child.send(SIGTERM) }
                 throw error
             }
-            print(
+            say(
                 """
 
                 Three greeters and a front door are up: processes \(children.map { "\($0.pid)" }.joined(separator: " ")).

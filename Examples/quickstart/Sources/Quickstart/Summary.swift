@@ -40,14 +40,14 @@ struct Summary: Sendable {
 
     func print() {
         let answered = callsPerNode.values.reduce(0, +)
-        Swift.print("  answered              \(answered)")
+        say("  answered              \(answered)")
         for (node, count) in callsPerNode.sorted(by: { $0.key < $1.key }) {
-            Swift.print("    by \(node)  \(count)")
+            say("    by \(node)  \(count)")
         }
-        Swift.print("  retries, never written  \(retriesUnwritten)")
-        Swift.print("  retries, idempotent     \(retriesIdempotent)")
-        Swift.print("  handler runs beyond the calls  \(max(0, executions - answered - failures.count))")
-        Swift.print("  failures              \(failures.count)")
-        for failure in failures.prefix(3) { Swift.print("    \(failure.text)") }
+        say("  retries, never written  \(retriesUnwritten)")
+        say("  retries, idempotent     \(retriesIdempotent)")
+        say("  handler runs beyond the calls  \(max(0, executions - answered - failures.count))")
+        say("  failures              \(failures.count)")
+        for failure in failures.prefix(3) { say("    \(failure.text)") }
     }
 }

@@ -1,0 +1,89 @@
+/// Any JSON, as a tree.
+public enum JSONValue: Sendable, Hashable {
+    /// `null`.
+    case null
+    /// `true` or `false`.
+    case boolean(Bool)
+    /// A number without a fraction that fits into 64 bits, with or without a sign.
+    case integer(Int128)
+    /// Any other number.
+    case number(Double)
+    /// A string.
+    case string(String)
+    /// A list.
+    case array([JSONValue])
+    /// Names and values.
+    case object([String: JSONValue])
+}
+
+extension JSONValue: Codable {
+    /// Reads any value of a self-describing format.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let value = try? container.decode(Bool.self) {
+            self = .boolean(value)
+        } else if let value = try? container.decode(Int64.self) {
+            self = .integer(Int128(value))
+        } else if let value = try? container.decode(UInt64.self) {
+            self = .integer(Int128(value))
+        } else if let value = try? container.decode(Double.self) {
+            self = .number(value)
+        } else if let value = try? container.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? container.decode([JSONValue].self) {
+            self = .array(value)
+        } else {
+            self = .object(try container.decode([String: JSONValue].self))
+        }
+    }
+
+    /// Writes the value.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .null: try container.encodeNil()
+        case .boolean(let value): try container.encode(value)
+        case .integer(let value):
+            if let signed = Int64(exactly: value) {
+                try container.encode(signed)
+            } else if let unsigned = UInt64(exactly: value) {
+                try container.encode(unsigned)
+            } else {
+                try container.encode(Double(value))
+            }
+        case .number(let value): try container.encode(value)
+        case .string(let value): try container.encode(value)
+        case .array(let value): try container.encode(value)
+        case .object(let value): try container.encode(value)
+        }
+    }
+}
+
+extension JSONValue {
+    /// What it is, for people: "a string".
+    var kind: String {
+        switch self {
+        case .null: "null"
+        case .boolean: "true or false"
+        case .integer: "a whole number"
+        case .number: "a number"
+        case .string: "a string"
+        case .array: "a list"
+        case .object: "an object"
+        }
+    }
+
+    init(encoding value: some Encodable) throws {
+        self = try JSONValue(json: try JSONCodec().encode(value))
+    }
+
+    init(json bytes: [UInt8]) throws {
+        self = try JSONCodec().decode(JSONValue.self, from: bytes.span.bytes)
+    }
+
+    func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+        try JSONCodec().decode(type, from: try JSONCodec().encode(self).span.bytes)
+    }
+}
