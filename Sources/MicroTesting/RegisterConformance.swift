@@ -101,7 +101,9 @@ public struct RegisterConformance: Sendable {
             id: "n-1", service: "greeter.v1", version: "1.2.3-rc.1+5",
             addresses: ["tcp://127.0.0.1:4711", "unix:///run/greeter", "tcp://[::1]:80"],
             weight: 1000, zone: "eu-1 \u{e4}", state: .draining,
-            metadata: ["": "empty name", "k": "", "caf\u{e9}": "\u{1F600} '\"; DROP TABLE nodes; --"],
+            metadata: [
+                "": "empty name", "k": "", "caf\u{e9}": "\u{1F600} '\"; DROP TABLE nodes; --",
+            ],
             codecs: ["proto", "json"],
             methods: [
                 EndpointDescription(
@@ -162,7 +164,9 @@ public struct RegisterConformance: Sendable {
         try await register.register(pear, ttl: .seconds(600))
         // On a slow machine the first life may have ended before the second began.
         var seen = try await next(events).change
-        while seen == .removed(apple) || seen == .added(apple) { seen = try await next(events).change }
+        while seen == .removed(apple) || seen == .added(apple) {
+            seen = try await next(events).change
+        }
         try expect(.added(pear), seen, "the next event")
     }
 
@@ -308,7 +312,8 @@ public struct RegisterConformance: Sendable {
             }
         }
         let nodes = try await register.lookup("apples")
-        try expect(nodes, known.values.sorted { $0.id < $1.id }, "what the watcher knows at the end")
+        try expect(
+            nodes, known.values.sorted { $0.id < $1.id }, "what the watcher knows at the end")
         try expect(21, nodes.count, "nodes")
     }
 
@@ -399,7 +404,8 @@ public struct RegisterConformance: Sendable {
                 "apples", timeout: shortTTL, environment: environment)
             throw Wrong("a service without ready nodes was not waited for")
         } catch let error as MicroError where error.code == .deadlineExceeded {
-            try require(error.detail.contains("0 of 1"), "the error does not say how many: \(error)")
+            try require(
+                error.detail.contains("0 of 1"), "the error does not say how many: \(error)")
         }
         let (a, b) = (node("a", "apples"), node("b", "apples"))
         let patience = patience
@@ -416,7 +422,8 @@ public struct RegisterConformance: Sendable {
         // Those that are there need no waiting, not even with a timeout that is over.
         try await expect(
             [a, b],
-            register.waitForService("apples", nodes: 2, timeout: patience, environment: environment),
+            register.waitForService(
+                "apples", nodes: 2, timeout: patience, environment: environment),
             "nodes that are there")
     }
 

@@ -133,7 +133,8 @@ static void run_all_ways(const char *bytes, size_t len, const mcore__h1_limits *
 TEST(accepted) {
     static const char *const cases[][2] = {
         {GET "\r\n", "GET / 1.1 keep host=a;END;"},
-        {"GET /a/b?c=d&e HTTP/1.1\r\nhost:a.b:80\r\n\r\n", "GET /a/b?c=d&e 1.1 keep host=a.b:80;END;"},
+        {"GET /a/b?c=d&e HTTP/1.1\r\nhost:a.b:80\r\n\r\n",
+         "GET /a/b?c=d&e 1.1 keep host=a.b:80;END;"},
         {"GET //a HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "GET //a 1.1 keep host=[::1]:80;END;"},
         {"GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / 1.1 keep host=;END;"},
         {"GET / HTTP/1.0\r\n\r\n", "GET / 1.0;END;"},
@@ -152,7 +153,8 @@ TEST(accepted) {
          "GET / 1.1 keep host=a http2-settings=A;END;"},
         {POST "Content-Length: 0\r\n\r\n", "POST /x 1.1 keep host=a;END;"},
         {POST "Content-Length: 5\r\n\r\nhello", "POST /x 1.1 keep body host=a;[hello]END;"},
-        {POST "content-LENGTH:5\r\nX: y\r\n\r\nhello", "POST /x 1.1 keep body host=a x=y;[hello]END;"},
+        {POST "content-LENGTH:5\r\nX: y\r\n\r\nhello",
+         "POST /x 1.1 keep body host=a x=y;[hello]END;"},
         {POST "Content-Length: 10\r\n\r\nhello", "POST /x 1.1 keep body host=a;[hello"},
         {POST "Expect: 100-Continue\r\nContent-Length: 2\r\n\r\nhi",
          "POST /x 1.1 keep expect body host=a;[hi]END;"},
@@ -483,7 +485,8 @@ TEST(memory_is_bounded) {
 }
 
 TEST(every_allocation_fails_once) {
-    static const char input[] = CHUNKED "5\r\nhello\r\n0\r\nA: b\r\n\r\n" GET "A: 1\r\nB: 2\r\n\r\n";
+    static const char input[] =
+        CHUNKED "5\r\nhello\r\n0\r\nA: b\r\n\r\n" GET "A: 1\r\nB: 2\r\n\r\n";
     int failures = 0;
     for (size_t n = 0;; n++) {
         CHECK_INT(mcore_set_allocator(&watching), MCORE_OK);
@@ -511,7 +514,8 @@ TEST(random_mutations_do_not_depend_on_the_split) {
     static const char *const seeds[] = {
         GET "X: y\r\nConnection: keep-alive\r\n\r\n" POST "Content-Length: 5\r\n\r\nhello",
         CHUNKED "5;a=b\r\nhello\r\n10\r\n0123456789abcdef\r\n0\r\nX: y\r\n\r\n" GET "\r\n",
-        "POST /a?b HTTP/1.0\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabcGET / HTTP/1.1\r\n",
+        ("POST /a?b HTTP/1.0\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\nabc"
+         "GET / HTTP/1.1\r\n"),
     };
     static const char alphabet[] = "\r\n\r\n :;,\t0159afAFxX-/*H\0\x7f\x80";
     int refused = 0, accepted = 0;

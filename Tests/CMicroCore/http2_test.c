@@ -619,6 +619,33 @@ TEST(refused_by_reset) {
     pair_free(&p);
 }
 
+/* Bytes that nobody reads, since their stream was refused, leave the connection's window. */
+TEST(refused_bodies_do_not_use_up_the_connection_window) {
+    mcore__h2_limits limits = default_limits;
+    limits.conn_window_bytes = 100000;
+    pair p;
+    pair_init(&p, &limits, &limits);
+    settle(&p.client, &p.server);
+    uint32_t id;
+    p.server.on_headers = refuse;
+    for (int i = 0; i < 30; i++) {
+        CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL,
+                                    &id),
+                  MCORE_OK);
+        send_pattern(&p.client, id, 60000);
+        settle(&p.client, &p.server);
+        CHECK_INT(seen(&p.client, id)->refused, 1);
+    }
+    CHECK_INT(seen(&p.server, id)->body_bytes, 0);
+    p.server.on_headers = NULL;
+    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL, &id),
+              MCORE_OK);
+    send_pattern(&p.client, id, 60000);
+    settle(&p.client, &p.server);
+    check_pattern(seen(&p.server, id), 60000);
+    pair_free(&p);
+}
+
 /* H-02: cancelling is what honest clients do. */
 TEST(a_storm_of_cancels_is_no_attack) {
     mcore__h2_limits limits = default_limits;
@@ -975,13 +1002,18 @@ static void failing_release(void *self, void *ptr) {
 }
 
 static void echo_if_possible(side *s, uint32_t id) {
-    mcore_slice v = text("echo");
+    static const char body[5000];
+    mcore_slice v = {body, sizeof body};
     (void)(mcore__h2_respond(s->h2, id, response_fields, COUNT(response_fields), 0) ||
            mcore__h2_send_data(s->h2, id, &v, 1, 0) ||
            mcore__h2_send_trailers(s->h2, id, trailer_fields, COUNT(trailer_fields)));
 }
 
-/* Two exchanges, a ping, a reset and a drain. Whatever fails, the sessions must stay destructible
+static void end_early_if_possible(side *s, uint32_t id) {
+    (void)mcore__h2_respond(s->h2, id, response_fields, COUNT(response_fields), 1);
+}
+
+/* Exchanges, a ping, a reset and a drain. Whatever fails, the sessions must stay destructible
  * and say that they are over. Returns 1 when nothing failed. */
 static int exchange_without_memory(void) {
     pair p;
@@ -996,18 +1028,26 @@ static int exchange_without_memory(void) {
     p.server.on_request = echo_if_possible;
     uint32_t id = 0, second = 0;
     mcore_slice v = text("hello");
-    mcore_status status = mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0,
-                                            NULL, &id);
+    mcore_status status =
+        mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL, &id);
     if (!status) status = mcore__h2_send_data(p.client.h2, id, &v, 1, 0);
     if (!status) status = mcore__h2_send_trailers(p.client.h2, id, trailer_fields, 2);
     if (!status) status = settle_in(&p.client, &p.server, SIZE_MAX);
     if (!status) status = mcore__h2_ping(p.client.h2, 1);
-    if (!status) status = request_with(&p.client, 30, 700, &second);
+    p.server.on_request = NULL; /* the second one waits until it is cancelled */
+    if (!status) status = request_with(&p.client, 30, 400, &second);
     if (!status) status = settle_in(&p.client, &p.server, SIZE_MAX);
     if (!status) mcore__h2_reset(p.client.h2, second, MCORE__H2_CANCEL);
     if (!status) status = settle_in(&p.client, &p.server, SIZE_MAX);
-    if (!status) status = mcore__h2_announce_shutdown(p.server.h2);
+    p.server.on_headers = end_early_if_possible;
+    uint32_t third = 0, fourth = 0;
+    if (!status) {
+        status = mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL,
+                                   &third);
+    }
     if (!status) status = settle_in(&p.client, &p.server, SIZE_MAX);
+    if (!status) status = request_with(&p.client, 1, 1, &fourth); /* crosses the farewell */
+    if (!status) status = mcore__h2_announce_shutdown(p.server.h2);
     if (!status) status = mcore__h2_goaway(p.server.h2, MCORE__H2_NO_ERROR, "done");
     if (!status) status = settle_in(&p.client, &p.server, SIZE_MAX);
     /* What was not built for want of memory may show as a protocol error of the other side. */
@@ -1015,6 +1055,10 @@ static int exchange_without_memory(void) {
     if (!alloc_failed) {
         CHECK_INT(status, MCORE_OK);
         CHECK_SLICE(text(seen(&p.client, id)->trailers), "grpc-status=0;x-cost=7;");
+        CHECK_INT(seen(&p.client, id)->body_bytes, 5000);
+        CHECK_INT(seen(&p.client, second)->error_code, MCORE__H2_CANCEL);
+        CHECK_INT(seen(&p.client, third)->error_code, MCORE__H2_NO_ERROR);
+        CHECK_INT(seen(&p.client, fourth)->refused, 1);
         CHECK(mcore__h2_finished(p.server.h2) && mcore__h2_finished(p.client.h2));
     }
     /* Memory is back: a session that is over still says goodbye. */
@@ -1539,6 +1583,37 @@ TEST(attack_many_small_fields) { /* H-18 */
     attack_end(&a, "16,000 small fields", MCORE__H2_ENHANCE_YOUR_CALM, 1);
 }
 
+/* H-12: whatever piles up, it has an end. Requests beyond the stream limit, sent before our
+ * SETTINGS are acknowledged, are refused one by one. */
+TEST(attack_refused_streams) {
+    for (int deaf = 0; deaf < 2; deaf++) {
+        attack a = {.deaf = deaf};
+        CHECK_INT(side_init(&a.server, MCORE__H2_SERVER, &default_limits), MCORE_OK);
+        CHECK_INT(mcore__buffer_append(&a.in, magic, 24), MCORE_OK);
+        put_frame(&a.in, 0, SETTINGS, 0, 0, "");
+        uint32_t id = 1;
+        do {
+            put_get(&a.in, id, 0);
+            id += 2;
+        } while (strike(&a) && a.frames < 5000);
+        CHECK_INT(a.server.requests, 0);
+        CHECK_SLICE(text(a.debug), "too_many_glitches");
+        attack_end(&a, deaf ? "unread refusals" : "refusals", MCORE__H2_ENHANCE_YOUR_CALM, 1300);
+    }
+}
+
+TEST(queued_frames_are_limited) {
+    attack a;
+    attack_init(&a);
+    a.deaf = 1;
+    for (int i = 0; i < 10001; i++) CHECK_INT(mcore__h2_ping(a.server.h2, 1), MCORE_OK);
+    put_get(&a.in, 1, 0);
+    strike(&a);
+    CHECK_INT(a.status, MCORE_ELIMIT);
+    CHECK_SLICE(text(a.debug), "too_many_queued_frames");
+    attack_end(&a, "queued frames", MCORE__H2_ENHANCE_YOUR_CALM, 1);
+}
+
 /* ---- Not HTTP/2 at all ---- */
 
 static void not_http2(const char *name, const char *bytes, size_t len, size_t piece) {
@@ -1631,6 +1706,37 @@ TEST(informational_responses) {
     CHECK_INT(count, 9998);
     mcore__buffer_free(&in);
     side_free(&client);
+}
+
+/* Streams with random ids, ended in random order: each keeps its own user pointer to the end. */
+TEST(streams_with_scattered_ids) {
+    uint64_t state = 1;
+    for (int round = 0; round < 30; round++) {
+        attack a;
+        attack_init(&a);
+        uint32_t ids[200], open = 0;
+        for (uint32_t id = 1; open < COUNT(ids); open++) {
+            ids[open] = id;
+            put_get(&a.in, id, 0);
+            CHECK(strike(&a));
+            mcore__h2_set_stream(a.server.h2, id, &seen(&a.server, id)->headers[0]);
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            id += 2 + 2 * (uint32_t)((state >> 33) % 9); /* 200 of them stay below 4,000 */
+        }
+        for (; open > 0; open--) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            uint32_t at = (uint32_t)((state >> 33) % open), id = ids[at];
+            ids[at] = ids[open - 1];
+            mcore__h2_reset(a.server.h2, id, MCORE__H2_CANCEL);
+            read_output(&a);
+            CHECK_INT(seen(&a.server, id)->closes, 1);
+            CHECK(seen(&a.server, id)->user == &seen(&a.server, id)->headers[0]);
+        }
+        CHECK_INT(a.server.closes, COUNT(ids));
+        CHECK_INT(a.received[RST_STREAM], COUNT(ids));
+        mcore__buffer_free(&a.in);
+        side_free(&a.server);
+    }
 }
 
 /* Random bytes behind a good preface, and good frames with a byte changed: no crash, no endless

@@ -28,20 +28,20 @@ static struct {
     uint64_t fail_every; /* and each of these; 0: none */
 } rig_memory;
 
-static int rig_memory_fails(void) {
+static inline int rig_memory_fails(void) {
     rig_memory.count++;
     if (rig_memory.fail_at && rig_memory.count == rig_memory.fail_at) return 1;
     return rig_memory.fail_every && rig_memory.count % rig_memory.fail_every == 0;
 }
 
-static void *rig_alloc(void *self, size_t size) {
+static inline void *rig_alloc(void *self, size_t size) {
     (void)self;
     void *ptr = rig_memory_fails() ? NULL : malloc(size);
     rig_memory.live += ptr != NULL;
     return ptr;
 }
 
-static void *rig_resize(void *self, void *ptr, size_t size) {
+static inline void *rig_resize(void *self, void *ptr, size_t size) {
     (void)self;
     if (rig_memory_fails()) return NULL;
     void *to = realloc(ptr, size);
@@ -49,14 +49,14 @@ static void *rig_resize(void *self, void *ptr, size_t size) {
     return to;
 }
 
-static void rig_release(void *self, void *ptr) {
+static inline void rig_release(void *self, void *ptr) {
     (void)self;
     rig_memory.live -= ptr != NULL;
     free(ptr);
 }
 
 /* Before anything else of the core. Not for tests with threads: it does not lock. */
-static void rig_count_memory(void) {
+static inline void rig_count_memory(void) {
     mcore_allocator allocator = {NULL, rig_alloc, rig_resize, rig_release};
     CHECK_INT(mcore_set_allocator(&allocator), MCORE_OK);
     memset(&rig_memory, 0, sizeof rig_memory);
@@ -88,21 +88,21 @@ typedef struct rig {
     uint32_t cut;
 } rig;
 
-static void rig_answer_text(mcore_call *call, const char *type, const void *body, size_t len) {
+static inline void rig_answer_text(mcore_call *call, const char *type, const void *body, size_t len) {
     mcore_answer answer = {.struct_size = sizeof answer,
                            .content_type = {type, strlen(type)},
                            .body = {body, len}};
     mcore_call_answer(call, &answer);
 }
 
-static void rig_note(rig *r) {
+static inline void rig_note(rig *r) {
     mcore_server_stats stats = {.struct_size = sizeof stats};
     r->handled++;
     mcore_server_read_stats(r->server, &stats);
     if (stats.calls > r->running_max) r->running_max = stats.calls;
 }
 
-static void rig_echo(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_echo(void *ctx, mcore_call *call, const mcore_request *request) {
     rig *r = ctx;
     rig_note(r);
     mcore_header metadata[] = {{TEXT("x-reply"), TEXT("yes")}, {TEXT("x-raw-bin"), {"\0\xff\1", 3}}};
@@ -114,7 +114,7 @@ static void rig_echo(void *ctx, mcore_call *call, const mcore_request *request) 
     mcore_call_answer(call, &answer);
 }
 
-static void rig_told(void *ctx, mcore_status why) {
+static inline void rig_told(void *ctx, mcore_status why) {
     rig_held *held = ctx;
     assert(held->call && !held->why);
     held->why = why;
@@ -127,7 +127,7 @@ static void rig_told(void *ctx, mcore_status why) {
 }
 
 /* Keeps the call for the test to answer. */
-static void rig_hold(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_hold(void *ctx, mcore_call *call, const mcore_request *request) {
     (void)request;
     rig *r = ctx;
     rig_note(r);
@@ -138,20 +138,20 @@ static void rig_hold(void *ctx, mcore_call *call, const mcore_request *request) 
     mcore_call_on_cancel(call, rig_told, held);
 }
 
-static void rig_hold_silently(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_hold_silently(void *ctx, mcore_call *call, const mcore_request *request) {
     (void)request;
     rig *r = ctx;
     rig_note(r);
     r->held[r->held_count++] = (rig_held){call, MCORE_OK, r, 0};
 }
 
-static void rig_release_held(rig *r, unsigned i) {
+static inline void rig_release_held(rig *r, unsigned i) {
     mcore_call *call = r->held[i].call;
     r->held[i].call = NULL;
     if (call) rig_answer_text(call, "", "late", 4);
 }
 
-static void rig_fail(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_fail(void *ctx, mcore_call *call, const mcore_request *request) {
     (void)request;
     rig_note(ctx);
     mcore_header metadata = {TEXT("x-why"), TEXT("because")};
@@ -165,7 +165,7 @@ static void rig_fail(void *ctx, mcore_call *call, const mcore_request *request) 
 }
 
 /* Answers with as many bytes as the body says. */
-static void rig_big(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_big(void *ctx, mcore_call *call, const mcore_request *request) {
     rig_note(ctx);
     char number[16] = "";
     memcpy(number, request->body.data, request->body.len < 15 ? request->body.len : 15);
@@ -176,7 +176,7 @@ static void rig_big(void *ctx, mcore_call *call, const mcore_request *request) {
     free(body);
 }
 
-static void rig_see(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_see(void *ctx, mcore_call *call, const mcore_request *request) {
     rig *r = ctx;
     rig_note(r);
     int n = snprintf(r->seen, sizeof r->seen, "%u|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s",
@@ -195,7 +195,7 @@ static void rig_see(void *ctx, mcore_call *call, const mcore_request *request) {
     rig_answer_text(call, "text/plain", "seen", 4);
 }
 
-static void rig_invalid(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_invalid(void *ctx, mcore_call *call, const mcore_request *request) {
     rig_note(ctx);
     mcore_header metadata = {TEXT("x-evil"), TEXT("a\r\nset-cookie: b")};
     if (request->body.len) metadata = (mcore_header){request->body, TEXT("v")};
@@ -203,14 +203,14 @@ static void rig_invalid(void *ctx, mcore_call *call, const mcore_request *reques
     mcore_call_answer(call, &answer);
 }
 
-static void rig_no_content(void *ctx, mcore_call *call, const mcore_request *request) {
+static inline void rig_no_content(void *ctx, mcore_call *call, const mcore_request *request) {
     (void)request;
     rig_note(ctx);
     mcore_answer answer = {.struct_size = sizeof answer, .http_status = 204};
     mcore_call_answer(call, &answer);
 }
 
-static void rig_add(rig *r, const char *path, mcore_handler handler, uint32_t any_method,
+static inline void rig_add(rig *r, const char *path, mcore_handler handler, uint32_t any_method,
                     uint64_t timeout_ms, uint32_t message_bytes_max) {
     mcore_route_options options = {.struct_size = sizeof options,
                                    .any_method = any_method,
@@ -220,9 +220,9 @@ static void rig_add(rig *r, const char *path, mcore_handler handler, uint32_t an
               MCORE_OK);
 }
 
-static void rig_stop(void *ctx) { mcore_loop_stop(((rig *)ctx)->loop); }
+static inline void rig_stop(void *ctx) { mcore_loop_stop(((rig *)ctx)->loop); }
 
-static void rig_routes(rig *r) {
+static inline void rig_routes(rig *r) {
     CHECK_INT(mcore_routes_create(&r->routes), MCORE_OK);
     rig_add(r, "/t/echo", rig_echo, 0, 0, 0);
     rig_add(r, "/t/hold", rig_hold, 0, 0, 0);
@@ -237,7 +237,7 @@ static void rig_routes(rig *r) {
     rig_add(r, "/t/none", rig_no_content, 1, 0, 0);
 }
 
-static rig *rig_create(void) {
+static inline rig *rig_create(void) {
     rig *r = calloc(1, sizeof *r);
     mcore_server_options_default(&r->options);
     CHECK_INT(mcore_loop_create_simulated(7, &r->loop), MCORE_OK);
@@ -249,7 +249,7 @@ static rig *rig_create(void) {
     return r;
 }
 
-static void rig_open(rig *r) {
+static inline void rig_open(rig *r) {
     CHECK_INT(mcore_server_create(r->loop, r->routes, &r->options, &r->server), MCORE_OK);
     char bound[64];
     CHECK_INT(mcore_server_listen(r->server, mcore_transport_memory(), "srv", bound, sizeof bound),
@@ -257,14 +257,14 @@ static void rig_open(rig *r) {
     CHECK(strcmp(bound, "srv") == 0);
 }
 
-static rig *rig_start(void) {
+static inline rig *rig_start(void) {
     rig *r = rig_create();
     rig_open(r);
     return r;
 }
 
 /* Runs for so much virtual time. */
-static void rig_run(rig *r, uint64_t ms) {
+static inline void rig_run(rig *r, uint64_t ms) {
     mcore__timer_start(r->loop, &r->stop, ms * RIG_MS);
     CHECK_INT(mcore_loop_run(r->loop), MCORE_OK);
 }
@@ -276,22 +276,22 @@ static void rig_run(rig *r, uint64_t ms) {
         CHECK(condition);                                                                          \
     } while (0)
 
-static uint64_t rig_now_ms(rig *r) { return mcore_loop_now_ns(r->loop) / RIG_MS; }
+static inline uint64_t rig_now_ms(rig *r) { return mcore_loop_now_ns(r->loop) / RIG_MS; }
 
-static mcore_server_stats rig_stats(rig *r) {
+static inline mcore_server_stats rig_stats(rig *r) {
     mcore_server_stats stats = {.struct_size = sizeof stats};
     mcore_server_read_stats(r->server, &stats);
     return stats;
 }
 
-static void rig_drained(void *ctx, uint32_t cut) {
+static inline void rig_drained(void *ctx, uint32_t cut) {
     rig *r = ctx;
     r->drained++;
     r->cut = cut;
 }
 
 /* Ends everything; the clients must be closed first, or be closed by the drain. */
-static void rig_end(rig *r) {
+static inline void rig_end(rig *r) {
     CHECK_INT(mcore_server_drain(r->server, 0, rig_drained, r), MCORE_OK);
     for (unsigned i = 0; i < r->held_count; i++) rig_release_held(r, i);
     int drained = r->drained;
@@ -337,7 +337,7 @@ typedef struct client_send {
     uint8_t *bytes;
 } client_send;
 
-static void client_send_bytes(client *c, const void *bytes, size_t len) {
+static inline void client_send_bytes(client *c, const void *bytes, size_t len) {
     if (!len || c->closed || !c->conn) return;
     uint8_t *copy = malloc(len);
     memcpy(copy, bytes, len);
@@ -350,12 +350,12 @@ static void client_send_bytes(client *c, const void *bytes, size_t len) {
     c->sends++;
 }
 
-static void client_send_text(client *c, const char *text) {
+static inline void client_send_text(client *c, const char *text) {
     client_send_bytes(c, text, strlen(text));
 }
 
 /* Sends what the HTTP/2 session has to say. */
-static void client_pump(client *c) {
+static inline void client_pump(client *c) {
     if (!c->h2 || c->closed) return;
     mcore__buffer out = {0};
     if (mcore__h2_produce(c->h2, &out, 1 << 20) && c->conn)
@@ -365,13 +365,13 @@ static void client_pump(client *c) {
     if (mcore__h2_finished(c->h2) && c->conn) mcore_transport_memory()->close(c->conn, 0);
 }
 
-static void client_on_open(void *ctx, mcore_conn *conn, mcore_status status) {
+static inline void client_on_open(void *ctx, mcore_conn *conn, mcore_status status) {
     (void)conn;
     client *c = ctx;
     c->open = status == MCORE_OK;
 }
 
-static void client_on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t n) {
+static inline void client_on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t n) {
     (void)conn;
     client *c = ctx;
     if (!n) c->eof = 1;
@@ -386,7 +386,7 @@ static void client_on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, ui
     if (c->eof && c->conn) mcore_transport_memory()->close(c->conn, 0);
 }
 
-static void client_on_sent(void *ctx, mcore_conn *conn, uint64_t op, mcore_status status) {
+static inline void client_on_sent(void *ctx, mcore_conn *conn, uint64_t op, mcore_status status) {
     (void)conn;
     (void)status;
     client *c = ctx;
@@ -394,7 +394,7 @@ static void client_on_sent(void *ctx, mcore_conn *conn, uint64_t op, mcore_statu
     c->sends--;
 }
 
-static void client_on_closed(void *ctx, mcore_conn *conn, mcore_status why) {
+static inline void client_on_closed(void *ctx, mcore_conn *conn, mcore_status why) {
     (void)conn;
     client *c = ctx;
     c->closed = 1;
@@ -411,7 +411,7 @@ static const mcore_transport_events client_events = {
 };
 
 /* The raw client. */
-static client *client_connect(rig *r) {
+static inline client *client_connect(rig *r) {
     client *c = calloc(1, sizeof *c);
     c->rig = r;
     if (mcore_transport_memory()->connect(r->transport, "srv", 1000, &client_events, c, &c->conn)) {
@@ -421,15 +421,15 @@ static client *client_connect(rig *r) {
     return c;
 }
 
-static void client_stop_reading(client *c) { mcore_transport_memory()->set_reading(c->conn, 0); }
-static void client_read(client *c) { mcore_transport_memory()->set_reading(c->conn, 1); }
+static inline void client_stop_reading(client *c) { mcore_transport_memory()->set_reading(c->conn, 0); }
+static inline void client_read(client *c) { mcore_transport_memory()->set_reading(c->conn, 1); }
 
-static void client_abort(client *c) {
+static inline void client_abort(client *c) {
     if (c->conn) mcore_transport_memory()->close(c->conn, 1);
 }
 
 /* Closes it and frees it. */
-static void client_end(client *c) {
+static inline void client_end(client *c) {
     client_abort(c);
     RIG_UNTIL(c->rig, c->closed, 5000);
     CHECK_INT(c->sends, 0);
@@ -441,11 +441,11 @@ static void client_end(client *c) {
 
 /* ---- HTTP/2 client ---- */
 
-static void copy_text(char *to, size_t size, mcore_slice from) {
+static inline void copy_text(char *to, size_t size, mcore_slice from) {
     snprintf(to, size, "%.*s", (int)from.len, (const char *)from.data);
 }
 
-static void client_on_headers(void *ctx, uint32_t id, void *stream, const mcore__h2_headers *h) {
+static inline void client_on_headers(void *ctx, uint32_t id, void *stream, const mcore__h2_headers *h) {
     (void)ctx;
     (void)id;
     reply *to = stream;
@@ -475,7 +475,7 @@ static void client_on_headers(void *ctx, uint32_t id, void *stream, const mcore_
     }
 }
 
-static void client_on_body(void *ctx, uint32_t id, void *stream, const uint8_t *data, size_t len) {
+static inline void client_on_body(void *ctx, uint32_t id, void *stream, const uint8_t *data, size_t len) {
     client *c = ctx;
     reply *to = stream;
     if (!c->hold_windows) mcore__h2_consume(c->h2, id, len);
@@ -486,14 +486,14 @@ static void client_on_body(void *ctx, uint32_t id, void *stream, const uint8_t *
     to->body[to->body_len] = 0;
 }
 
-static void client_on_end(void *ctx, uint32_t id, void *stream) {
+static inline void client_on_end(void *ctx, uint32_t id, void *stream) {
     (void)id;
     client *c = ctx;
     c->ended_count++;
     if (stream) ((reply *)stream)->ended = 1;
 }
 
-static void client_on_close(void *ctx, uint32_t id, void *stream, uint32_t code, uint32_t refused) {
+static inline void client_on_close(void *ctx, uint32_t id, void *stream, uint32_t code, uint32_t refused) {
     (void)id;
     client *c = ctx;
     reply *to = stream;
@@ -504,7 +504,7 @@ static void client_on_close(void *ctx, uint32_t id, void *stream, uint32_t code,
     to->refused = (int)refused;
 }
 
-static void client_on_goaway(void *ctx, uint32_t last, uint32_t code, mcore_slice debug) {
+static inline void client_on_goaway(void *ctx, uint32_t last, uint32_t code, mcore_slice debug) {
     client *c = ctx;
     if (c->goaways < 4) c->goaway_last[c->goaways] = last;
     c->goaways++;
@@ -512,17 +512,17 @@ static void client_on_goaway(void *ctx, uint32_t last, uint32_t code, mcore_slic
     copy_text(c->goaway_text, sizeof c->goaway_text, debug);
 }
 
-static void client_on_settings(void *ctx, uint32_t streams_max) {
+static inline void client_on_settings(void *ctx, uint32_t streams_max) {
     (void)ctx;
     (void)streams_max;
 }
 
-static void client_on_pong(void *ctx, uint64_t payload) {
+static inline void client_on_pong(void *ctx, uint64_t payload) {
     (void)payload;
     ((client *)ctx)->pong++;
 }
 
-static client *client_connect_h2(rig *r) {
+static inline client *client_connect_h2(rig *r) {
     static const mcore__h2_events events = {
         .on_headers = client_on_headers,
         .on_data = client_on_body,
@@ -551,7 +551,7 @@ static client *client_connect_h2(rig *r) {
 #define FIELD(n, v) {MCORE__HEADER_OTHER, TEXT(n), TEXT(v)}
 
 /* Opens a stream. `more` are further fields. Returns NULL when the session does not take it. */
-static reply *client_open(client *c, const char *method, const char *path, const char *type,
+static inline reply *client_open(client *c, const char *method, const char *path, const char *type,
                           const mcore__field *more, size_t more_count, uint32_t end) {
     mcore__field fields[200] = {
         {MCORE__HEADER_METHOD, TEXT(":method"), {method, strlen(method)}},
@@ -575,13 +575,13 @@ static reply *client_open(client *c, const char *method, const char *path, const
     return to;
 }
 
-static void client_body(client *c, reply *to, const void *bytes, size_t len, uint32_t end) {
+static inline void client_body(client *c, reply *to, const void *bytes, size_t len, uint32_t end) {
     mcore_slice slice = {bytes, len};
     mcore__h2_send_data(c->h2, to->id, &slice, 1, end);
 }
 
 /* A whole gRPC request; not pumped. */
-static reply *client_grpc_with(client *c, const char *path, const void *message, size_t len,
+static inline reply *client_grpc_with(client *c, const char *path, const void *message, size_t len,
                                const mcore__field *more, size_t more_count) {
     reply *to = client_open(c, "POST", path, "application/grpc", more, more_count, 0);
     if (!to) return NULL;
@@ -592,14 +592,14 @@ static reply *client_grpc_with(client *c, const char *path, const void *message,
     return to;
 }
 
-static reply *client_grpc(client *c, const char *path, const char *message) {
+static inline reply *client_grpc(client *c, const char *path, const char *message) {
     reply *to = client_grpc_with(c, path, message, strlen(message), NULL, 0);
     client_pump(c);
     return to;
 }
 
 /* A whole plain request over HTTP/2. */
-static reply *client_http(client *c, const char *method, const char *path, const char *type,
+static inline reply *client_http(client *c, const char *method, const char *path, const char *type,
                           const char *body) {
     reply *to = client_open(c, method, path, type, NULL, 0, body == NULL);
     if (to && body) client_body(c, to, body, strlen(body), 1);
@@ -610,20 +610,22 @@ static reply *client_http(client *c, const char *method, const char *path, const
 #define CHECK_TEXT(actual, expected) CHECK_SLICE(((mcore_slice){actual, strlen(actual)}), expected)
 
 /* What a raw client received, as text. */
-static const char *client_text(client *c) {
+static inline const char *client_text(client *c) {
     mcore__buffer_append(&c->in, "", 1);
     c->in.end--;
     return (const char *)mcore__buffer_bytes(&c->in);
 }
 
-static int client_has(client *c, const char *text) { return strstr(client_text(c), text) != NULL; }
+static inline int client_has(client *c, const char *text) { return strstr(client_text(c), text) != NULL; }
 
-static unsigned client_count(client *c, const char *text) {
+static inline unsigned client_count(client *c, const char *text) {
     unsigned count = 0;
-    for (const char *at = client_text(c); (at = strstr(at, text)) != NULL; at++) count++;
+    size_t len = strlen(text);
+    const uint8_t *at = mcore__buffer_bytes(&c->in), *end = at + mcore__buffer_len(&c->in);
+    for (; (size_t)(end - at) >= len; at++) count += !memcmp(at, text, len);
     return count;
 }
 
-static void client_forget(client *c) { mcore__buffer_reset(&c->in, 0); }
+static inline void client_forget(client *c) { mcore__buffer_reset(&c->in, 0); }
 
 #endif

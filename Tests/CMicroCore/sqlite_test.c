@@ -7,6 +7,7 @@
 #include "mcore/sqlite.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -346,6 +347,67 @@ TEST(killed_writers_lose_nothing_committed) {
     CHECK(rows <= acked + 20); /* at most one unacknowledged per kill */
     check_word(db, "PRAGMA integrity_check", "ok");
     mcore_sqlite_close(db);
+    clean();
+}
+
+/* ---- A failing fsync ---- */
+
+static sqlite3_vfs *real_vfs;
+static int (*real_sync)(sqlite3_file *, int);
+static int syncs_fail, syncs;
+
+static int failing_sync(sqlite3_file *f, int flags) {
+    syncs++;
+    return syncs_fail ? SQLITE_IOERR_FSYNC : real_sync(f, flags);
+}
+
+static int open_with_failing_sync(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags,
+                                  int *out_flags) {
+    /* The database has other methods than its log, which nobody locks. */
+    static sqlite3_io_methods of_database, of_log;
+    (void)vfs;
+    int code = real_vfs->xOpen(real_vfs, name, f, flags, out_flags);
+    if (code == SQLITE_OK && f->pMethods) {
+        sqlite3_io_methods *methods = flags & SQLITE_OPEN_MAIN_DB ? &of_database : &of_log;
+        *methods = *f->pMethods;
+        real_sync = methods->xSync;
+        methods->xSync = failing_sync;
+        f->pMethods = methods;
+    }
+    return code;
+}
+
+/* After a failed fsync nobody knows what is on the disk: the connection must not go on as if it
+ * did, also when the next fsync would succeed. */
+TEST(a_failed_fsync_stops_the_connection) {
+    fresh();
+    real_vfs = sqlite3_vfs_find(NULL);
+    sqlite3_vfs vfs = *real_vfs;
+    vfs.zName = "failing-sync";
+    vfs.xOpen = open_with_failing_sync;
+    CHECK_INT(sqlite3_vfs_register(&vfs, 1), SQLITE_OK);
+    mcore_sqlite *db = opened(file, 100);
+    CHECK_INT(mcore_sqlite_exec(db, "CREATE TABLE t (a); INSERT INTO t VALUES (1)"), MCORE_OK);
+    CHECK(syncs > 0); /* FULL: a commit is on the disk when it returns */
+    mcore_sqlite_stmt *select = NULL, *other = NULL;
+    CHECK_INT(mcore_sqlite_prepare(db, text("SELECT a FROM t"), &select), MCORE_OK);
+    syncs_fail = 1;
+    CHECK_INT(mcore_sqlite_exec(db, "INSERT INTO t VALUES (2)"), MCORE_EIO);
+    syncs_fail = 0;
+    CHECK_INT(mcore_sqlite_exec(db, "INSERT INTO t VALUES (3)"), MCORE_EIO);
+    CHECK_INT(mcore_sqlite_prepare(db, text("SELECT 1"), &other), MCORE_EIO);
+    uint32_t row = 7;
+    CHECK_INT(mcore_sqlite_step(select, &row), MCORE_EIO);
+    CHECK_INT(row, 0);
+    CHECK(strstr(mcore_sqlite_error(db), "fsync") != NULL);
+    mcore_sqlite_finalize(select);
+    mcore_sqlite_close(db);
+    db = opened(file, 100); /* a new one reads what there is */
+    CHECK_INT(number(db, "SELECT count(*) FROM t WHERE a = 1"), 1);
+    CHECK_INT(number(db, "SELECT count(*) FROM t WHERE a = 3"), 0);
+    mcore_sqlite_close(db);
+    CHECK_INT(sqlite3_vfs_unregister(&vfs), SQLITE_OK);
+    CHECK_INT(sqlite3_vfs_register(real_vfs, 1), SQLITE_OK);
     clean();
 }
 

@@ -4,11 +4,11 @@ import Testing
 @testable import Micro
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// Real files, real locks, real processes.
@@ -49,11 +49,27 @@ import Darwin
             try await there.deregister(node)
             #expect(try await here.lookup("apples") == [node])
             try await there.register(node, ttl: Self.hour)
+            // The former owner is told, and does not take it back.
+            let error = await failure { try await here.register(node, ttl: Self.hour) }
+            #expect(error?.code == .alreadyExists)
+            try await there.register(node, ttl: Self.hour)
             try await here.deregister(node)
             #expect(try await here.lookup("apples") == [node])
             try await there.deregister(node)
             #expect(await events.next()?.change == .removed(node))
             #expect(try await here.list().isEmpty)
+        }
+    }
+
+    /// A former owner may come back when its successor has gone.
+    @Test func anIdIsFreeAgainWhenItsOwnerGoes() async throws {
+        try await withRegisters(3) { registers in
+            try await registers[0].register(testNode("a"), ttl: Self.hour)
+            try await registers[1].register(testNode("a"), ttl: Self.hour)
+            await registers[1].close()
+            #expect(try await registers[2].lookup("apples").isEmpty)
+            try await registers[0].register(testNode("a"), ttl: Self.hour)
+            #expect(try await registers[2].lookup("apples") == [testNode("a")])
         }
     }
 
@@ -96,10 +112,15 @@ import Darwin
                 let database = try SQLiteDatabase(path: path)
                 try database.transaction {
                     try database.run(
-                        "INSERT INTO nodes VALUES (4711, 'micro', 'apples', 'killed', '1', 100, '', 'ready', ?1, ?2)",
-                        .text(MachineBoot.id), .int(Int64(clamping: expiry)))
+                        """
+                        INSERT INTO nodes VALUES
+                        (4711, 'micro', 'apples', 'killed', '1', 100, '', 'ready', ?1, ?2, 99)
+                        """, .text(MachineBoot.id), .int(Int64(clamping: expiry)))
                     try database.run(
-                        "INSERT INTO details VALUES (4711, 'address', 0, 'tcp://127.0.0.1:4711', '', '')")
+                        """
+                        INSERT INTO details VALUES
+                        (4711, 'address', 0, 'tcp://127.0.0.1:4711', '', '')
+                        """)
                     try database.run("UPDATE revision SET number = number + 1")
                 }
             }
@@ -241,7 +262,9 @@ import Darwin
             }
             for (path, says) in [(foreign, "something else"), (newer, "format 2")] {
                 let register = LocalRegister(path: path)
-                let error = await failure { try await register.register(testNode("a"), ttl: Self.hour) }
+                let error = await failure {
+                    try await register.register(testNode("a"), ttl: Self.hour)
+                }
                 #expect(error?.code == .failedPrecondition)
                 #expect(error?.detail.contains(path) == true)
                 #expect(error?.detail.contains(says) == true)
@@ -264,7 +287,8 @@ import Darwin
             #expect(error?.isDenied == true)
         }
         #expect(PrivateFolder.runtime.hasPrefix("/"))
-        #expect(LocalRegister().describe() == "the local register \(PrivateFolder.runtime)/register.sqlite")
+        let standard = PrivateFolder.runtime + "/register.sqlite"
+        #expect(LocalRegister().describe() == "the local register \(standard)")
     }
 
     /// Many objects, each with its connection, write to one file at once.
@@ -319,7 +343,8 @@ import Darwin
         _ count: Int, _ body: ([LocalRegister]) async throws -> Void
     ) async throws {
         try await withFolder { folder in
-            let registers = (0..<count).map { _ in LocalRegister(path: folder + "/register.sqlite") }
+            let registers = (0..<count).map { _ in LocalRegister(path: folder + "/register.sqlite")
+            }
             do {
                 try await body(registers)
             } catch {
@@ -405,11 +430,11 @@ private final class HelperProcess {
     /// Returns when the kernel has cleaned up after it.
     func kill() {
         #if canImport(Glibc)
-        _ = Glibc.kill(pid, SIGKILL)
+            _ = Glibc.kill(pid, SIGKILL)
         #elseif canImport(Musl)
-        _ = Musl.kill(pid, SIGKILL)
+            _ = Musl.kill(pid, SIGKILL)
         #else
-        _ = Darwin.kill(pid, SIGKILL)
+            _ = Darwin.kill(pid, SIGKILL)
         #endif
         var status: Int32 = 0
         waitpid(pid, &status, 0)

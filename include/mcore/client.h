@@ -2,7 +2,7 @@
  *
  * A call is a plan: a target, a path, a message, a deadline, and how often it may be tried. The
  * core picks a node, sends the request over one of its multiplexed HTTP/2 connections, and tries
- * another node when that is allowed. A program in C gets balancing and retries as one in Swift does.
+ * another node when that is allowed. A program in C has balancing and retries as one in Swift has.
  *
  * Thread: everything here on the loop thread of the client. */
 #ifndef MCORE_CLIENT_H
@@ -60,7 +60,7 @@ typedef struct mcore_target mcore_target;
 
 enum {
     MCORE_PICK_RANDOM = 1,      /* uniform */
-    MCORE_PICK_ROUND_ROBIN = 2, /* weighted and smooth; goes on where it was when the nodes change */
+    MCORE_PICK_ROUND_ROBIN = 2, /* weighted and smooth; keeps its place when the nodes change */
     MCORE_PICK_P2C = 3          /* the better of two by EWMA latency x load; the default */
 };
 
@@ -139,9 +139,10 @@ typedef void (*mcore_result_fn)(void *ctx, const mcore_result *result);
  *  - the request was provably not processed: connect failed, nothing of it was written,
  *    REFUSED_STREAM, or GOAWAY with a lower last stream; or
  *  - the plan is idempotent and the attempt ended without an answer, or with UNAVAILABLE;
- * and attempts, the deadline and the target's retry budget allow it. The first attempt starts at
- * once; between attempts on the same node there is a back-off with full jitter, 25 ms doubled each
- * time, and none before another node.
+ * and attempts, the deadline and the target's retry budget allow it. What was never written has
+ * cost no node anything and costs no budget. The first attempt starts at once; between attempts on
+ * the same node there is a back-off with full jitter, 25 ms doubled each time, and none before
+ * another node.
  * Errors: MCORE_EINVAL, MCORE_ELIMIT (calls_max), MCORE_EDRAINING, MCORE_ENOMEM. */
 mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
                                 const mcore_call_plan *plan, mcore_result_fn done, void *ctx,

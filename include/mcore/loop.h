@@ -113,6 +113,10 @@ void mcore_loop_unwatch_signal(mcore_signal_watch *watch);
  * watchdog and for deciding where new work starts. Any thread; approximate. */
 uint64_t mcore_loop_turn_age_ns(const mcore_loop *loop);
 
+/* A fresh reading of the monotonic clock in nanoseconds, for measuring how long something took; a
+ * timeout takes mcore_loop_now_ns instead. Never simulated. Any thread. */
+uint64_t mcore_monotonic_ns(void);
+
 /* The number of processors this process may use: affinity and the cgroup's quota, at least 1. */
 uint32_t mcore_cpu_count(void);
 

@@ -74,7 +74,7 @@ mcore_status mcore__h2_create(uint32_t role, const mcore__h2_limits *limits,
 void mcore__h2_destroy(mcore__h2 *h2);
 
 /* Takes in bytes of the peer. `now_ns` feeds the rate limits (resets, pings, and the "glitch"
- * bucket: see reliability notes in http2.c).
+ * bucket: see http2_limits.c).
  * Errors: MCORE_EPROTO, MCORE_ELIMIT, MCORE_ENOMEM: the session is over; produce() holds a last
  * GOAWAY to be sent before the connection is closed. */
 mcore_status mcore__h2_feed(mcore__h2 *h2, const uint8_t *data, size_t len, uint64_t now_ns);

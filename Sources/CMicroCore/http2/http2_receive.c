@@ -120,7 +120,7 @@ static void fire_end(mcore__h2 *h2, mcore__h2_stream *stream) {
 static int receive_headers(mcore__h2 *h2, const nghttp2_frame *frame) {
     mcore__h2_block *block = &h2->block;
     mcore__h2_stream *stream = block->stream;
-    int end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    uint32_t end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (!stream) return 0;
     if (block->informational && !stream->final_headers) {
         mcore__h2_block_release(block);

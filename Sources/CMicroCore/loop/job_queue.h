@@ -1,4 +1,4 @@
-/* The two queues of jobs of a loop: a plain ring for its own thread, a lock-free list for others. */
+/* The two queues of jobs of a loop: a ring for its own thread, a lock-free list for others. */
 #ifndef MCORE_LOOP_JOB_QUEUE_H
 #define MCORE_LOOP_JOB_QUEUE_H
 

@@ -214,7 +214,8 @@ void mcore__loop_drain(mcore_loop *loop) {
 }
 
 uint64_t mcore_loop_turn_age_ns(const mcore_loop *loop) {
-    mcore_loop *mutable_loop = (mcore_loop *)(uintptr_t)loop; /* a driver's functions take no const */
+    /* The functions of a driver take no const, and change nothing here. */
+    mcore_loop *mutable_loop = (mcore_loop *)(uintptr_t)loop;
     uint64_t began_ns = atomic_load_explicit(&loop->turn_began_ns, memory_order_relaxed);
     /* In a simulation no time passes during a turn. */
     if (began_ns == 0 || !mcore__loop_uv(mutable_loop)) return 0;

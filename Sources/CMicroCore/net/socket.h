@@ -5,8 +5,9 @@
  *   socket_accept.c   a listener
  *   socket_connect.c  from connect() to on_open
  *
- * libuv only says when a descriptor is ready (uv_poll); the system calls are ours. Callbacks run in
- * an event of the kernel, or in the connection's `later` job when a call of the host caused them. */
+ * libuv only says when a descriptor is ready (uv_poll); the system calls are ours. Callbacks run
+ * in an event of the kernel, or in the connection's `later` job when a call of the host caused
+ * them. */
 #ifndef MCORE_NET_SOCKET_H
 #define MCORE_NET_SOCKET_H
 

@@ -52,20 +52,20 @@ static size_t address_text(const mcore__address *address, char out[MCORE__ADDRES
 /* ---- The file of a listener ---- */
 
 /* Between finding out that a file is stale and replacing it, and between bind and listen of
- * another process, nobody may interfere: all of it happens under a lock on the folder.
- * Returns -1 when the folder can't be opened, and bind will say why. */
+ * another process, nobody may interfere: all of it happens under a lock on the folder. Ours last
+ * for microseconds; whoever holds one for a second means something else by it, and is ignored.
+ * `*out_fd` is -1 when the folder can't be opened, and bind will say why. */
 static mcore_status lock_folder(const char *path, int *out_fd) {
     char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
     snprintf(copy, sizeof copy, "%s", path);
     *out_fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*out_fd < 0) return errno == EMFILE || errno == ENFILE ? MCORE_EMFILE : MCORE_OK;
     for (int i = 0; i < LOCK_TRIES; i++) {
-        if (flock(*out_fd, LOCK_EX | LOCK_NB) == 0) return MCORE_OK;
-        if (errno != EWOULDBLOCK && errno != EINTR) return MCORE_OK; /* no locks on this system */
+        if (flock(*out_fd, LOCK_EX | LOCK_NB) == 0) break;
+        if (errno != EWOULDBLOCK && errno != EINTR) break; /* no locks on this file system */
         nanosleep(&(struct timespec){.tv_nsec = LOCK_WAIT_MS * 1000000L}, NULL);
     }
-    close(*out_fd);
-    return MCORE_EADDRINUSE; /* somebody else is at it for a whole second */
+    return MCORE_OK;
 }
 
 /* 1 when the file is a socket behind which nobody listens. */

@@ -15,11 +15,11 @@ enum {
     OUTPUT_CHUNK_BYTES = 131072, /* of one send */
     OUTPUT_KEEP_BYTES = 65536,
     STREAM_WINDOW_BYTES = 1 << 20,
-    CONN_WINDOW_BYTES = 1 << 24,
-    RESET_BURST = 1000, /* resets by the node; it is trusted more than a stranger */
-    RESET_RATE = 100
+    CONN_WINDOW_BYTES = 1 << 24
 };
 
+/* Some ids before the last one, 2^31 - 1. */
+#define LAST_STREAM_ID UINT32_C(0x7fffff00)
 /* How long an orderly end may take. */
 #define PATIENCE_NS UINT64_C(1000000000)
 #define NS_PER_MS UINT64_C(1000000)
@@ -64,7 +64,8 @@ static void die(mcore__link *link, mcore_status why, const char *text, int last_
     mcore__link_fail_streams(link, why, text);
 }
 
-void mcore__link_doom(mcore__link *link, mcore_status why, const char *text) {
+/* Now, or as soon as the session is not at work. */
+static void doom(mcore__link *link, mcore_status why, const char *text) {
     if (link->inside == 0) {
         die(link, why, text, 0);
     } else if (link->doomed == MCORE_OK) {
@@ -90,7 +91,7 @@ static void begin_closing(mcore__link *link) {
 
 void mcore__link_retire(mcore__link *link) {
     if (link->state == MCORE__LINK_OPENING) {
-        mcore__link_doom(link, MCORE_ECLOSED, "not needed any more");
+        doom(link, MCORE_ECLOSED, "the connection was closed before it was used");
     } else if (link->state == MCORE__LINK_READY) {
         link->state = MCORE__LINK_DRAINING;
         mcore__timer_stop(link->loop, &link->life_timer);
@@ -162,6 +163,12 @@ static void on_flush(void *ctx) {
         return;
     }
     if (die_if_doomed(link)) return;
+    if (link->state != MCORE__LINK_CLOSING && mcore__h2_finished(link->h2)) {
+        /* Outside of feed and produce a session ends only for want of memory. */
+        mcore_status why = link->open_streams ? MCORE_ENOMEM : MCORE_ECLOSED;
+        die(link, why, mcore_status_text(why), 1);
+        return;
+    }
     mcore__link_pump(link); /* resets have made room */
     if (mcore__h2_wants_write(link->h2)) {
         if (progress) mcore__flush_mark(link->loop, &link->flush);
@@ -210,8 +217,10 @@ static void on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t 
     link->received_ns = now_of(link);
     for (uint32_t i = 0; i < n; i++) {
         link->inside++;
+        link->feeding = v[i];
         mcore_status status = mcore__h2_feed(link->h2, v[i].data, v[i].len, link->received_ns);
         mcore__link_keep_bodies(link);
+        link->feeding = (mcore_slice){NULL, 0};
         link->inside--;
         if (die_if_doomed(link)) return;
         if (status != MCORE_OK) {
@@ -316,8 +325,6 @@ static mcore_status create_session(mcore__link *link) {
         .header_count_max = options->header_count_max,
         .stream_window_bytes = STREAM_WINDOW_BYTES,
         .conn_window_bytes = CONN_WINDOW_BYTES,
-        .reset_burst = RESET_BURST,
-        .reset_rate = RESET_RATE,
     };
     return mcore__h2_create(MCORE__H2_CLIENT, &limits, &mcore__link_h2_events, link, &link->h2);
 }
@@ -330,6 +337,7 @@ mcore_status mcore__link_open(mcore__channel *channel, mcore__link **out_link) {
     link->client = client;
     link->loop = client->loop;
     link->plugin = channel->transport->plugin;
+    link->last_stream_id = LAST_STREAM_ID;
     mcore__list_init(&link->streams);
     mcore__list_init(&link->sending);
     mcore__list_init(&link->borrowing);

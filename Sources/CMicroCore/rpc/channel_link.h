@@ -40,7 +40,9 @@ typedef struct mcore__link {
     mcore__list streams;    /* calls */
     mcore__list sending;    /* calls with something left to send */
     mcore__list borrowing;  /* calls whose body lies in the bytes being fed */
+    mcore_slice feeding;    /* the bytes that are being fed; they outlast the feed */
     uint32_t open_streams;  /* of the session: also those that nobody waits for any more */
+    uint32_t last_stream_id; /* beyond it the connection is replaced: ids don't start over */
     uint32_t answers;       /* streams that were answered */
     uint64_t ready_ns, idle_since_ns, received_ns, watch_since_ns, ping_sent_ns;
     uint64_t pings;

@@ -72,6 +72,7 @@ mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call) {
     mcore__list_append(&link->streams, &call->place);
     mcore__list_append(&link->sending, &call->sending);
     mcore__link_watch(link);
+    if (id >= link->last_stream_id) mcore__link_retire(link);
     return MCORE_OK;
 }
 
@@ -118,17 +119,25 @@ static void on_headers(void *ctx, uint32_t id, void *stream, const mcore__h2_hea
     if (call && mcore__response_headers(&call->response, headers) != MCORE_OK) end_early(call);
 }
 
+static int is_fed(const mcore__link *link, const uint8_t *data) {
+    uintptr_t begin = (uintptr_t)link->feeding.data, at = (uintptr_t)data;
+    return at >= begin && at - begin < link->feeding.len;
+}
+
 static void on_data(void *ctx, uint32_t id, void *stream, const uint8_t *data, size_t len) {
     mcore__link *link = ctx;
     mcore__client_call *call = stream;
     /* At once: a response is one message, and message_bytes_max is what bounds it. */
     mcore__h2_consume(link->h2, id, len);
     if (!call) return;
-    if (mcore__response_data(&call->response, data, len) != MCORE_OK) {
-        end_early(call);
-    } else if (call->response.body_borrowed && mcore__list_empty(&call->borrowing)) {
-        mcore__list_append(&link->borrowing, &call->borrowing);
+    mcore__response *response = &call->response;
+    mcore_status status = mcore__response_data(response, data, len);
+    if (status == MCORE_OK && response->body_borrowed && mcore__list_empty(&call->borrowing)) {
+        /* Bytes of the transport's stay until the feed is over; those of the session may not. */
+        if (is_fed(link, data)) mcore__list_append(&link->borrowing, &call->borrowing);
+        else status = mcore__response_keep_body(response);
     }
+    if (status != MCORE_OK) end_early(call);
 }
 
 static void on_end(void *ctx, uint32_t id, void *stream) {
@@ -175,12 +184,7 @@ static void on_close(void *ctx, uint32_t id, void *stream, uint32_t error_code, 
 
 static void on_goaway(void *ctx, uint32_t last_stream_id, uint32_t error_code, mcore_slice debug) {
     (void)last_stream_id, (void)error_code, (void)debug;
-    mcore__link *link = ctx;
-    if (link->state == MCORE__LINK_OPENING) {
-        mcore__link_doom(link, MCORE_ECONNRESET, "the node is going away");
-    } else {
-        mcore__link_retire(link);
-    }
+    mcore__link_retire(ctx);
 }
 
 static void on_settings(void *ctx, uint32_t streams_max) {

@@ -22,8 +22,6 @@ void mcore__link_fail_streams(mcore__link *link, mcore_status why, const char *t
 /* channel_link.c */
 
 void mcore__link_become_ready(mcore__link *link);
-/* Ends the connection, now or as soon as the session is not at work. */
-void mcore__link_doom(mcore__link *link, mcore_status why, const char *text);
 void mcore__link_close_if_done(mcore__link *link);
 /* Keepalive, from the first call on. */
 void mcore__link_watch(mcore__link *link);

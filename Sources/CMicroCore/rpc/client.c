@@ -87,7 +87,8 @@ static mcore__client_transport *append_transport(mcore_client *client, const cha
     return transport;
 }
 
-mcore_status mcore__client_open_transport(mcore_client *client, mcore__client_transport *transport) {
+mcore_status mcore__client_open_transport(mcore_client *client,
+                                          mcore__client_transport *transport) {
     if (transport->created) return MCORE_OK;
     mcore_slice no_config = {NULL, 0};
     mcore_status status = transport->plugin->create(mcore__loop_host(client->loop), no_config,

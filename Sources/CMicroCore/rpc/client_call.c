@@ -149,8 +149,8 @@ static void end_attempt(mcore__client_call *call) {
     call->node->pick.outstanding--;
 }
 
-void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind, uint32_t rpc_code,
-                               mcore_status why, const char *text) {
+void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind,
+                               uint32_t rpc_code, mcore_status why, const char *text) {
     end_attempt(call);
     mcore__node_failed(call->node);
     /* Who waits for a connection did not try this node. */
@@ -221,7 +221,8 @@ static void on_deadline(void *ctx) {
     memcpy(before, call->failure_text, sizeof before);
     unsigned long long ms = call->timeout_ns / 1000000;
     if (before[0]) {
-        snprintf(text, sizeof text, "deadline exceeded after %llu ms (before that: %s)", ms, before);
+        snprintf(text, sizeof text, "deadline exceeded after %llu ms (before that: %s)", ms,
+                 before);
     } else {
         snprintf(text, sizeof text, "deadline exceeded after %llu ms%s", ms,
                  call->where == MCORE__CALL_WAITING ? ", still waiting for a connection" : "");

@@ -79,8 +79,8 @@ typedef struct mcore__client_call {
 
 /* Ended without an answer; `kind` is UNREACHED, UNWRITTEN, REFUSED or LOST. The call is on no list
  * of the channel any more, and has no stream. */
-void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind, uint32_t rpc_code,
-                               mcore_status why, const char *text);
+void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind,
+                               uint32_t rpc_code, mcore_status why, const char *text);
 /* The verdict of its response was reached. Runs `done` at once unless the call is tried again. */
 void mcore__client_call_answered(mcore__client_call *call);
 /* A parked call may look for a node again. */

@@ -74,6 +74,7 @@ struct mcore_client {
 mcore__client_transport *mcore__client_find_transport(mcore_client *client, mcore_slice address,
                                                       mcore_slice *out_rest);
 /* Creates the instance on first use. */
-mcore_status mcore__client_open_transport(mcore_client *client, mcore__client_transport *transport);
+mcore_status mcore__client_open_transport(mcore_client *client,
+                                          mcore__client_transport *transport);
 
 #endif

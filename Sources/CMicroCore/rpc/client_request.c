@@ -32,8 +32,9 @@ static int is_reserved(mcore_slice name, mcore__header_token token) {
     case MCORE__HEADER_TRAILER:
     case MCORE__HEADER_TRANSFER_ENCODING:
     case MCORE__HEADER_UPGRADE: return 1;
-    default: return begins_with(name, "grpc-") || (name.len == 10 && begins_with(name, "user-agent"));
+    default: break;
     }
+    return begins_with(name, "grpc-") || (name.len == 10 && begins_with(name, "user-agent"));
 }
 
 /* ---- Checks ---- */

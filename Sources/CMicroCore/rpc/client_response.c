@@ -197,7 +197,7 @@ static mcore_status take_field(mcore__response *response, const mcore__field *fi
     case MCORE__HEADER_GRPC_STATUS_DETAILS:
         return add_text(response, field->value, mcore__base64_decode, &response->details);
     case MCORE__HEADER_GRPC_ENCODING:
-        response->has_encoding = !is_text(field->value, "identity");
+        response->has_encoding = is_text(field->value, "identity") ? 0 : 1;
         return MCORE_OK;
     case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
     case MCORE__HEADER_CONTENT_LENGTH:
@@ -215,7 +215,7 @@ mcore_status mcore__response_headers(mcore__response *response, const mcore__h2_
                        "the headers of the response are larger than the client's limit");
     }
     /* An answer without a message is one block that begins and ends the stream. */
-    response->has_trailers = headers->trailers || headers->end_stream;
+    response->has_trailers = headers->trailers | headers->end_stream;
     response->has_headers = 1;
     for (size_t i = 0; i < headers->count; i++) {
         const mcore__field *field = &headers->fields[i];
@@ -265,9 +265,9 @@ mcore_status mcore__response_data(mcore__response *response, const uint8_t *data
                            response->has_encoding ? "compressed, which was not asked for"
                                                   : "compressed without grpc-encoding");
         }
-        const uint8_t *begin = message.data;
+        uintptr_t begin = (uintptr_t)message.data, given = (uintptr_t)data;
         response->body = message;
-        response->body_borrowed = message.len && begin >= data && begin < data + len;
+        response->body_borrowed = message.len > 0 && begin >= given && begin - given < len;
         response->bodies = 1;
     }
     return MCORE_OK;

@@ -16,7 +16,7 @@ static mcore_slice failure_message(mcore__client_call *call) {
     if (attempt->attempts > 0) {
         len = snprintf(rest, sizeof rest, "%s; %u attempt%s, the request %s", call->failure_text,
                        attempt->attempts, attempt->attempts == 1 ? "" : "s",
-                       attempt->written ? "may have been processed" : "was never written");
+                       attempt->written ? "was written" : "was never written");
     }
     mcore_status status = MCORE_OK;
     if (call->node) {

@@ -240,6 +240,8 @@ static void on_data(void *ctx, mcore_conn *transport_conn, const mcore_slice *v,
         if (conn->state == MCORE__CONN_OPEN) feed(conn, v[i].data, v[i].len);
     }
     if (!n) end_of_input(conn);
+    /* Not only with the flush: more of it may come within this turn. */
+    if (conn->session && conn->protocol->full(conn)) update_reading(conn);
     mcore__conn_mark(conn);
 }
 

@@ -135,6 +135,13 @@ static void malformed(mcore__server_conn *conn, const mcore__h1_result *result) 
     refuse(conn, &why);
 }
 
+/* The parser waits for the end of a line. A client that speaks something else, TLS perhaps, need
+ * not send one, and learns sooner this way. (CR and LF: the parser's rule for empty lines.) */
+static int begins_like_a_request(uint8_t first) {
+    uint8_t letter = first | 0x20;
+    return (letter >= 'a' && letter <= 'z') || first == '\r' || first == '\n';
+}
+
 /* Parses until the input is used up or a request waits for its answer. */
 static void parse(mcore__server_conn *conn, mcore_slice *input) {
     h1_session *session = conn->session;
@@ -146,6 +153,11 @@ static void parse(mcore__server_conn *conn, mcore_slice *input) {
             mcore__stream_reset(&session->stream);
             session->begun = 1;
             session->since_ns = now_of(conn);
+            if (!begins_like_a_request(*(const uint8_t *)input->data)) {
+                result = (mcore__h1_result){.error_status = 400, .error = "not a request"};
+                malformed(conn, &result);
+                break;
+            }
         }
         mcore__h1_event event = mcore__h1_next(session->parser, input, &result);
         if (event == MCORE__H1_MORE) {

@@ -150,7 +150,8 @@ static int same_id(const mcore__node *node, mcore_slice id) {
     return node->id_len == id.len && memcmp(node->id, id.data, id.len) == 0;
 }
 
-/* The node of this id that this update has named already, or else the one that was listed before. */
+/* The node of this id that this update has named already, or else the one that was listed
+ * before. */
 static mcore__node *find_node(const mcore_target *target, mcore_slice id) {
     mcore__node *found = NULL;
     mcore__table_entry *entry =
@@ -166,7 +167,8 @@ static mcore__node *find_node(const mcore_target *target, mcore_slice id) {
 
 /* The node that stands for `from` after the update: the old one, or one that is put in the table
  * beside it and is not in the picker yet. */
-static mcore_status name_node(mcore_target *target, const mcore_node *from, mcore__node **out_node) {
+static mcore_status name_node(mcore_target *target, const mcore_node *from,
+                              mcore__node **out_node) {
     if (from->id.len < 1 || from->id.len > ID_BYTES_MAX) return MCORE_EINVAL;
     if (from->address.len < 1 || from->address.len > ADDRESS_BYTES_MAX) return MCORE_EINVAL;
     mcore__node *node = find_node(target, from->id);

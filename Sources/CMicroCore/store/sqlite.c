@@ -76,8 +76,8 @@ static mcore_status status_of(sqlite3 *raw, int code) {
     case SQLITE_TOOBIG: return MCORE_ELIMIT;
     case SQLITE_CONSTRAINT: return MCORE_EEXIST;
     case SQLITE_INTERRUPT: return MCORE_ECANCELED;
-    case SQLITE_CANTOPEN:
-    case SQLITE_IOERR: return status_of_errno(raw ? sqlite3_system_errno(raw) : 0, MCORE_EIO);
+    case SQLITE_CANTOPEN: return status_of_errno(raw ? sqlite3_system_errno(raw) : 0, MCORE_EIO);
+    case SQLITE_IOERR: return MCORE_EIO;
     default: return MCORE_EINVAL; /* ERROR, RANGE, MISUSE, MISMATCH, SCHEMA: our SQL is wrong */
     }
 }

@@ -210,17 +210,12 @@ public final class Client: Sendable, ContextClient {
                 rpcCode: outcome.code, message: outcome.message, details: outcome.details)
             if failure.id.isEmpty { failure.id = "\(request.service)/\(request.endpoint)" }
         } else {
-            let written =
-                outcome.wasWritten
-                ? "the request was written, so it may have been processed"
-                : "the request was not written"
             failure = MicroError(
                 "\(request.service)/\(request.endpoint)", MicroError.Code(rpc: outcome.code),
-                "\(outcome.message) (\(written))")
+                outcome.message)
         }
         failure.wasWritten = outcome.wasWritten
         failure.metadata["node"] = report.node.isEmpty ? nil : report.node
-        failure.metadata["attempts"] = String(report.attempts)
         return failure
     }
 

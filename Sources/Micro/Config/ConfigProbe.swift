@@ -17,7 +17,7 @@ enum ConfigProbe {
         // A type that codes itself as a single value: an enum of strings, a URL.
         switch node {
         case .boolean: return .scalar(.boolean, isStrict: false)
-        case .integer: return .scalar(.integer, isStrict: false)
+        case .integer, .unsigned: return .scalar(.integer, isStrict: false)
         case .number: return .scalar(.number, isStrict: false)
         case .string: return .scalar(.text, isStrict: false)
         case .array: return .array(.open)

@@ -86,8 +86,8 @@ indirect enum ConfigShape: Sendable, Equatable {
         _ value: JSONValue, as scalar: Scalar, isStrict: Bool, at path: ConfigPath
     ) throws(ConfigFault) -> JSONValue {
         switch (scalar, value) {
-        case (.boolean, .boolean), (.integer, .integer), (.number, .integer), (.number, .number),
-            (.text, .string):
+        case (.boolean, .boolean), (.integer, .integer), (.integer, .unsigned),
+            (.number, .integer), (.number, .unsigned), (.number, .number), (.text, .string):
             return value
         case (.duration, .string(let text)):
             guard let duration = Duration(text: text), let tree = try? JSONValue(encoding: duration)
@@ -147,7 +147,7 @@ indirect enum ConfigShape: Sendable, Equatable {
     private static func parse(_ text: String, as scalar: Scalar) -> JSONValue? {
         switch scalar {
         case .text: return .string(text)
-        case .integer: return Int128(text).map(JSONValue.integer)
+        case .integer: return Int64(text).map { .integer($0) } ?? UInt64(text).map { .unsigned($0) }
         case .number:
             guard let number = Double(text), number.isFinite else { return nil }
             return .number(number)

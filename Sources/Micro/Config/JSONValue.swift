@@ -4,8 +4,10 @@ public enum JSONValue: Sendable, Hashable {
     case null
     /// `true` or `false`.
     case boolean(Bool)
-    /// A number without a fraction that fits into 64 bits, with or without a sign.
-    case integer(Int128)
+    /// A number without a fraction that fits into 64 bits with a sign.
+    case integer(Int64)
+    /// A number without a fraction that is larger, and fits into 64 bits without a sign.
+    case unsigned(UInt64)
     /// Any other number.
     case number(Double)
     /// A string.
@@ -25,9 +27,9 @@ extension JSONValue: Codable {
         } else if let value = try? container.decode(Bool.self) {
             self = .boolean(value)
         } else if let value = try? container.decode(Int64.self) {
-            self = .integer(Int128(value))
+            self = .integer(value)
         } else if let value = try? container.decode(UInt64.self) {
-            self = .integer(Int128(value))
+            self = .unsigned(value)
         } else if let value = try? container.decode(Double.self) {
             self = .number(value)
         } else if let value = try? container.decode(String.self) {
@@ -45,14 +47,8 @@ extension JSONValue: Codable {
         switch self {
         case .null: try container.encodeNil()
         case .boolean(let value): try container.encode(value)
-        case .integer(let value):
-            if let signed = Int64(exactly: value) {
-                try container.encode(signed)
-            } else if let unsigned = UInt64(exactly: value) {
-                try container.encode(unsigned)
-            } else {
-                try container.encode(Double(value))
-            }
+        case .integer(let value): try container.encode(value)
+        case .unsigned(let value): try container.encode(value)
         case .number(let value): try container.encode(value)
         case .string(let value): try container.encode(value)
         case .array(let value): try container.encode(value)
@@ -67,7 +63,7 @@ extension JSONValue {
         switch self {
         case .null: "null"
         case .boolean: "true or false"
-        case .integer: "a whole number"
+        case .integer, .unsigned: "a whole number"
         case .number: "a number"
         case .string: "a string"
         case .array: "a list"
@@ -84,6 +80,8 @@ extension JSONValue {
     }
 
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        try JSONCodec().decode(type, from: try JSONCodec().encode(self).span.bytes)
+        // Not in one expression: the compiler (6.3.1) makes a broken module of that.
+        let bytes = try JSONCodec().encode(self)
+        return try JSONCodec().decode(type, from: bytes.span.bytes)
     }
 }

@@ -46,7 +46,8 @@ final class SQLiteDatabase {
         path: String, durability: Durability = .full, busyTimeout: Duration = .seconds(2)
     ) throws(SQLiteError) {
         guard !path.utf8.contains(0) else {
-            throw SQLiteError(status: CoreStatus(raw: Int32(MCORE_EINVAL)), detail: "NUL in the path")
+            throw SQLiteError(
+                status: CoreStatus(raw: Int32(MCORE_EINVAL)), detail: "NUL in the path")
         }
         var options = mcore_sqlite_options()
         mcore_sqlite_options_default(&options)
@@ -55,7 +56,8 @@ final class SQLiteDatabase {
         var opened: OpaquePointer?
         var text = ""
         let status = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { detail in
-            let status = mcore_sqlite_open(path, &options, &opened, detail.baseAddress, detail.count)
+            let status = mcore_sqlite_open(
+                path, &options, &opened, detail.baseAddress, detail.count)
             if status < 0, let start = detail.baseAddress { text = String(cString: start) }
             return status
         }
@@ -73,7 +75,9 @@ final class SQLiteDatabase {
     }
 
     /// Whether the path still leads to the file that is open: it may have been deleted or replaced.
-    var isCurrent: Bool { path == ":memory:" || identity != nil && FileIdentity(of: path) == identity }
+    var isCurrent: Bool {
+        path == ":memory:" || identity != nil && FileIdentity(of: path) == identity
+    }
 
     /// Runs statements without parameters and rows.
     func execute(_ sql: String) throws(SQLiteError) { try check(mcore_sqlite_exec(raw, sql)) }

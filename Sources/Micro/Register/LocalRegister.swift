@@ -59,7 +59,9 @@ public final class LocalRegister: Register {
         try RegisterName.checkTTL(ttl)
         let clock = environment.clock
         try await blocking { file in
-            try file.register(node, expiry: clock.now.advanced(by: ttl).nanoseconds)
+            let now = clock.now
+            try file.register(
+                node, expiry: now.advanced(by: ttl).nanoseconds, now: now.nanoseconds)
         }
         bell.ring()
     }

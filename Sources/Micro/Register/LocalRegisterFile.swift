@@ -39,6 +39,8 @@ struct LocalRegisterFile: ~Copyable {
         var number: Int64
         var boot: String
         var expiry: UInt64
+        /// Of the change that made it what it is.
+        var revision: Int64
         var node: ServiceNode
     }
 
@@ -61,28 +63,52 @@ struct LocalRegisterFile: ~Copyable {
 
     // MARK: Nodes
 
-    mutating func register(_ node: ServiceNode, expiry: UInt64) throws {
+    mutating func register(_ node: ServiceNode, expiry: UInt64, now: UInt64) throws {
         let (database, _) = try open()
         // Our lock file may have been deleted: then nobody sees the lock that we hold.
         if let mine = held[node.key], try !isAlive(mine.row) { held[node.key] = nil }
         let mine = held[node.key]
         let limit = Int64(clamping: expiry)
-        if let mine, mine.node == node, try extend(mine.row, until: limit, in: database) { return }
+        if let mine {
+            if mine.node == node, try extend(mine.row, until: limit, in: database) { return }
+            try checkSuccessor(of: mine, now: now, in: database)
+        }
 
         let (row, lock) = try mine.map { ($0.row, $0.lock) } ?? takeLock()
         try database.transaction {
+            try database.run("UPDATE revision SET number = number + 1")
             try database.run(
                 "DELETE FROM nodes WHERE namespace = ?1 AND service = ?2 AND id = ?3",
                 .text(node.namespace), .text(node.service), .text(node.id))
             try insert(node, row: row, expiry: limit, into: database)
-            try database.run("UPDATE revision SET number = number + 1")
         }
         held[node.key] = Held(row: row, lock: lock, node: node)
         known.isDirty = true
     }
 
+    /// Who registers an id last has it, for good: the heartbeats of a former owner that still lives
+    /// do not take it back, or the two would take turns.
+    private func checkSuccessor(of mine: Held, now: UInt64, in database: SQLiteDatabase) throws {
+        let node = mine.node
+        let other = try database.number(
+            """
+            SELECT row FROM nodes
+            WHERE namespace = ?1 AND service = ?2 AND id = ?3 AND row <> ?4 AND boot = ?5
+                AND expiry > ?6
+            """,
+            .text(node.namespace), .text(node.service), .text(node.id), .int(mine.row),
+            .text(boot), .int(Int64(clamping: now)))
+        guard let other, try isAlive(other) else { return }
+        throw MicroError(
+            "register", .alreadyExists,
+            "another process has registered node \(node.id) of \(node.service) since, and is alive:"
+                + " give each process an id of its own")
+    }
+
     /// A heartbeat: false when the row is not there any more.
-    private func extend(_ row: Int64, until expiry: Int64, in database: SQLiteDatabase) throws -> Bool {
+    private func extend(
+        _ row: Int64, until expiry: Int64, in database: SQLiteDatabase
+    ) throws -> Bool {
         try database.run("UPDATE nodes SET expiry = ?2 WHERE row = ?1", .int(row), .int(expiry))
         return database.changes == 1
     }
@@ -133,7 +159,8 @@ struct LocalRegisterFile: ~Copyable {
         known = Known(
             dataVersion: version, revision: revision, rows: alive.map(\.number),
             nextExpiry: alive.map(\.expiry).min() ?? .max, isDirty: false)
-        return alive.map(\.node)
+        // Watchers are told in the order in which it happened.
+        return alive.sorted { $0.revision < $1.revision }.map(\.node)
     }
 
     /// Removes what this process has registered.
@@ -208,15 +235,15 @@ struct LocalRegisterFile: ~Copyable {
         try database.run(
             """
             INSERT INTO nodes
-            (row, namespace, service, id, version, weight, zone, state, boot, expiry)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            (row, namespace, service, id, version, weight, zone, state, boot, expiry, revision)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT number FROM revision))
             """,
             .int(row), .text(node.namespace), .text(node.service), .text(node.id),
             .text(node.version), .int(Int64(node.weight)), .text(node.zone),
             .text(node.state.description), .text(boot), .int(expiry))
-        func detail(_ kind: Detail, _ position: Int, _ name: String, _ a: String = "", _ b: String = "")
-            throws
-        {
+        func detail(
+            _ kind: Detail, _ position: Int, _ name: String, _ a: String = "", _ b: String = ""
+        ) throws {
             try database.run(
                 "INSERT INTO details (row, kind, position, name, a, b) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 .int(row), .text(kind.rawValue), .int(Int64(position)), .text(name), .text(a),
@@ -249,7 +276,7 @@ struct LocalRegisterFile: ~Copyable {
         try database.query(
             """
             SELECT n.row, n.boot, n.expiry, n.namespace, n.service, n.id, n.version, n.weight,
-                n.zone, n.state, d.kind, d.position, d.name, d.a, d.b
+                n.zone, n.state, n.revision, d.kind, d.position, d.name, d.a, d.b
             FROM nodes n LEFT JOIN details d ON d.row = n.row
             WHERE (?1 IS NULL OR n.service = ?1) AND (?2 IS NULL OR n.namespace = ?2)
             ORDER BY n.namespace, n.service, n.version, n.id, d.kind, d.position
@@ -267,6 +294,7 @@ struct LocalRegisterFile: ~Copyable {
     private static func row(_ columns: SQLiteStatement) -> Row {
         Row(
             number: columns.int(0), boot: columns.text(1), expiry: UInt64(clamping: columns.int(2)),
+            revision: columns.int(10),
             node: ServiceNode(
                 id: columns.text(5), service: columns.text(4), version: columns.text(6),
                 namespace: columns.text(3), addresses: [], weight: UInt32(clamping: columns.int(7)),
@@ -276,17 +304,17 @@ struct LocalRegisterFile: ~Copyable {
     }
 
     private static func add(_ columns: SQLiteStatement, to node: inout ServiceNode) {
-        let name = columns.text(12)
-        switch Detail(rawValue: columns.text(10)) {
+        let name = columns.text(13)
+        switch Detail(rawValue: columns.text(11)) {
         case .address: node.addresses.append(name)
         case .codec: node.codecs.append(name)
-        case .metadata: node.metadata[name] = columns.text(13)
+        case .metadata: node.metadata[name] = columns.text(14)
         case .method:
             node.methods.append(
-                EndpointDescription(name: name, request: columns.text(13), reply: columns.text(14)))
+                EndpointDescription(name: name, request: columns.text(14), reply: columns.text(15)))
         case .methodMetadata:
-            if let index = Int(exactly: columns.int(11)), node.methods.indices.contains(index) {
-                node.methods[index].metadata[name] = columns.text(13)
+            if let index = Int(exactly: columns.int(12)), node.methods.indices.contains(index) {
+                node.methods[index].metadata[name] = columns.text(14)
             }
         case nil: break
         }
@@ -338,6 +366,7 @@ struct LocalRegisterFile: ~Copyable {
                     namespace TEXT NOT NULL, service TEXT NOT NULL, id TEXT NOT NULL,
                     version TEXT NOT NULL, weight INTEGER NOT NULL, zone TEXT NOT NULL,
                     state TEXT NOT NULL, boot TEXT NOT NULL, expiry INTEGER NOT NULL,
+                    revision INTEGER NOT NULL,
                     UNIQUE (namespace, service, id));
                 CREATE TABLE details (
                     row INTEGER NOT NULL REFERENCES nodes(row) ON DELETE CASCADE,

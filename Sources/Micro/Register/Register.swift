@@ -5,7 +5,8 @@
 /// checks, and ``RegisterFeed`` does the watching for you.
 ///
 /// A node is known by namespace, service and id. Registering it again replaces what was known of it
-/// and starts its time to live anew; so a heartbeat is just another registration.
+/// and starts its time to live anew; so a heartbeat is just another registration. Two processes with
+/// one id are a mistake: the one that registered last has it.
 public protocol Register: Sendable {
     /// The kind of register: "memory", "local".
     var name: String { get }
@@ -19,7 +20,8 @@ public protocol Register: Sendable {
     ///
     /// - Parameter ttl: More than zero; a server uses about three times its heartbeat's interval.
     /// - Throws: ``MicroError`` — `invalidArgument` for a node that ``ServiceNode/validate()``
-    ///   refuses, `unavailable` when the register cannot be reached.
+    ///   refuses, `alreadyExists` when another process has registered the id since and lives,
+    ///   `unavailable` when the register cannot be reached.
     func register(_ node: ServiceNode, ttl: Duration) async throws
 
     /// Removes a node. One that is unknown, or that another process has registered under the same

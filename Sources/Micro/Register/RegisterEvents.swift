@@ -1,4 +1,5 @@
-/// What a watcher of a register sees: first a snapshot, then every change in order.
+/// What a watcher of a register sees: first a snapshot, then every change in order. A register that
+/// cannot be reached says so before that snapshot, or later, and goes on with a snapshot.
 ///
 /// The queue of a watch is bounded. When its consumer is too slow, the events that wait are
 /// replaced by one snapshot; nothing is lost silently and nobody waits for it. The sequence ends

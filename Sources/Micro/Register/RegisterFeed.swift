@@ -50,8 +50,10 @@ public final class RegisterFeed: Sendable {
     /// Tells what there is now: watchers are told the difference to what there was, or get a
     /// snapshot when they have had none yet or were interrupted.
     ///
-    /// - Parameter isAnew: The register has lost its memory since: everybody gets a snapshot, for
-    ///   what is missing has not been removed.
+    /// - Parameters:
+    ///   - nodes: In the order in which they were registered, for that is how they are told.
+    ///   - isAnew: The register has lost its memory since: everybody gets a snapshot, for
+    ///       what is missing has not been removed.
     public func replace(with nodes: [ServiceNode], isAnew: Bool = false) {
         state.withLock { state -> [Resumption] in
             guard !state.isFinished, state.isTable || !state.watchers.isEmpty else { return [] }

@@ -48,17 +48,15 @@ struct RegisterTable: Sendable {
         return dead.map { .removed($0.value.node) }
     }
 
-    /// Makes `nodes` the contents; the changes are in the order of the keys, removals first.
+    /// Makes `nodes` the contents. Removals come first, then the rest in the order of `nodes`.
     mutating func replace(with nodes: [ServiceNode]) -> [Change] {
-        let next = Dictionary(nodes.map { ($0.key, $0) }, uniquingKeysWith: { $1 })
+        let keys = Set(nodes.map(\.key))
         var changes: [Change] = []
-        for key in entries.keys.filter({ next[$0] == nil }).sorted() {
+        for key in entries.keys.filter({ !keys.contains($0) }).sorted() {
             changes += deregister(key)
         }
-        for key in next.keys.sorted() {
-            if let node = next[key] {
-                changes += register(node, until: EventLoopClock.Instant(nanoseconds: .max))
-            }
+        for node in nodes {
+            changes += register(node, until: EventLoopClock.Instant(nanoseconds: .max))
         }
         return changes
     }

@@ -54,7 +54,8 @@ public func makeRegister(
         let path = url.rest.hasPrefix("///") ? String(url.rest.dropFirst(2)) : url.rest
         guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/") else {
             throw MicroError.invalid(
-                "register", "\(url): the path of the file must be absolute: \"local:/path/to/file\"",
+                "register",
+                "\(url): the path of the file must be absolute: \"local:/path/to/file\"",
                 at: "url")
         }
         return LocalRegister(path: path, environment: environment)

@@ -17,7 +17,8 @@ extension ServiceNode {
         }
         guard !addresses.isEmpty else {
             throw MicroError.invalid(
-                "register", "node \(id) has no address: clients could not reach it", at: "addresses")
+                "register", "node \(id) has no address: clients could not reach it", at: "addresses"
+            )
         }
         try check(addresses.count, atMost: 64, "addresses")
         try check(codecs.count, atMost: 64, "codecs")
@@ -66,8 +67,8 @@ enum RegisterName {
         guard isValid(name) else {
             throw MicroError.invalid(
                 "register",
-                "\(field) \(excerpt(name)) is not valid: it takes 1 to 255 letters, digits, '.', '-' or '_'",
-                at: field)
+                "\(field) \(excerpt(name)) is not valid: it takes 1 to 255 letters, digits, '.', '-'"
+                    + " or '_'", at: field)
         }
     }
 
@@ -78,7 +79,8 @@ enum RegisterName {
 
     static func checkTTL(_ ttl: Duration) throws {
         guard ttl > .zero else {
-            throw MicroError.invalid("register", "ttl is \(ttl): it must be more than zero", at: "ttl")
+            throw MicroError.invalid(
+                "register", "ttl is \(ttl): it must be more than zero", at: "ttl")
         }
     }
 
@@ -113,7 +115,8 @@ enum NodeAddress {
         guard let first = text.utf8.first, first >= 0x61, first <= 0x7a else { return false }
         return text.utf8.allSatisfy { byte in
             (0x61...0x7a).contains(byte) || (0x30...0x39).contains(byte)
-                || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+                || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-")
+                || byte == UInt8(ascii: ".")
         }
     }
 

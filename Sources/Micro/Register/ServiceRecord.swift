@@ -22,7 +22,9 @@ public struct ServiceRecord: Sendable, Hashable {
 
     /// Groups nodes into services, in the order that ``Register/list(namespace:)`` promises.
     public static func grouping(_ nodes: some Sequence<ServiceNode>) -> [ServiceRecord] {
-        let groups = Dictionary(grouping: nodes) { Name(namespace: $0.namespace, service: $0.service) }
+        let groups = Dictionary(grouping: nodes) {
+            Name(namespace: $0.namespace, service: $0.service)
+        }
         let records = groups.map { name, nodes in
             ServiceRecord(
                 namespace: name.namespace, name: name.service,

@@ -128,12 +128,10 @@ public final class RegisterResolver: Resolver {
         }
         let now = environment.clock.now
         let (current, isThere) = state.withLock { state -> (Resolution?, Bool) in
-            guard state.entries[service] != nil else { return (nil, false) }
+            guard let entry = state.entries[service] else { return (nil, false) }
             state.entries[service]?.subscribers[id] = source
-            let entry = state.entries[service]
-            return (
-                entry?.machine.isLoaded == true ? entry?.resolution(of: service, now: now) : nil, true
-            )
+            guard entry.machine.isLoaded else { return (nil, true) }
+            return (entry.resolution(of: service, now: now), true)
         }
         if let current { source.send(current) }
         if !isThere { source.finish() }
@@ -149,7 +147,8 @@ public final class RegisterResolver: Resolver {
         let now = environment.clock.now
         let entry = state.withLock { $0.entries[service] }
         guard let entry else {
-            throw MicroError("resolver", .unavailable, "the resolver was closed")
+            throw MicroError(
+                "resolver", .unavailable, "\(register.describe()) gave no answer about \(service)")
         }
         guard entry.machine.isLoaded else {
             throw entry.machine.interruption
@@ -161,7 +160,8 @@ public final class RegisterResolver: Resolver {
     }
 
     private func unknown(_ service: String) async -> MicroError {
-        let place = register.describe() + (namespace == RegisterNamespace.standard ? "" : ", namespace \(namespace)")
+        let isStandard = namespace == RegisterNamespace.standard
+        let place = register.describe() + (isStandard ? "" : ", namespace \(namespace)")
         let services = (try? await register.list(namespace: namespace)).map {
             knownServices(Set($0.map(\.name)).sorted())
         }
@@ -238,22 +238,22 @@ public final class RegisterResolver: Resolver {
     /// - Returns: Whether there is anything left to look after.
     private func forgetIdle() -> Bool {
         let now = environment.clock.now
-        let (tasks, isLeft) = state.withLock { state -> ([SpawnedTask?], Bool) in
+        let (forgotten, isLeft) = state.withLock { state -> ([Entry], Bool) in
             let idle = state.entries.filter {
                 $0.value.subscribers.isEmpty
                     && $0.value.lastUse.advanced(by: options.idleTimeout) <= now
             }
-            for name in idle.keys {
-                state.entries[name]?.latch.open()
-                state.entries[name] = nil
-            }
+            for name in idle.keys { state.entries[name] = nil }
             if state.entries.isEmpty {
                 state.isJanitorRunning = false
                 state.janitor = nil
             }
-            return (idle.values.map(\.task), !state.entries.isEmpty)
+            return (idle.sorted { $0.key < $1.key }.map(\.value), !state.entries.isEmpty)
         }
-        for task in tasks { task?.cancel() }
+        for entry in forgotten {
+            entry.task?.cancel()
+            entry.latch.open()  // whoever has waited all that time is told that there is no answer
+        }
         return isLeft
     }
 

@@ -39,12 +39,14 @@ import Testing
 
     @Test func replacingTellsTheDifference() {
         var table = RegisterTable()
-        #expect(table.replace(with: [testNode("b"), testNode("a")])
-            == [.added(testNode("a")), .added(testNode("b"))])
+        #expect(
+            table.replace(with: [testNode("b"), testNode("a")])
+                == [.added(testNode("b")), .added(testNode("a"))])
         var changed = testNode("b")
         changed.weight = 7
-        #expect(table.replace(with: [testNode("c"), changed])
-            == [.removed(testNode("a")), .updated(changed), .added(testNode("c"))])
+        #expect(
+            table.replace(with: [testNode("c"), changed])
+                == [.removed(testNode("a")), .added(testNode("c")), .updated(changed)])
         #expect(table.replace(with: [changed, testNode("c")]) == [])
         #expect(table.expire(now: at(.max - 1)) == [])
     }

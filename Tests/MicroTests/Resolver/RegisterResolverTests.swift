@@ -47,7 +47,9 @@ import Testing
             #expect(detail.contains("service-10, service-11"))
             #expect(detail.contains("service-19 and 2 more"))
             #expect(!detail.contains("service-20"))
-            let invalid = await #expect(throws: MicroError.self) { try await resolver.resolve("a b") }
+            let invalid = await #expect(throws: MicroError.self) {
+                try await resolver.resolve("a b")
+            }
             #expect(invalid?.code == .invalidArgument)
             // It is found as soon as it is there.
             try await register.register(testNode("p", service: "pears"), ttl: Self.hour)
@@ -75,7 +77,9 @@ import Testing
             let second = RegisterResolver(register: other)
             let updates = second.updates(for: "apples")
             other.feed.interrupt(down)
-            let error = await #expect(throws: MicroError.self) { try await second.resolve("apples") }
+            let error = await #expect(throws: MicroError.self) {
+                try await second.resolve("apples")
+            }
             #expect(error == down)
             other.feed.replace(with: [testNode("a")])
             try await clock.sleep(for: .milliseconds(1))
@@ -257,7 +261,9 @@ import Testing
     }
 
     @Test func fixedServices() async throws {
-        let resolver = StaticResolver(addresses: ["apples": ["tcp://h:1", "tcp://h:2"], "none": []])
+        let resolver = StaticResolver(addresses: [
+            "apples": ["tcp://h:1", "tcp://h:2"], "none": [],
+        ])
         let resolution = try await resolver.resolve("apples")
         #expect(resolution.nodes.map(\.address) == ["tcp://h:1", "tcp://h:2"])
         #expect(resolution.age == .zero)

@@ -55,13 +55,16 @@ import Testing
         #expect(
             route(
                 nodes,
-                RouteQuery(version: "2", zone: "z", metadata: ["t": "9"], fallback: [.zone, .metadata]))
+                RouteQuery(
+                    version: "2", zone: "z", metadata: ["t": "9"], fallback: [.zone, .metadata]))
                 == ["b"])
         // No more is given up than must be.
         #expect(
             route(
                 nodes,
-                RouteQuery(version: "2", zone: "x", fallback: [.version, .zone, .metadata])) == ["b"])
+                RouteQuery(version: "2", zone: "x", fallback: [.version, .zone, .metadata])) == [
+                    "b"
+                ])
     }
 
     @Test func aReadyFallbackComesBeforeADrainingMatch() {
