@@ -1084,12 +1084,9 @@ TEST(draining_under_a_storm_of_connections) {
         int fds[21], count = 0;
         while (count <= round) fds[count++] = real_connect(&all);
         CHECK_INT(mcore_loop_post(all.loops[0].loop, real_drain, &all.loops[0]), MCORE_OK);
-        /* A connection that comes now may be taken, reset or refused. */
-        for (int i = 0; i < count / 2; i++) close(fds[--count]);
-        while (all.loops[0].server != NULL && count) close(fds[--count]);
+        while (count) close(fds[--count]); /* in any state: on their way, accepted, draining */
         pthread_join(all.loops[0].thread, NULL);
         CHECK_INT(mcore_loop_post(all.loops[1].loop, real_drain, &all.loops[1]), MCORE_OK);
-        while (count) close(fds[--count]);
         pthread_join(all.loops[1].thread, NULL);
         for (int i = 0; i < REAL_LOOPS; i++) mcore_loop_destroy(all.loops[i].loop);
         mcore_routes_release(all.routes);

@@ -16,9 +16,9 @@ public final class RegisterResolver: Resolver {
     public struct Options: Sendable {
         /// How long a service that nobody asks for is remembered. 5 min.
         public var idleTimeout: Duration = .seconds(300)
-        /// How long nodes are held on to that the register has lost all at once. 10 s: a server
-        /// whose heartbeats are rarer than that needs more.
-        public var lostGrace: Duration = .seconds(10)
+        /// How long nodes are held on to that the register has lost all at once, so that each has
+        /// the time for its next heartbeat. 90 s, the usual time to live.
+        public var lostGrace: Duration = .seconds(90)
         /// How many services are remembered; the ones unused for longest are forgotten. 4,096.
         public var servicesMax: Int = 4096
 
@@ -81,8 +81,9 @@ public final class RegisterResolver: Resolver {
 
     // MARK: Questions
 
-    /// See ``Resolver/resolve(_:)``.
+    /// See ``Resolver/resolve(_:)``. It does not suspend when the answer is remembered.
     public func resolve(_ service: String) async throws -> Resolution {
+        if let known = known(service) { return known }
         try RegisterName.check(service, "service")
         return try await answer(service, latch: try use(service))
     }
@@ -140,6 +141,18 @@ public final class RegisterResolver: Resolver {
 
     /// See ``Resolver/close()``. The register stays open.
     public func close() async { end() }
+
+    /// The way of every call: one lock, one look-up.
+    private func known(_ service: String) -> Resolution? {
+        let now = environment.clock.now
+        return state.withLock { state in
+            guard let index = state.entries.index(forKey: service),
+                !state.entries.values[index].machine.nodes.isEmpty
+            else { return nil }
+            state.entries.values[index].lastUse = now
+            return state.entries.values[index].resolution(of: service, now: now)
+        }
+    }
 
     /// The answer after `latch`.
     private func answer(_ service: String, latch: Latch?) async throws -> Resolution {
