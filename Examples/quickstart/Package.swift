@@ -9,7 +9,8 @@ let package = Package(
         // The messages, shared by the service and its callers.
         .target(name: "GreeterAPI", dependencies: [.product(name: "Micro", package: "micro")]),
         .executableTarget(name: "greeter", dependencies: ["GreeterAPI"], path: "Sources/Greeter"),
-        .executableTarget(name: "frontdoor", dependencies: ["GreeterAPI"], path: "Sources/FrontDoor"),
+        .executableTarget(
+            name: "frontdoor", dependencies: ["GreeterAPI"], path: "Sources/FrontDoor"),
         // Starts the others: `make run` and `make demo`.
         .executableTarget(
             name: "quickstart", dependencies: ["GreeterAPI"], path: "Sources/Quickstart"),

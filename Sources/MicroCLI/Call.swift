@@ -1,22 +1,38 @@
 internal import ArgumentParser
 internal import Micro
 
+#if canImport(FoundationEssentials)
+    internal import FoundationEssentials
+#else
+    internal import Foundation
+#endif
+
 /// `microctl call NAME ENDPOINT JSON`
 struct Call: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Calls an endpoint with a JSON message and prints the reply.",
-        discussion: "Exits with 64 plus the gRPC status code when the call fails.")
+        discussion: """
+              microctl call greeter Greeter.Hello '{"name":"Ada"}'
+              echo '{"name":"Ada"}' | microctl call greeter Greeter.Hello -
+              microctl call greeter Greeter.Hello '{"name":"Ada"}' -H 'x-request-id: 7'
+              microctl call unix:///run/greeter.sock greeter.Greeter/Hello '{"name":"Ada"}'
 
-    @Argument(help: "The name of the service, or an address such as tcp://127.0.0.1:8080.")
+            An error of the service goes to standard error; the exit code is then 64 plus
+            its gRPC code.
+            """)
+
+    @Argument(help: "The name of the service, or an address such as 127.0.0.1:8080.")
     var name: String
 
-    @Argument(help: "The endpoint: Greeter.Hello, or in full package.Service/Method.")
+    @Argument(help: "The endpoint: Greeter.Hello; at an address in full: package.Service/Method.")
     var endpoint: String
 
     @Argument(help: "The message; \"-\" reads it from standard input.")
     var message: String = "{}"
 
-    @Option(name: [.customShort("H"), .long], help: "Metadata, as \"name: value\". May be repeated.")
+    @Option(
+        name: [.customShort("H"), .long],
+        help: "Metadata, as \"name: value\"; base64 for names in -bin. May be repeated.")
     var header: [String] = []
 
     @Option(name: .long, help: "How long the call may take, in seconds.")
@@ -28,8 +44,8 @@ struct Call: AsyncParsableCommand {
     private struct Answer: Encodable {
         let node: String
         let attempts: Int
-        let metadata: [String: String]
-        let reply: String
+        let metadata: [String: [String]]
+        let reply: JSONValue
     }
 
     func run() async throws {
@@ -37,37 +53,30 @@ struct Call: AsyncParsableCommand {
             let request = ClientRequest(
                 service: name, endpoint: endpoint, body: try body(), options: try options())
             let response = try await registerOptions.use { register in
-                try await Client(resolver: RegisterResolver(register: register)).send(request)
+                let client = Client(resolver: RegisterResolver(register: register))
+                return try await client.send(request)
             }
-            let reply = String(decoding: response.body, as: UTF8.self)
-            guard output.json else { return print(reply) }
+            guard output.json else { return printBytes(response.body) }
             try printJSON(
                 Answer(
                     node: response.report.node, attempts: response.report.attempts,
-                    metadata: Call.texts(response.metadata), reply: reply))
+                    metadata: Call.texts(response.metadata), reply: Call.tree(response.body)))
         }
     }
 
     private func body() throws -> [UInt8] {
-        guard message == "-" else { return Array(message.utf8) }
-        var text = ""
-        while let line = readLine(strippingNewline: false) { text += line }
-        return Array(text.utf8)
+        message == "-" ? try readStandardInput() : Array(message.utf8)
     }
 
     private func options() throws -> CallOptions {
         guard timeout > 0, timeout <= 86_400 else {
-            throw ValidationError("--timeout is \(timeout): it must be more than 0 and at most 86400")
+            throw ValidationError(
+                "--timeout is \(timeout): it must be more than 0 and at most 86400")
         }
-        var options = CallOptions(timeout: .milliseconds(Int64(timeout * 1000)))
-        for line in header {
-            guard let colon = line.firstIndex(of: ":") else {
-                throw ValidationError("--header \"\(line)\" has no colon: write \"name: value\"")
-            }
-            let value = line[line.index(after: colon)...].drop { $0 == " " }
-            options.metadata.append(String(line[..<colon]), String(value))
-        }
-        guard name.contains("://") else { return options }
+        var options = CallOptions(timeout: .nanoseconds(Int64(timeout * 1_000_000_000)))
+        for line in header { try options.metadata.append(header: line) }
+        // A colon can't be in the name of a service.
+        guard name.contains(":") else { return options }
         guard endpoint.contains("/") else {
             throw ValidationError(
                 "at an address the endpoint needs its full name: package.Service/Method")
@@ -76,11 +85,38 @@ struct Call: AsyncParsableCommand {
         return options
     }
 
-    private static func texts(_ metadata: Metadata) -> [String: String] {
-        var texts: [String: String] = [:]
+    private static func texts(_ metadata: Metadata) -> [String: [String]] {
+        var texts: [String: [String]] = [:]
         for entry in metadata {
-            if case .text(let text) = entry.value { texts[entry.name] = text }
+            let text =
+                switch entry.value {
+                case .text(let text): text
+                case .bytes(let bytes): Data(bytes).base64EncodedString()
+                }
+            texts[entry.name, default: []].append(text)
         }
         return texts
+    }
+
+    /// The reply as it is; what isn't JSON as a string.
+    private static func tree(_ body: [UInt8]) -> JSONValue {
+        (try? JSONCodec().decode(JSONValue.self, from: body.span.bytes))
+            ?? .string(String(decoding: body, as: UTF8.self))
+    }
+}
+
+extension Metadata {
+    /// Adds "name: value".
+    fileprivate mutating func append(header line: String) throws {
+        guard let colon = line.firstIndex(of: ":") else {
+            throw ValidationError("--header \"\(line)\" has no colon: write \"name: value\"")
+        }
+        let name = String(line[..<colon])
+        let value = String(line[line.index(after: colon)...].drop { $0 == " " })
+        guard name.lowercased().hasSuffix("-bin") else { return append(name, value) }
+        guard let bytes = Data(base64Encoded: value) else {
+            throw ValidationError("--header \"\(line)\": a value of a -bin name must be base64")
+        }
+        append(name, bytes: Array(bytes))
     }
 }

@@ -4,7 +4,11 @@ internal import Micro
 /// `microctl describe NAME`
 struct Describe: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows the nodes and the endpoints of a service.")
+        abstract: "Shows the nodes and the endpoints of a service.",
+        discussion: """
+              microctl describe greeter
+              microctl describe greeter --json
+            """)
 
     @Argument(help: "The name of the service.")
     var name: String
@@ -29,21 +33,16 @@ struct Describe: AsyncParsableCommand {
             try await registerOptions.use { register in
                 let nodes = try await register.lookup(name, namespace: RegisterNamespace.wildcard)
                 guard !nodes.isEmpty else { throw try await missing(register) }
-                if output.json { return try printJSON(nodes.map(Describe.encodable)) }
+                guard !output.json else { return try printJSON(nodes.map(Describe.encodable)) }
                 printTable(
                     ["NODE", "VERSION", "STATE", "ADDRESSES", "METADATA"],
-                    nodes.map { node in
-                        [
-                            node.id, node.version, "\(node.state)",
-                            node.addresses.joined(separator: " "),
-                            node.metadata.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-                                .joined(separator: " "),
-                        ]
-                    })
+                    nodes.map(Describe.row))
                 let methods = Set(nodes.flatMap(\.methods)).sorted { $0.name < $1.name }
+                guard !methods.isEmpty else { return print("\nno endpoints are known") }
                 print("")
                 printTable(
-                    ["ENDPOINT", "REQUEST", "REPLY"], methods.map { [$0.name, $0.request, $0.reply] })
+                    ["ENDPOINT", "REQUEST", "REPLY"],
+                    methods.map { [$0.name, $0.request, $0.reply] })
             }
         }
     }
@@ -53,6 +52,14 @@ struct Describe: AsyncParsableCommand {
         let there = known.isEmpty ? "it is empty" : "it holds \(known.joined(separator: ", "))"
         return MicroError.notFound(
             "microctl.describe", "no service \"\(name)\" in \(register.describe()): \(there)")
+    }
+
+    private static func row(_ node: ServiceNode) -> [String] {
+        let metadata = node.metadata.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        return [
+            node.id, node.version, "\(node.state)", node.addresses.joined(separator: " "),
+            metadata.joined(separator: " "),
+        ]
     }
 
     private static func encodable(_ node: ServiceNode) -> Node {

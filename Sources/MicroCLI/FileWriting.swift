@@ -1,11 +1,11 @@
 internal import Micro
 
 #if canImport(Glibc)
-internal import Glibc
+    internal import Glibc
 #elseif canImport(Musl)
-internal import Musl
+    internal import Musl
 #else
-internal import Darwin
+    internal import Darwin
 #endif
 
 /// A file to be made, below the package's folder.
@@ -41,6 +41,8 @@ func absolutePath(_ path: String) throws -> String {
     return String(cString: resolved)
 }
 
+func isFile(_ path: String) -> Bool { access(path, R_OK) == 0 }
+
 private func write(_ text: String, to path: String) throws {
     guard let file = fopen(path, "wx") else { throw failure("make", path) }
     var text = text
@@ -50,5 +52,6 @@ private func write(_ text: String, to path: String) throws {
 
 private func failure(_ what: String, _ path: String) -> MicroError {
     MicroError(
-        "microctl.new", .failedPrecondition, "cannot \(what) \(path): \(String(cString: strerror(errno)))")
+        "microctl.new", .failedPrecondition,
+        "cannot \(what) \(path): \(String(cString: strerror(errno)))")
 }

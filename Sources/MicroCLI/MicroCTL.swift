@@ -8,13 +8,20 @@ struct MicroCTL: AsyncParsableCommand {
         commandName: "microctl",
         abstract: "Looks at services, calls them, and starts new ones.",
         discussion: """
-            Services are found in the register that MICRO_REGISTER names, else in the local register
-            of this machine: the one that `MicroService` uses when it is told nothing.
+            Services are found in the register that MICRO_REGISTER names, else in the
+            local register of this machine: the one that a service uses by default.
 
               microctl services
               microctl describe greeter
               microctl call greeter Greeter.Hello '{"name":"Ada"}'
+              microctl call 127.0.0.1:8080 greeter.Greeter/Hello '{"name":"Ada"}'
               microctl new shop
+
+            Results go to standard output, as JSON with --json; errors to standard error.
+
+            Exit codes: 0 success; 64 wrong arguments; else 64 plus the gRPC code of the
+            error: 67 invalid, 68 deadline, 69 not found, 70 exists, 73 failed
+            precondition, 76 unimplemented, 77 internal, 78 unavailable.
             """,
         version: "0.1.0",
         subcommands: [Services.self, Describe.self, Call.self, New.self])

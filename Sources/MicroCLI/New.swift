@@ -4,7 +4,11 @@ internal import Micro
 /// `microctl new NAME`
 struct New: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Makes a package with a service, a client and a test.")
+        abstract: "Makes a package with a service, a client and a test.",
+        discussion: """
+              microctl new shop
+              cd shop && swift test
+            """)
 
     @Argument(help: "The name of the service: lower-case letters, digits and \"-\".")
     var name: String
@@ -22,11 +26,30 @@ struct New: AsyncParsableCommand {
         let files: [String]
     }
 
+    func validate() throws {
+        let isName = name.utf8.allSatisfy { byte in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || byte == UInt8(ascii: "-")
+        }
+        guard isName, let first = name.first, first.isLetter, name.last != "-", name.count <= 60
+        else {
+            throw ValidationError(
+                "\"\(name)\" can't be the name of a service: it needs lower-case letters, digits"
+                    + " and \"-\", a letter first, no \"-\" last, at most 60")
+        }
+        guard !New.taken.contains(name) else {
+            throw ValidationError("\"\(name)\" can't be the name of a service: it is taken")
+        }
+    }
+
+    /// The library's own package, and what a Swift module can't be called.
+    private static let taken = ["main", "micro", "microctl", "swift"]
+
     func run() async throws {
         try await reportingErrors {
-            try check()
             let template = PackageTemplate(
-                name: name, microPath: try micro.map(absolutePath) ?? New.ownPackage)
+                name: name, microPath: try microPackage(micro ?? New.ownPackage))
             let files = template.files
             try writeFiles(files, in: name)
             guard !json else {
@@ -44,19 +67,13 @@ struct New: AsyncParsableCommand {
         }
     }
 
-    private func check() throws {
-        let isName = name.utf8.allSatisfy { byte in
-            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
+    private func microPackage(_ folder: String) throws -> String {
+        guard isFile("\(folder)/Package.swift"), isFile("\(folder)/include/mcore/server.h") else {
+            throw MicroError(
+                "microctl.new", .failedPrecondition,
+                "\(folder) is not the folder of Micro: name it with --micro")
         }
-        guard isName, let first = name.first, first.isLetter, name.last != "-", name.count <= 60 else {
-            throw ValidationError(
-                "\"\(name)\" can't be the name of a service: it needs lower-case letters, digits and "
-                    + "\"-\", a letter first, no \"-\" last, at most 60")
-        }
-        guard name != "micro" else {
-            throw ValidationError("\"micro\" is the name of the library's own package")
-        }
+        return try absolutePath(folder)
     }
 
     /// Three folders above this file: where the package was built.

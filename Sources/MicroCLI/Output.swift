@@ -2,11 +2,11 @@ internal import ArgumentParser
 internal import Micro
 
 #if canImport(Glibc)
-internal import Glibc
+    internal import Glibc
 #elseif canImport(Musl)
-internal import Musl
+    internal import Musl
 #else
-internal import Darwin
+    internal import Darwin
 #endif
 
 /// Prints an error as one line on standard error, and ends with 64 plus its gRPC status code.
@@ -14,19 +14,19 @@ func reportingErrors(_ body: () async throws -> Void) async throws {
     do {
         try await body()
     } catch let error as MicroError {
-        printError("microctl: \(error)")
+        write(Array("microctl: \(error)\n".utf8), to: STDERR_FILENO)
         throw ExitCode(64 + Int32(error.code.rpc))
     }
 }
 
-func printError(_ text: String) {
-    var line = text + "\n"
-    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+/// The bytes and an end of line, on standard output.
+func printBytes(_ bytes: [UInt8]) {
+    write(bytes + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
 }
 
 /// One JSON document on standard output.
 func printJSON(_ value: some Encodable) throws {
-    print(String(decoding: try JSONCodec().encode(value), as: UTF8.self))
+    printBytes(try JSONCodec().encode(value))
 }
 
 /// Columns as wide as their widest cell.
@@ -42,16 +42,43 @@ func printTable(_ head: [String], _ rows: [[String]]) {
     }
 }
 
-extension String {
-    fileprivate var trimmingTrailingSpaces: Substring {
-        var rest = self[...]
-        while rest.last == " " { rest.removeLast() }
-        return rest
+/// Standard input up to its end.
+func readStandardInput() throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 64 << 10)
+    while true {
+        let count = read(STDIN_FILENO, &part, part.count)
+        if count == 0 { return bytes }
+        if count > 0 {
+            bytes += part[..<count]
+        } else if errno != EINTR {
+            throw MicroError(
+                "microctl", .failedPrecondition,
+                "cannot read standard input: \(String(cString: strerror(errno)))")
+        }
     }
 }
 
 /// The register that the command line names, else the one that services use by default.
 func openRegister(_ url: String?) throws -> any Register {
     if let url { return try makeRegister(url: url) }
-    return try makeRegister(url: getenv("MICRO_REGISTER").map { String(cString: $0) } ?? "local:")
+    let set = getenv("MICRO_REGISTER").map { String(cString: $0) } ?? ""
+    return try makeRegister(url: set.isEmpty ? "local:" : set)
+}
+
+private func write(_ bytes: [UInt8], to file: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+        guard count > 0 || errno == EINTR else { return }
+        rest = rest.dropFirst(max(0, count))
+    }
+}
+
+extension String {
+    fileprivate var trimmingTrailingSpaces: Substring {
+        var rest = self[...]
+        while rest.last == " " { rest.removeLast() }
+        return rest
+    }
 }

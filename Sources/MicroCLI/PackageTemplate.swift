@@ -1,5 +1,5 @@
-/// What `microctl new` writes: messages shared by service and callers, the service, a client, a test
-/// that runs the one against the other.
+/// What `microctl new` writes: messages shared by service and callers, the service, a client, and
+/// a test that runs the one against the other.
 struct PackageTemplate {
     let name: String
     let microPath: String
@@ -15,7 +15,7 @@ struct PackageTemplate {
             NewFile(path: "Package.swift", text: manifest),
             NewFile(path: "README.md", text: readme),
             NewFile(path: "Sources/\(type)API/\(type)API.swift", text: api),
-            NewFile(path: "Sources/\(type)/\(type)Service.swift", text: service),
+            NewFile(path: "Sources/\(type)Service/\(type)Service.swift", text: service),
             NewFile(path: "Sources/\(type)Main/Main.swift", text: main),
             NewFile(path: "Sources/\(type)Client/Main.swift", text: client),
             NewFile(path: "Tests/\(type)Tests/\(type)Tests.swift", text: tests),
@@ -30,15 +30,23 @@ struct PackageTemplate {
         let package = Package(
             name: "\(name)",
             platforms: [.macOS(.v15)],
-            dependencies: [.package(name: "micro", path: "\(microPath)")],
+            dependencies: [
+                .package(name: "micro", path: \(literal(microPath)))
+            ],
             targets: [
                 // The messages and endpoints: what callers link.
-                .target(name: "\(type)API", dependencies: [.product(name: "Micro", package: "micro")]),
-                .target(name: "\(type)", dependencies: ["\(type)API"]),
-                .executableTarget(name: "\(name)", dependencies: ["\(type)"], path: "Sources/\(type)Main"),
+                .target(
+                    name: "\(type)API",
+                    dependencies: [.product(name: "Micro", package: "micro")]),
+                // The handlers, apart from the program, so that tests can run them.
+                .target(name: "\(type)Service", dependencies: ["\(type)API"]),
                 .executableTarget(
-                    name: "\(name)-client", dependencies: ["\(type)API"], path: "Sources/\(type)Client"),
-                .testTarget(name: "\(type)Tests", dependencies: ["\(type)"]),
+                    name: "\(name)", dependencies: ["\(type)Service"],
+                    path: "Sources/\(type)Main"),
+                .executableTarget(
+                    name: "\(name)-client", dependencies: ["\(type)API"],
+                    path: "Sources/\(type)Client"),
+                .testTarget(name: "\(type)Tests", dependencies: ["\(type)Service"]),
             ],
             swiftLanguageModes: [.v6]
         )
@@ -72,8 +80,8 @@ struct PackageTemplate {
         import \(type)API
         public import Micro
 
-        /// The service with its handlers, for `main` and for tests.
-        public func make\(type)Service(options: ServiceOptions = ServiceOptions()) -> MicroService {
+        /// The service with its handlers, for the program and for tests.
+        public func makeService(options: ServiceOptions = ServiceOptions()) -> MicroService {
             let service = MicroService(name: "\(name)", version: "0.1.0", options: options)
             service.handle(.greet) { request, context in
                 guard !request.name.isEmpty else {
@@ -89,12 +97,12 @@ struct PackageTemplate {
 
     private var main: String {
         """
-        import \(type)
+        import \(type)Service
 
         @main
         struct Main {
             static func main() async throws {
-                try await make\(type)Service().run()
+                try await makeService().run()
             }
         }
 
@@ -119,8 +127,8 @@ struct PackageTemplate {
 
     private var tests: String {
         """
-        import \(type)
         import \(type)API
+        import \(type)Service
         import Micro
         import Testing
 
@@ -128,7 +136,7 @@ struct PackageTemplate {
             var options = ServiceOptions()
             options.register = MemoryRegister()
             options.drainDelay = .zero
-            let service = make\(type)Service(options: options)
+            let service = makeService(options: options)
             try await service.start()
 
             let reply = try await service.client.call(.greet, GreetRequest(name: "Ada"))
@@ -156,5 +164,10 @@ struct PackageTemplate {
             swift run \(name)-client Ada
 
         """
+    }
+
+    private func literal(_ text: String) -> String {
+        let escaped = text.flatMap { $0 == "\"" || $0 == "\\" ? "\\\($0)" : "\($0)" }
+        return "\"\(String(escaped))\""
     }
 }

@@ -19,24 +19,25 @@ struct Services: AsyncParsableCommand {
         try await reportingErrors {
             try await registerOptions.use { register in
                 let services = try await register.list(namespace: RegisterNamespace.wildcard)
-                if output.json {
-                    return try printJSON(
-                        services.map {
-                            Line(
-                                namespace: $0.namespace, name: $0.name, versions: $0.versions,
-                                nodes: $0.nodes.count)
-                        })
-                }
+                guard !output.json else { return try printJSON(services.map(Services.line)) }
                 guard !services.isEmpty else {
                     return print("no service is in \(register.describe())")
                 }
-                printTable(
-                    ["NAME", "VERSIONS", "NODES", "NAMESPACE"],
-                    services.map {
-                        [$0.name, $0.versions.joined(separator: " "), "\($0.nodes.count)", $0.namespace]
-                    })
+                let rows = services.map { service in
+                    [
+                        service.name, service.versions.joined(separator: " "),
+                        "\(service.nodes.count)", service.namespace,
+                    ]
+                }
+                printTable(["NAME", "VERSIONS", "NODES", "NAMESPACE"], rows)
                 print("\nin \(register.describe())")
             }
         }
+    }
+
+    private static func line(_ service: ServiceRecord) -> Line {
+        Line(
+            namespace: service.namespace, name: service.name, versions: service.versions,
+            nodes: service.nodes.count)
     }
 }

@@ -158,6 +158,22 @@ TEST(buffer_agrees_with_a_model) {
     free(model);
 }
 
+/* A queue that stays short stays where it is. */
+TEST(buffer_uses_consumed_space_again) {
+    mcore__buffer b = {0};
+    char bytes[1000] = {0};
+    CHECK_INT(mcore__buffer_reserve(&b, 4096), MCORE_OK);
+    size_t capacity = b.capacity;
+    CHECK_INT(mcore__buffer_append(&b, bytes, 100), MCORE_OK);
+    for (int i = 0; i < 1000; i++) {
+        CHECK_INT(mcore__buffer_append(&b, bytes, sizeof bytes), MCORE_OK);
+        mcore__buffer_consume(&b, sizeof bytes);
+        CHECK_INT(mcore__buffer_len(&b), 100);
+    }
+    CHECK_INT(b.capacity, capacity);
+    mcore__buffer_free(&b);
+}
+
 TEST(buffer_survives_failed_growth) {
     mcore__buffer b = {0};
     CHECK_INT(mcore__buffer_append_text(&b, "abc"), MCORE_OK);

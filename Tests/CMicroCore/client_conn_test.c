@@ -5,6 +5,13 @@
 
 #define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
 
+static uint32_t backing_off_at_done;
+
+static void note_back_off(fake_call *call) {
+    (void)call;
+    backing_off_at_done = stats_of(0).backing_off;
+}
+
 TEST(keepalive_kills_a_dead_connection) {
     OPEN(1, MCORE_PICK_P2C);
     mcore_call_plan plan = fake_plan();
@@ -14,6 +21,7 @@ TEST(keepalive_kills_a_dead_connection) {
     start(&warm, &plan);
     run_for(50);
     w.nodes[0].mute = 1;
+    call.then = note_back_off;
     start(&call, &plan);
     run_for(29900);
     CHECK_INT(call.done, 0);
@@ -25,6 +33,7 @@ TEST(keepalive_kills_a_dead_connection) {
     CHECK(strstr(call.message, "keepalive"));
     CHECK_INT(stats_of(0).connected, 0);
     CHECK_INT(stats_of(0).failures, 1);
+    CHECK_INT(backing_off_at_done, 1);
     close_world();
 }
 
@@ -314,6 +323,77 @@ TEST(keepalive_sees_a_node_that_stops_reading) {
     close_world();
 }
 
+TEST(a_broken_node_that_stops_reading_is_cut_off) {
+    static char big[2000000];
+    OPEN(1, MCORE_PICK_P2C);
+    w.nodes[0].behave = stop_reading;
+    mcore_call_plan plan = fake_plan();
+    fake_call first = {0}, stuck = {0};
+    start(&first, &plan);
+    run_for(20);
+    plan.body = (mcore_slice){big, sizeof big};
+    plan.timeout_ns = 60000 * MS;
+    start(&stuck, &plan);
+    run_for(20);
+    mcore__buffer *out = calloc(1, sizeof *out);
+    mcore__buffer_append_text(out, "this is not an HTTP/2 frame at all");
+    mcore_slice bytes = {mcore__buffer_bytes(out), mcore__buffer_len(out)};
+    fake_conn *conn = w.nodes[0].conns;
+    CHECK_INT(w.nodes[0].plugin->send(conn->conn, (uint64_t)(uintptr_t)out, &bytes, 1), MCORE_OK);
+    run_for(100);
+    CHECK_INT(stuck.done, 1);
+    CHECK_INT(stuck.result.transport, MCORE_EPROTO);
+    CHECK_INT(stuck.result.written, 1);
+    CHECK_INT(w.client->links, 1); /* its last words are still to be delivered */
+    run_for(1500);
+    CHECK_INT(w.client->links, 0);
+    close_world();
+}
+
+TEST(calls_that_wait_for_a_stream_move_on_after_goaway) {
+    OPEN(1, MCORE_PICK_P2C);
+    w.nodes[0].streams_max = 2;
+    w.nodes[0].delay_ns = 20 * MS;
+    mcore_call_plan plan = fake_plan();
+    fake_call warm = {0}, calls[10] = {{0}};
+    start(&warm, &plan);
+    run_for(50);
+    for (int i = 0; i < 10; i++) start(&calls[i], &plan);
+    run_for(10);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    run_for(500);
+    for (int i = 0; i < 10; i++) {
+        CHECK_INT(calls[i].result.rpc_code, MCORE_RPC_OK);
+        CHECK_INT(calls[i].result.attempts, 1);
+    }
+    CHECK_INT(w.nodes[0].accepted, 2);
+    close_world();
+}
+
+TEST(an_answer_ends_the_row_of_failures) {
+    OPEN(1, MCORE_PICK_P2C);
+    fake_stop_listening(&w.nodes[0]);
+    run_for(1);
+    mcore_call_plan plan = fake_plan();
+    plan.attempts_max = 1;
+    for (int i = 0; i < 4; i++) {
+        fake_call call = {0};
+        start(&call, &plan);
+        run_for(1000);
+    }
+    const mcore__channel *channel = w.target->order[0]->channel;
+    CHECK_INT(channel->failures, 4);
+    CHECK(mcore__channel_backoff_ns(channel) > 600 * MS);
+    CHECK_INT(fake_listen(&w.nodes[0]), MCORE_OK);
+    fake_call call = {0};
+    start(&call, &plan);
+    run_for(100);
+    CHECK_INT(call.result.rpc_code, MCORE_RPC_OK);
+    CHECK_INT(channel->failures, 0);
+    CHECK_INT(mcore__channel_backoff_ns(channel), 100 * MS);
+    close_world();
+}
+
 TEST(a_session_without_memory_is_replaced) {
     OPEN(1, MCORE_PICK_P2C);
     mcore_call_plan plan = fake_plan();
@@ -321,7 +401,10 @@ TEST(a_session_without_memory_is_replaced) {
     w.nodes[0].behave = fake_hang;
     for (int i = 0; i < 50; i++) start(&calls[i], &plan);
     run_for(20);
-    memory.fail_percent = 100; /* resets can't be queued */
+    memory.fail_percent = 100;
+    mcore__h2 *h2 = w.target->order[0]->channel->link->h2;
+    while (mcore__h2_ping(h2, 1) == MCORE_OK) continue; /* what the engine has kept */
+    /* Now a reset can't be queued, and the session is over. */
     for (int i = 0; i < 25; i++) CHECK_INT(mcore_client_cancel(w.client, calls[i].id), MCORE_OK);
     memory.fail_percent = 0;
     w.nodes[0].behave = fake_echo;
@@ -329,6 +412,7 @@ TEST(a_session_without_memory_is_replaced) {
     start(&after, &plan);
     run_for(500);
     CHECK_INT(after.result.rpc_code, MCORE_RPC_OK);
+    CHECK_INT(w.nodes[0].accepted, 2);
     run_for(1000);
     for (int i = 0; i < 50; i++) CHECK_INT(calls[i].done, 1);
     close_world();

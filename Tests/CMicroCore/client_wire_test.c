@@ -387,6 +387,27 @@ static void large(fake_stream *stream) {
     fake_trailers(stream, 0, "");
 }
 
+/* The message in one piece, and the trailers later: its bytes are gone by then. */
+static void trailers_later(void *ctx) {
+    fake_stream *stream = ctx;
+    stream->timer = 0;
+    fake_trailers(stream, 0, "");
+    fake_flush(stream->conn);
+}
+
+static void message_first(fake_stream *stream) {
+    fake_headers(stream);
+    fake_message(stream, SLICE("early"));
+    mcore_loop_timer_start(w.loop, 50 * MS, trailers_later, stream, &stream->timer);
+}
+
+TEST(a_body_outlives_the_bytes_it_came_in) {
+    mcore_call_plan plan = fake_plan();
+    fake_call call = one_call(message_first, &plan);
+    CHECK_INT(call.result.rpc_code, MCORE_RPC_OK);
+    CHECK(strcmp(call.body, "early") == 0);
+}
+
 TEST(sizes_of_responses) {
     mcore_call_plan plan = fake_plan();
     fake_call call = one_call(too_large, &plan);

@@ -17,7 +17,8 @@ TEST(finds_what_was_added_and_nothing_else) {
     CHECK_INT(mcore_routes_create(&routes), MCORE_OK);
     for (int i = 0; i < 1000; i++) {
         snprintf(path, sizeof path, "/pkg.Service%d/Method", i);
-        CHECK_INT(mcore_routes_add(routes, text(path), handler, (void *)(intptr_t)i, NULL), MCORE_OK);
+        void *ctx = (void *)(intptr_t)i;
+        CHECK_INT(mcore_routes_add(routes, text(path), handler, ctx, NULL), MCORE_OK);
     }
     for (int i = 0; i < 1000; i++) {
         snprintf(path, sizeof path, "/pkg.Service%d/Method", i);
@@ -41,7 +42,8 @@ TEST(refuses_what_cannot_be_a_route) {
     CHECK_INT(mcore_routes_add(routes, text(""), handler, NULL, NULL), MCORE_EINVAL);
     CHECK_INT(mcore_routes_add(routes, text("a"), handler, NULL, NULL), MCORE_EINVAL);
     CHECK_INT(mcore_routes_add(routes, text("/a?b"), handler, NULL, NULL), MCORE_EINVAL);
-    CHECK_INT(mcore_routes_add(routes, (mcore_slice){"/a\0b", 4}, handler, NULL, NULL), MCORE_EINVAL);
+    mcore_slice with_nul = {"/a\0b", 4};
+    CHECK_INT(mcore_routes_add(routes, with_nul, handler, NULL, NULL), MCORE_EINVAL);
     CHECK_INT(mcore_routes_add(routes, text("/a"), NULL, NULL, NULL), MCORE_EINVAL);
     CHECK_INT(mcore_routes_add(routes, text("/a"), handler, NULL, &no_size), MCORE_EINVAL);
     CHECK_INT(mcore_routes_add(routes, text("/a"), handler, NULL, NULL), MCORE_OK);

@@ -11,7 +11,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /* ---- Raw HTTP/2 ---- */
 
-enum { DATA = 0, HEADERS = 1, RST = 3, SETTINGS = 4, CONTINUATION = 9 };
+enum { DATA = 0, HEADERS = 1, RST = 3, SETTINGS = 4, WINDOW_UPDATE = 8, CONTINUATION = 9 };
 enum { END_STREAM = 1, END_HEADERS = 4 };
 
 static size_t put_frame(uint8_t *out, int type, int flags, uint32_t id, const void *payload,
@@ -43,7 +43,8 @@ static size_t put_block(uint8_t *out, const char *path, const char *type) {
     return at + type_len;
 }
 
-static void send_frame(client *c, int type, int flags, uint32_t id, const void *payload, size_t len) {
+static void send_frame(client *c, int type, int flags, uint32_t id, const void *payload,
+                       size_t len) {
     uint8_t frame[4096];
     client_send_bytes(c, frame, put_frame(frame, type, flags, id, payload, len));
 }
@@ -66,7 +67,8 @@ static const uint8_t *find_frame(client *c, int type, uint32_t id) {
     const uint8_t *at = mcore__buffer_bytes(&c->in), *end = at + mcore__buffer_len(&c->in);
     while (end - at >= 9) {
         size_t len = (size_t)at[0] << 16 | (size_t)at[1] << 8 | at[2];
-        uint32_t stream = (uint32_t)at[5] << 24 | (uint32_t)at[6] << 16 | (uint32_t)at[7] << 8 | at[8];
+        uint32_t stream =
+            (uint32_t)at[5] << 24 | (uint32_t)at[6] << 16 | (uint32_t)at[7] << 8 | at[8];
         if ((size_t)(end - at) < 9 + len) return NULL;
         if (at[3] == type && stream == id) return at + 9;
         at += 9 + len;
@@ -99,7 +101,8 @@ TEST(garbage_gets_a_400_and_the_door) {
         GARBAGE("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"),
         GARBAGE("SSH-2.0-OpenSSH_9.2\r\n"),
         GARBAGE("GET http://a b HTTP/1.1\r\n\r\n"),
-        GARBAGE("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"),
+        GARBAGE("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n"
+                "transfer-encoding: chunked\r\n\r\n"),
     };
     size_t count = sizeof garbage / sizeof *garbage;
     for (size_t i = 0; i < count; i++) {
@@ -298,6 +301,42 @@ TEST(output_that_nobody_takes) {
     client_end(window);
     client_end(h1);
     client_end(h2);
+    rig_end(r);
+}
+
+TEST(windows_that_open_by_a_byte) {
+    rig *r = rig_start();
+    client *c = raw_h2(r);
+    send_headers(c, 1, END_HEADERS, "/t/big", "application/grpc");
+    send_frame(c, DATA, END_STREAM, 1, "\0\0\0\0\7" "1000000", 12);
+    uint64_t begin = rig_now_ms(r);
+    for (int i = 0; i < 30 && !c->closed; i++) {
+        rig_run(r, 1000);
+        send_frame(c, WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
+        send_frame(c, WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4);
+    }
+    CHECK(c->closed);
+    CHECK_BETWEEN(rig_now_ms(r) - begin, 9900, 11100);
+    CHECK(mcore__buffer_len(&c->in) > 65535 + 5 * 10);
+    client_end(c);
+    rig_end(r);
+}
+
+/* Slow, but taking its output: not to be confused with the one above. */
+TEST(a_slow_reader_is_served) {
+    rig *r = rig_start();
+    client *c = client_connect_h2(r);
+    rig_run(r, 5);
+    c->hold_windows = 1;
+    reply *a = client_grpc(c, "/t/big", "120000");
+    for (int i = 0; i < 60 && !a->closed; i++) {
+        rig_run(r, 1000);
+        mcore__h2_consume(c->h2, a->id, 5000);
+        client_pump(c);
+    }
+    CHECK(a->closed && !c->closed);
+    CHECK_INT(a->body_len, 120005);
+    client_end(c);
     rig_end(r);
 }
 
@@ -522,7 +561,8 @@ TEST(any_order_of_events) {
         int draining = 0;
         for (int step = 0; step < 60; step++) {
             client *h2 = c[next_random(&state) % 2];
-            reply *any = h2->reply_count ? &h2->replies[next_random(&state) % h2->reply_count] : NULL;
+            uint64_t pick = next_random(&state);
+            reply *any = h2->reply_count ? &h2->replies[pick % h2->reply_count] : NULL;
             switch (next_random(&state) % 12) {
             case 0: case 1: case 2: client_grpc(h2, "/t/hold", "x"); break;
             case 3:
@@ -534,7 +574,7 @@ TEST(any_order_of_events) {
                 client_pump(h2);
                 break;
             case 5: case 6: case 7:
-                if (r->held_count) rig_release_held(r, (unsigned)(next_random(&state) % r->held_count));
+                if (r->held_count) rig_release_held(r, (unsigned)(pick % r->held_count));
                 break;
             case 8:
                 client_send_text(c[2], "POST /t/hold HTTP/1.1\r\nhost: a\r\nmicro-timeout: 4\r\n"

@@ -88,7 +88,8 @@ typedef struct rig {
     uint32_t cut;
 } rig;
 
-static inline void rig_answer_text(mcore_call *call, const char *type, const void *body, size_t len) {
+static inline void rig_answer_text(mcore_call *call, const char *type, const void *body,
+                                   size_t len) {
     mcore_answer answer = {.struct_size = sizeof answer,
                            .content_type = {type, strlen(type)},
                            .body = {body, len}};
@@ -105,7 +106,8 @@ static inline void rig_note(rig *r) {
 static inline void rig_echo(void *ctx, mcore_call *call, const mcore_request *request) {
     rig *r = ctx;
     rig_note(r);
-    mcore_header metadata[] = {{TEXT("x-reply"), TEXT("yes")}, {TEXT("x-raw-bin"), {"\0\xff\1", 3}}};
+    mcore_header metadata[] = {{TEXT("x-reply"), TEXT("yes")},
+                               {TEXT("x-raw-bin"), {"\0\xff\1", 3}}};
     mcore_answer answer = {.struct_size = sizeof answer,
                            .content_type = request->content_type,
                            .metadata = metadata,
@@ -180,7 +182,8 @@ static inline void rig_see(void *ctx, mcore_call *call, const mcore_request *req
     rig *r = ctx;
     rig_note(r);
     int n = snprintf(r->seen, sizeof r->seen, "%u|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s",
-                     request->protocol, (int)request->method.len, (const char *)request->method.data,
+                     request->protocol,
+                     (int)request->method.len, (const char *)request->method.data,
                      (int)request->path.len, (const char *)request->path.data,
                      (int)request->query.len, (const char *)request->query.data,
                      (int)request->content_type.len, (const char *)request->content_type.data,
@@ -199,7 +202,8 @@ static inline void rig_invalid(void *ctx, mcore_call *call, const mcore_request 
     rig_note(ctx);
     mcore_header metadata = {TEXT("x-evil"), TEXT("a\r\nset-cookie: b")};
     if (request->body.len) metadata = (mcore_header){request->body, TEXT("v")};
-    mcore_answer answer = {.struct_size = sizeof answer, .metadata = &metadata, .metadata_count = 1};
+    mcore_answer answer = {
+        .struct_size = sizeof answer, .metadata = &metadata, .metadata_count = 1};
     mcore_call_answer(call, &answer);
 }
 
@@ -421,7 +425,9 @@ static inline client *client_connect(rig *r) {
     return c;
 }
 
-static inline void client_stop_reading(client *c) { mcore_transport_memory()->set_reading(c->conn, 0); }
+static inline void client_stop_reading(client *c) {
+    mcore_transport_memory()->set_reading(c->conn, 0);
+}
 static inline void client_read(client *c) { mcore_transport_memory()->set_reading(c->conn, 1); }
 
 static inline void client_abort(client *c) {
@@ -445,7 +451,8 @@ static inline void copy_text(char *to, size_t size, mcore_slice from) {
     snprintf(to, size, "%.*s", (int)from.len, (const char *)from.data);
 }
 
-static inline void client_on_headers(void *ctx, uint32_t id, void *stream, const mcore__h2_headers *h) {
+static inline void client_on_headers(void *ctx, uint32_t id, void *stream,
+                                     const mcore__h2_headers *h) {
     (void)ctx;
     (void)id;
     reply *to = stream;
@@ -475,7 +482,8 @@ static inline void client_on_headers(void *ctx, uint32_t id, void *stream, const
     }
 }
 
-static inline void client_on_body(void *ctx, uint32_t id, void *stream, const uint8_t *data, size_t len) {
+static inline void client_on_body(void *ctx, uint32_t id, void *stream, const uint8_t *data,
+                                  size_t len) {
     client *c = ctx;
     reply *to = stream;
     if (!c->hold_windows) mcore__h2_consume(c->h2, id, len);
@@ -493,7 +501,8 @@ static inline void client_on_end(void *ctx, uint32_t id, void *stream) {
     if (stream) ((reply *)stream)->ended = 1;
 }
 
-static inline void client_on_close(void *ctx, uint32_t id, void *stream, uint32_t code, uint32_t refused) {
+static inline void client_on_close(void *ctx, uint32_t id, void *stream, uint32_t code,
+                                   uint32_t refused) {
     (void)id;
     client *c = ctx;
     reply *to = stream;
@@ -616,7 +625,9 @@ static inline const char *client_text(client *c) {
     return (const char *)mcore__buffer_bytes(&c->in);
 }
 
-static inline int client_has(client *c, const char *text) { return strstr(client_text(c), text) != NULL; }
+static inline int client_has(client *c, const char *text) {
+    return strstr(client_text(c), text) != NULL;
+}
 
 static inline unsigned client_count(client *c, const char *text) {
     unsigned count = 0;

@@ -1,15 +1,8 @@
+/* Requests and answers, on every protocol. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "server_rig.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /* ---- Answers on each protocol ---- */
 
@@ -93,8 +86,9 @@ TEST(http1_plain) {
     CHECK(!client_has(c, "connection: close"));
     client_forget(c);
     /* The same connection again, chunked and in single bytes. */
-    static const char chunked[] = "POST /t/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
-                                  "\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
+    static const char chunked[] = "POST /t/echo HTTP/1.1\r\nHost: a\r\n"
+                                  "Transfer-Encoding: chunked\r\n\r\n"
+                                  "3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
     for (size_t i = 0; i + 1 < sizeof chunked; i++) {
         client_send_bytes(c, chunked + i, 1);
         rig_run(r, 1);
@@ -115,9 +109,11 @@ TEST(http1_plain) {
 TEST(http1_head_and_204_keep_the_connection_in_step) {
     rig *r = rig_start();
     client *c = client_connect(r);
-    client_send_text(c, "HEAD /t/any HTTP/1.1\r\nhost: a\r\n\r\nHEAD /nope HTTP/1.1\r\nhost: a\r\n\r\n"
+    client_send_text(c, "HEAD /t/any HTTP/1.1\r\nhost: a\r\n\r\n"
+                        "HEAD /nope HTTP/1.1\r\nhost: a\r\n\r\n"
                         "HEAD /t/echo HTTP/1.1\r\nhost: a\r\n\r\n"
-                        "GET /t/none HTTP/1.1\r\nhost: a\r\n\r\nGET /t/any HTTP/1.1\r\nhost: a\r\n\r\n");
+                        "GET /t/none HTTP/1.1\r\nhost: a\r\n\r\n"
+                        "GET /t/any HTTP/1.1\r\nhost: a\r\n\r\n");
     RIG_UNTIL(r, client_has(c, "\r\n\r\nseen"), 100);
     CHECK_INT(client_count(c, "HTTP/1.1 "), 5);
     CHECK_INT(client_count(c, "about:blank"), 0);
@@ -212,8 +208,8 @@ TEST(unknown_paths_and_methods) {
     c = client_connect(r);
     client_send_text(c, "POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody"
                         "DELETE /t/echo HTTP/1.1\r\nhost: a\r\n\r\n"
-                        "POST /t/echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/grpc+json\r\n"
-                        "content-length: 1\r\n\r\nx");
+                        "POST /t/echo HTTP/1.1\r\nhost: a\r\n"
+                        "content-type: application/grpc+json\r\ncontent-length: 1\r\n\r\nx");
     RIG_UNTIL(r, client_has(c, "HTTP/1.1 415 "), 100);
     CHECK(client_has(c, "HTTP/1.1 404 "));
     CHECK(client_has(c, "HTTP/1.1 405 "));
@@ -267,7 +263,8 @@ TEST(malformed_timeouts_and_metadata) {
     rig *r = rig_start();
     client *c = client_connect_h2(r);
     const mcore__field bad_grpc = FIELD("grpc-timeout", "5"), bad_bin = FIELD("x-bin", "a*b");
-    const mcore__field bad_micro = FIELD("micro-timeout", "soon"), zero = FIELD("grpc-timeout", "0n");
+    const mcore__field bad_micro = FIELD("micro-timeout", "soon");
+    const mcore__field zero = FIELD("grpc-timeout", "0n");
     reply *a = client_grpc_with(c, "/t/echo", "x", 1, &bad_grpc, 1);
     reply *b = client_grpc_with(c, "/t/echo", "x", 1, &bad_bin, 1);
     reply *d = client_open(c, "POST", "/t/echo", "text/plain", &bad_micro, 1, 1);
@@ -326,7 +323,8 @@ TEST(size_limits) {
     CHECK(client_has(c, "HTTP/1.1 413 "));
     client_end(c);
     c = client_connect(r);
-    client_send_text(c, "POST /t/small HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n12345678901");
+    client_send_text(c, "POST /t/small HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n"
+                        "12345678901");
     RIG_UNTIL(r, c->closed, 2000);
     CHECK(client_has(c, "the body is larger than 10 bytes"));
     client_end(c);
@@ -640,460 +638,4 @@ TEST(windows_that_open_again_continue) {
     rig_end(r);
 }
 
-/* ---- Drain ---- */
-
-static void note_drained(void *ctx, uint32_t cut) {
-    int *order = ctx;
-    *order = 1000 + (int)cut;
-}
-
-TEST(drain_when_idle) {
-    rig *r = rig_start();
-    client *h1 = client_connect(r), *h2 = client_connect_h2(r), *silent = client_connect(r);
-    client_send_text(h1, "POST /t/echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-    reply *a = client_grpc(h2, "/t/echo", "x");
-    RIG_UNTIL(r, a->closed && client_has(h1, "\r\n\r\nx"), 100);
-    uint64_t begin = rig_now_ms(r);
-    CHECK_INT(mcore_server_drain(r->server, 5000, rig_drained, r), MCORE_OK);
-    CHECK_INT(r->drained, 0);
-    char bound[8];
-    CHECK_INT(mcore_server_listen(r->server, mcore_transport_memory(), "x", bound, sizeof bound),
-              MCORE_EDRAINING);
-    client *refused = client_connect(r);
-    RIG_UNTIL(r, r->drained, 2000);
-    CHECK(rig_now_ms(r) - begin < 10); /* an idle client closes at the first GOAWAY */
-    CHECK_INT(r->cut, 0);
-    CHECK_INT(h2->goaways, 1);
-    CHECK_INT(h2->goaway_last[0], 0x7fffffff);
-    CHECK_INT(h2->goaway_code, 0);
-    CHECK(h1->closed && h2->closed && silent->closed && refused->closed);
-    CHECK(!refused->open);
-    client_end(h1);
-    client_end(h2);
-    client_end(silent);
-    client_end(refused);
-    rig_end(r);
-}
-
-TEST(drain_waits_for_calls) {
-    rig *r = rig_start();
-    client *h1 = client_connect(r), *h2 = client_connect_h2(r);
-    client_send_text(h1, "POST /t/hold HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-    reply *a = client_grpc(h2, "/t/hold", "x");
-    RIG_UNTIL(r, r->held_count == 2, 100);
-    CHECK_INT(mcore_server_drain(r->server, 60000, rig_drained, r), MCORE_OK);
-    rig_run(r, 3000);
-    CHECK_INT(r->drained, 0);
-    CHECK_INT(h2->goaways, 2);
-    CHECK_INT(h2->goaway_last[0], 0x7fffffff);
-    CHECK_INT(h2->goaway_last[1], a->id);
-    /* The client's session does not open streams any more. */
-    CHECK(!client_grpc(h2, "/t/echo", "x"));
-    rig_release_held(r, 0);
-    rig_release_held(r, 1);
-    RIG_UNTIL(r, r->drained, 3000);
-    CHECK_INT(r->cut, 0);
-    CHECK_TEXT(a->grpc_status, "0");
-    CHECK_INT(a->error_code, 0);
-    CHECK_INT(r->told, 0);
-    client_end(h1);
-    client_end(h2);
-    rig_end(r);
-}
-
-TEST(drain_answers_the_last_http1_request_with_close) {
-    rig *r = rig_start();
-    client *c = client_connect(r);
-    client_send_text(c, "POST /t/hold HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-    RIG_UNTIL(r, r->held_count == 1, 100);
-    CHECK_INT(mcore_server_drain(r->server, 60000, rig_drained, r), MCORE_OK);
-    rig_run(r, 10);
-    rig_release_held(r, 0);
-    RIG_UNTIL(r, r->drained, 3000);
-    CHECK(client_has(c, "connection: close\r\n"));
-    CHECK(client_has(c, "\r\n\r\nlate"));
-    client_end(c);
-    rig_end(r);
-}
-
-TEST(streams_between_the_two_goaways_are_processed) {
-    rig *r = rig_create();
-    r->options.drain_delay_ms = 500;
-    rig_open(r);
-    client *c = client_connect_h2(r);
-    reply *a = client_grpc(c, "/t/hold", "x");
-    RIG_UNTIL(r, r->held_count == 1, 100);
-    mcore_server_drain(r->server, 60000, rig_drained, r);
-    client_stop_reading(c); /* so that it opens streams in spite of the first GOAWAY */
-    reply *b = client_grpc(c, "/t/echo", "b");
-    rig_run(r, 300);
-    CHECK_INT(r->handled, 2);
-    client_read(c);
-    rig_run(r, 100);
-    CHECK_INT(c->goaways, 1);
-    RIG_UNTIL(r, c->goaways == 2, 200);
-    CHECK_INT(c->goaway_last[1], b->id);
-    CHECK_TEXT(b->grpc_status, "0");
-    rig_release_held(r, 0);
-    RIG_UNTIL(r, r->drained, 3000);
-    CHECK_TEXT(a->grpc_status, "0");
-    client_end(c);
-    rig_end(r);
-}
-
-TEST(drain_cuts_what_outlasts_the_grace) {
-    rig *r = rig_start();
-    client *h1 = client_connect(r), *h2 = client_connect_h2(r), *gone = client_connect_h2(r);
-    client *half = client_connect(r);
-    client_send_text(h1, "POST /t/hold HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-    client_send_text(half, "POST /t/hold HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx");
-    reply *a = client_grpc(h2, "/t/hold", "x");
-    reply *b = client_http(h2, "POST", "/t/hold", NULL, "x");
-    client_grpc(gone, "/t/hold", "x");
-    RIG_UNTIL(r, r->held_count == 4, 100);
-    client_abort(gone);
-    RIG_UNTIL(r, r->told == 1, 100);
-    int first = 0, second = 0;
-    uint64_t begin = rig_now_ms(r);
-    CHECK_INT(mcore_server_drain(r->server, 60000, note_drained, &first), MCORE_OK);
-    CHECK_INT(mcore_server_drain(r->server, 2000, note_drained, &second), MCORE_OK);
-    RIG_UNTIL(r, r->told == 4, 3000);
-    CHECK(rig_now_ms(r) - begin >= 2000 && rig_now_ms(r) - begin < 2010);
-    RIG_UNTIL(r, h1->closed && h2->closed && half->closed, 2000);
-    CHECK_TEXT(a->grpc_status, "14");
-    CHECK_TEXT(a->message, "the server is shutting down");
-    CHECK_TEXT(b->status, "503");
-    CHECK(client_has(h1, "HTTP/1.1 503 "));
-    CHECK(client_has(h1, "connection: close\r\n"));
-    CHECK(client_has(half, "HTTP/1.1 503 "));
-    unsigned draining = 0;
-    for (int i = 0; i < 4; i++) draining += r->held[i].why == MCORE_EDRAINING;
-    CHECK_INT(draining, 3);
-    /* Handlers are waited for, those of calls that were given up before as well. */
-    rig_run(r, 10000);
-    CHECK_INT(first, 0);
-    for (unsigned i = 0; i < 4; i++) rig_release_held(r, i);
-    RIG_UNTIL(r, first && second, 100);
-    CHECK_INT(first, 1004);
-    CHECK_INT(second, 1004);
-    client_end(h1);
-    client_end(h2);
-    client_end(gone);
-    client_end(half);
-    rig_end(r);
-}
-
-static void drain_handler(void *ctx, mcore_call *call, const mcore_request *request) {
-    rig *r = ctx;
-    mcore_server_drain(r->server, 0, rig_drained, r);
-    assert(!r->drained);
-    rig_answer_text(call, "", request->body.data, request->body.len);
-}
-
-TEST(drain_from_a_handler) {
-    rig *r = rig_create();
-    rig_add(r, "/t/drain", drain_handler, 0, 0, 0);
-    rig_open(r);
-    client *c = client_connect_h2(r), *d = client_connect(r);
-    reply *a = client_grpc(c, "/t/drain", "bye");
-    RIG_UNTIL(r, r->drained && a->closed, 2000);
-    CHECK_TEXT(a->grpc_status, "0");
-    client_end(c);
-    client_end(d);
-    rig_end(r);
-}
-
-static void destroy_when_drained(void *ctx, uint32_t cut) {
-    rig *r = ctx;
-    (void)cut;
-    mcore_server_destroy(r->server);
-    r->server = NULL;
-    r->drained = 1;
-}
-
-TEST(destroyed_in_done) {
-    rig *r = rig_start();
-    client *c = client_connect_h2(r);
-    reply *a = client_grpc(c, "/t/echo", "x");
-    RIG_UNTIL(r, a->closed, 100);
-    mcore_server_drain(r->server, 100, destroy_when_drained, r);
-    RIG_UNTIL(r, r->drained, 3000);
-    client_end(c);
-    CHECK_INT(mcore_server_create(r->loop, r->routes, NULL, &r->server), MCORE_OK);
-    rig_end(r);
-}
-
-/* ---- Options and statistics ---- */
-
-TEST(options_are_checked) {
-    rig *r = rig_create();
-    mcore_server *server;
-    mcore_server_options o;
-    mcore_server_options_default(&o);
-    CHECK_INT(o.struct_size, sizeof o);
-    CHECK_INT(o.message_bytes_max, 4 << 20);
-    o.calls_max = 0;
-    CHECK_INT(mcore_server_create(r->loop, r->routes, &o, &server), MCORE_EINVAL);
-    mcore_server_options_default(&o);
-    o.server_name = TEXT("a\r\nb");
-    CHECK_INT(mcore_server_create(r->loop, r->routes, &o, &server), MCORE_EINVAL);
-    CHECK_INT(mcore_server_create(NULL, r->routes, NULL, &server), MCORE_EINVAL);
-    /* An older caller, whose structure ended earlier. */
-    mcore_server_options_default(&o);
-    o.struct_size = offsetof(mcore_server_options, calls_max);
-    o.calls_max = 0;
-    CHECK_INT(mcore_server_create(r->loop, r->routes, &o, &r->server), MCORE_OK);
-    CHECK_INT(mcore_server_listen(r->server, mcore_transport_memory(), "srv", NULL, 0), MCORE_OK);
-    CHECK_INT(mcore_server_listen(r->server, mcore_transport_memory(), "srv", NULL, 0),
-              MCORE_EADDRINUSE);
-    CHECK_INT(mcore_routes_add(r->routes, TEXT("/late"), rig_echo, r, NULL), MCORE_EBUSY);
-    mcore_server_destroy(NULL);
-    rig_end(r);
-}
-
-TEST(statistics) {
-    rig *r = rig_start();
-    client *c = client_connect(r);
-    client_send_text(c, "POST /t/echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-    RIG_UNTIL(r, client_has(c, "\r\n\r\nx"), 100);
-    mcore_server_stats s = rig_stats(r);
-    CHECK_INT(s.connections, 1);
-    CHECK_INT(s.connections_total, 1);
-    CHECK_INT(s.calls_total, 1);
-    CHECK_INT(s.calls, 0);
-    CHECK_INT(s.protocol_errors, 0);
-    CHECK_INT(s.bytes_received, strlen("POST /t/echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx"));
-    CHECK_INT(s.bytes_sent, strlen(client_text(c)));
-    client_end(c);
-    rig_end(r);
-}
-
-/* ---- Without memory ---- */
-
-/* A conversation in which any allocation may fail: nothing is checked but that it ends. */
-static void conversation(rig *r, uint64_t fail_at, uint64_t fail_every) {
-    rig_memory.count = 0;
-    rig_memory.fail_at = fail_at;
-    rig_memory.fail_every = fail_every;
-    client *h2 = client_connect_h2(r), *h1 = client_connect(r);
-    static const mcore__field bin = FIELD("x-bin", "aGk");
-    static char body[70000];
-    reply *hold = client_grpc(h2, "/t/hold", "x");
-    client_grpc_with(h2, "/t/echo", body, sizeof body, &bin, 1);
-    client_grpc(h2, "/t/fail", "x");
-    client_grpc(h2, "/nope", "x");
-    client_http(h2, "POST", "/t/fail", NULL, "x");
-    reply *part = client_open(h2, "POST", "/t/echo", "text/plain", NULL, 0, 0);
-    if (part) client_body(h2, part, "abc", 3, 0);
-    client_pump(h2);
-    client_send_text(h1, "POST /t/echo HTTP/1.1\r\nhost: a\r\nx-bin: aGk\r\ncontent-length: 4\r\n\r\nab");
-    rig_run(r, 3);
-    client_send_text(h1, "cdPOST /t/fail HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"
-                         "POST /t/hold HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\nGET /");
-    if (part) client_body(h2, part, "def", 3, 1);
-    client_pump(h2);
-    rig_run(r, 3);
-    if (hold && h2->h2) mcore__h2_reset(h2->h2, hold->id, MCORE__H2_CANCEL);
-    client_pump(h2);
-    rig_run(r, 3);
-    mcore_server_drain(r->server, 10, NULL, NULL);
-    rig_run(r, 3);
-    for (unsigned i = 0; i < r->held_count; i++) rig_release_held(r, i);
-    rig_run(r, 20);
-    rig_memory.fail_at = rig_memory.fail_every = 0;
-    client_end(h2);
-    client_end(h1);
-}
-
-TEST(survives_failing_allocations) {
-    rig_count_memory();
-    int64_t live = rig_memory.live;
-    rig *r = rig_start();
-    conversation(r, 0, 0);
-    uint64_t count = rig_memory.count;
-    CHECK(count > 50);
-    CHECK_INT(r->handled >= 6, 1);
-    rig_end(r);
-    CHECK_INT(rig_memory.live, live);
-    for (uint64_t n = 1; n <= count + 5; n++) {
-        r = rig_start();
-        conversation(r, n, 0);
-        rig_end(r);
-        CHECK_INT(rig_memory.live, live);
-    }
-    for (uint64_t every = 2; every <= 40; every++) {
-        r = rig_start();
-        conversation(r, 0, every);
-        rig_end(r);
-        CHECK_INT(rig_memory.live, live);
-    }
-    mcore_set_allocator(NULL);
-}
-
-TEST(create_and_listen_without_memory) {
-    rig_count_memory();
-    int64_t live = rig_memory.live;
-    for (uint64_t n = 1;; n++) {
-        rig *r = rig_create();
-        rig_memory.count = 0;
-        rig_memory.fail_at = n;
-        r->options.server_name = TEXT("x");
-        mcore_status status = mcore_server_create(r->loop, r->routes, &r->options, &r->server);
-        if (!status)
-            status = mcore_server_listen(r->server, mcore_transport_memory(), "srv", NULL, 0);
-        rig_memory.fail_at = 0;
-        CHECK(status == MCORE_OK || status == MCORE_ENOMEM);
-        if (!r->server) CHECK_INT(mcore_server_create(r->loop, r->routes, NULL, &r->server), MCORE_OK);
-        rig_end(r);
-        CHECK_INT(rig_memory.live, live);
-        if (status == MCORE_OK) break;
-    }
-    mcore_set_allocator(NULL);
-}
-
-/* ---- Real loops and sockets ---- */
-
-enum { REAL_LOOPS = 2, REAL_CONNECTIONS = 20 };
-
-typedef struct real_loop {
-    mcore_loop *loop;
-    mcore_server *server;
-    pthread_t thread;
-    unsigned calls;
-} real_loop;
-
-typedef struct real {
-    real_loop loops[REAL_LOOPS];
-    mcore_routes *routes;
-    int port;
-} real;
-
-static void real_handler(void *ctx, mcore_call *call, const mcore_request *request) {
-    real *all = ctx;
-    for (int i = 0; i < REAL_LOOPS; i++)
-        if (all->loops[i].loop == mcore_call_loop(call)) all->loops[i].calls++;
-    assert(mcore_call_loop(call) == mcore_loop_current());
-    assert(memcmp(request->peer.data, "127.0.0.1:", 10) == 0);
-    rig_answer_text(call, "text/plain", request->body.data, request->body.len);
-}
-
-static void *real_run(void *arg) {
-    assert(mcore_loop_run(((real_loop *)arg)->loop) == MCORE_OK);
-    return NULL;
-}
-
-static void real_drained(void *ctx, uint32_t cut) {
-    real_loop *l = ctx;
-    assert(cut == 0);
-    mcore_server_destroy(l->server);
-    l->server = NULL;
-    mcore_loop_stop(l->loop);
-}
-
-static void real_drain(void *arg) {
-    real_loop *l = arg;
-    assert(mcore_server_drain(l->server, 5000, real_drained, l) == MCORE_OK);
-}
-
-static void real_start(real *all) {
-    static char bound[64];
-    mcore_server *servers[REAL_LOOPS];
-    memset(all, 0, sizeof *all);
-    CHECK_INT(mcore_routes_create(&all->routes), MCORE_OK);
-    CHECK_INT(mcore_routes_add(all->routes, TEXT("/t/real"), real_handler, all, NULL), MCORE_OK);
-    for (int i = 0; i < REAL_LOOPS; i++) {
-        real_loop *l = &all->loops[i];
-        CHECK_INT(mcore_loop_create(&l->loop), MCORE_OK);
-        CHECK_INT(mcore_server_create(l->loop, all->routes, NULL, &l->server), MCORE_OK);
-        servers[i] = l->server;
-    }
-    CHECK_INT(mcore_server_set_peers(servers[0], servers, REAL_LOOPS), MCORE_OK);
-    CHECK_INT(mcore_server_listen(servers[0], mcore_transport_tcp(), "127.0.0.1:0", bound,
-                                  sizeof bound),
-              MCORE_OK);
-    CHECK_INT(mcore_server_set_peers(servers[0], servers, 1), MCORE_EINVAL);
-    all->port = atoi(strrchr(bound, ':') + 1);
-    for (int i = 0; i < REAL_LOOPS; i++)
-        CHECK_INT(pthread_create(&all->loops[i].thread, NULL, real_run, &all->loops[i]), 0);
-}
-
-static void real_stop(real *all) {
-    for (int i = 0; i < REAL_LOOPS; i++) {
-        CHECK_INT(mcore_loop_post(all->loops[i].loop, real_drain, &all->loops[i]), MCORE_OK);
-        pthread_join(all->loops[i].thread, NULL);
-    }
-    for (int i = 0; i < REAL_LOOPS; i++) mcore_loop_destroy(all->loops[i].loop);
-    mcore_routes_release(all->routes);
-}
-
-static int real_connect(real *all) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)all->port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
-    return fd;
-}
-
-/* Reads until `text` came; fails after 5 s or at the end. */
-static void real_expect(int fd, const char *text) {
-    char got[4096];
-    size_t len = 0;
-    for (;;) {
-        struct pollfd p = {fd, POLLIN, 0};
-        CHECK(poll(&p, 1, 5000) == 1);
-        ssize_t n = read(fd, got + len, sizeof got - 1 - len);
-        CHECK(n > 0);
-        len += (size_t)n;
-        got[len] = 0;
-        if (strstr(got, text)) return;
-    }
-}
-
-TEST(connections_are_spread_over_two_loops) {
-    static real all;
-    real_start(&all);
-    int fds[REAL_CONNECTIONS];
-    char request[128];
-    for (int i = 0; i < REAL_CONNECTIONS; i++) {
-        fds[i] = real_connect(&all);
-        int len = snprintf(request, sizeof request,
-                           "POST /t/real HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nno%02d", i);
-        CHECK(write(fds[i], request, (size_t)len) == len);
-        real_expect(fds[i], request + len - 4);
-    }
-    unsigned connections = 0;
-    for (int i = 0; i < REAL_LOOPS; i++) {
-        mcore_server_stats s = {.struct_size = sizeof s};
-        mcore_server_read_stats(all.loops[i].server, &s);
-        CHECK_INT(s.connections, REAL_CONNECTIONS / REAL_LOOPS);
-        connections += s.connections;
-    }
-    CHECK_INT(connections, REAL_CONNECTIONS);
-    for (int i = 0; i < REAL_CONNECTIONS; i += 2) close(fds[i]);
-    real_stop(&all);
-    CHECK_INT(all.loops[0].calls, REAL_CONNECTIONS / REAL_LOOPS);
-    CHECK_INT(all.loops[1].calls, REAL_CONNECTIONS / REAL_LOOPS);
-    for (int i = 1; i < REAL_CONNECTIONS; i += 2) close(fds[i]);
-}
-
-/* Connections keep coming while the acceptor drains, then its peer: each is answered or closed. */
-TEST(draining_under_a_storm_of_connections) {
-    static real all;
-    for (int round = 0; round < 20; round++) {
-        real_start(&all);
-        int fds[21], count = 0;
-        while (count <= round) fds[count++] = real_connect(&all);
-        CHECK_INT(mcore_loop_post(all.loops[0].loop, real_drain, &all.loops[0]), MCORE_OK);
-        while (count) close(fds[--count]); /* in any state: on their way, accepted, draining */
-        pthread_join(all.loops[0].thread, NULL);
-        CHECK_INT(mcore_loop_post(all.loops[1].loop, real_drain, &all.loops[1]), MCORE_OK);
-        pthread_join(all.loops[1].thread, NULL);
-        for (int i = 0; i < REAL_LOOPS; i++) mcore_loop_destroy(all.loops[i].loop);
-        mcore_routes_release(all.routes);
-    }
-}
-
-int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN);
-    return test_main(argc, argv);
-}
+int main(int argc, char **argv) { return test_main(argc, argv); }

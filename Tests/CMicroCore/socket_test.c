@@ -483,6 +483,33 @@ TEST(connecting_goes_on_to_the_next_address) {
     net_close(&n);
 }
 
+/* An address that refuses only after a while: the listener goes away with our SYN unanswered. */
+TEST(connecting_goes_on_after_a_late_refusal) {
+    net n;
+    side s = {0};
+    int fillers[4];
+    client = &s;
+    net_open(&n, &variants[0]);
+    mcore__address deaf = {.len = sizeof deaf.u.v4};
+    deaf.u.v4 = (struct sockaddr_in){.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = deaf_listener(&deaf.u.any, &deaf.len, fillers, 4);
+    n.server_template.close_on_eof = 1;
+    s.net = &n;
+    CHECK_INT(mcore__socket_connect(n.self, 0, &events, client, &client->conn), MCORE_OK);
+    client->conn->dial->addresses[0] = deaf;
+    client->conn->dial->addresses[1] = n.listener.conn->address;
+    client->conn->dial->count = 2;
+    mcore__socket_dial(client->conn);
+    close(fd);
+    CHECK(pump(&n, server_there)); /* when the SYN is repeated, after a second */
+    CHECK_INT(client->open_status, MCORE_OK);
+    do_close(client, 0);
+    CHECK(pump(&n, both_closed));
+    for (int i = 0; i < 4; i++) close(fillers[i]);
+    net_close(&n);
+}
+
 /* An unix socket is connected at once, and its peer may be faster than the job that says so. */
 TEST(unix_opens_before_it_reads) {
     net n;

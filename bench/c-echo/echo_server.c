@@ -85,10 +85,10 @@ static void *run(void *arg) {
 }
 
 static void open_workers(program *p) {
-    static const char path[] = "/echo.Echo/Echo";
+    static const mcore_slice path = {"/echo.Echo/Echo", sizeof "/echo.Echo/Echo" - 1};
     mcore_routes *routes;
     check("routes", mcore_routes_create(&routes));
-    check("route", mcore_routes_add(routes, (mcore_slice){path, sizeof path - 1}, echo, NULL, NULL));
+    check("route", mcore_routes_add(routes, path, echo, NULL, NULL));
     mcore_server *servers[LOOPS_MAX];
     for (uint32_t i = 0; i < p->count; i++) {
         worker *w = &p->workers[i];
@@ -121,7 +121,8 @@ int main(int argc, char **argv) {
     printf("ready %s\n", strrchr(bound, ':') + 1);
     fflush(stdout);
     for (uint32_t i = 1; i < p.count; i++)
-        if (pthread_create(&p.workers[i].thread, NULL, run, &p.workers[i])) die("thread", MCORE_EIO);
+        if (pthread_create(&p.workers[i].thread, NULL, run, &p.workers[i]))
+            die("thread", MCORE_EIO);
     run(&p.workers[0]);
     for (uint32_t i = 1; i < p.count; i++) pthread_join(p.workers[i].thread, NULL);
     for (uint32_t i = 0; i < p.count; i++) mcore_loop_destroy(p.workers[i].loop);

@@ -214,10 +214,8 @@ void mcore__channel_withdraw(mcore__client_call *call) {
 }
 
 static void start_failed(mcore__client_call *call, mcore_status why) {
-    mcore__client_call_failed(
-        call, MCORE__ATTEMPT_UNWRITTEN,
-        why == MCORE_ENOMEM ? MCORE_RPC_RESOURCE_EXHAUSTED : MCORE_RPC_INTERNAL, why,
-        mcore_status_text(why));
+    uint32_t code = why == MCORE_ENOMEM ? MCORE_RPC_RESOURCE_EXHAUSTED : MCORE_RPC_INTERNAL;
+    mcore__client_call_failed(call, MCORE__ATTEMPT_UNWRITTEN, code, why, mcore_status_text(why));
 }
 
 void mcore__channel_pump(mcore__channel *channel) {
@@ -228,13 +226,7 @@ void mcore__channel_pump(mcore__channel *channel) {
            mcore__link_has_room(channel->link)) {
         mcore__client_call *call = first_waiting(&channel->waiting);
         mcore_status status = mcore__link_start(channel->link, call);
-        if (status == MCORE_EREFUSED) {
-            /* There was room, so it has come to its end. Back to the head of the line. */
-            mcore__list_append(channel->waiting.next, &call->place);
-            mcore__link_retire(channel->link);
-        } else if (status != MCORE_OK) {
-            start_failed(call, status);
-        }
+        if (status != MCORE_OK) start_failed(call, status);
     }
     channel->pumping = 0;
     channel_release(channel);

@@ -100,8 +100,12 @@ void mcore__link_retire(mcore__link *link) {
     }
 }
 
+/* Streams that no call waits for any more don't count: a peer that doesn't even read our resets
+ * would keep the connection for ever. */
 void mcore__link_close_if_done(mcore__link *link) {
-    if (link->state == MCORE__LINK_DRAINING && link->open_streams == 0) begin_closing(link);
+    if (link->state == MCORE__LINK_DRAINING && mcore__list_empty(&link->streams)) {
+        begin_closing(link);
+    }
 }
 
 static void free_link(mcore__link *link) {

@@ -55,8 +55,8 @@ mcore_status mcore__link_open(mcore__channel *channel, mcore__link **out_link);
 
 /* 1 when a call may be opened now. */
 int mcore__link_has_room(mcore__link *link);
-/* Gives the call a stream. Errors: MCORE_EREFUSED (not now, or never again: see has_room),
- * MCORE_ENOMEM, MCORE_EINVAL; the call has no stream then. */
+/* Gives the call a stream; there must be room. Errors: MCORE_ENOMEM, MCORE_EINVAL (its headers are
+ * too large for the engine); the call has no stream then. */
 mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call);
 /* Resets the stream of a call that is not waited for any more. */
 void mcore__link_abandon(mcore__client_call *call);

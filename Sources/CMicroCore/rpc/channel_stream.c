@@ -17,12 +17,13 @@ static void detach(mcore__client_call *call) {
     link->queued_bytes -= call->queued;
     call->queued = 0;
     call->link = NULL;
+    mcore__link_close_if_done(link);
 }
 
 void mcore__link_abandon(mcore__client_call *call) {
     mcore__link *link = call->link;
-    detach(call);
     mcore__h2_reset(link->h2, call->stream_id, MCORE__H2_CANCEL);
+    detach(call);
     mcore__flush_mark(link->loop, &link->flush);
 }
 
@@ -62,7 +63,7 @@ mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call) {
     if (status != MCORE_OK) {
         mcore__h2_set_stream(link->h2, id, NULL);
         mcore__h2_reset(link->h2, id, MCORE__H2_CANCEL);
-        return status == MCORE_EREFUSED ? MCORE_ECLOSED : status;
+        return status;
     }
     call->where = MCORE__CALL_OPEN;
     call->link = link;
@@ -179,7 +180,6 @@ static void on_close(void *ctx, uint32_t id, void *stream, uint32_t error_code, 
         detach(call);
         fail_reset(call, error_code, refused);
     }
-    mcore__link_close_if_done(link);
 }
 
 static void on_goaway(void *ctx, uint32_t last_stream_id, uint32_t error_code, mcore_slice debug) {

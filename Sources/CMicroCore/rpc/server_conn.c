@@ -176,7 +176,6 @@ static void send_pending(mcore__server_conn *conn) {
         return;
     }
     conn->in_flight = 1;
-    conn->progress_ns = now_of(conn);
 }
 
 /* What the protocol has to say goes out in one send. While one is under way the rest stays with
@@ -194,10 +193,22 @@ static void write_output(mcore__server_conn *conn) {
     if (!conn->in_flight) mcore__server_buffer_give(conn->server, &conn->pending);
 }
 
+/* The clock of a stalled peer starts when there is output again. */
 static void note_unsent(mcore__server_conn *conn) {
     uint8_t unsent = mcore__conn_unsent(conn) != 0;
-    if (unsent && !conn->unsent) conn->progress_ns = now_of(conn);
+    if (unsent && !conn->unsent) {
+        conn->progress_ns = now_of(conn);
+        conn->progress_bytes = 0;
+    }
     conn->unsent = unsent;
+}
+
+/* A peer that takes, or lets us send, a byte now and then is stalled all the same. */
+static void note_progress(mcore__server_conn *conn, size_t bytes) {
+    conn->progress_bytes += bytes;
+    if (conn->progress_bytes < MCORE__SERVER_PROGRESS_BYTES) return;
+    conn->progress_ns = now_of(conn);
+    conn->progress_bytes = 0;
 }
 
 static void on_flush(void *ctx) {
@@ -252,7 +263,7 @@ static void on_sent(void *ctx, mcore_conn *transport_conn, uint64_t op, mcore_st
     conn->in_flight = 0;
     if (status == MCORE_OK) {
         mcore__count(&conn->server->bytes_sent, mcore__buffer_len(&conn->sending));
-        conn->progress_ns = now_of(conn);
+        note_progress(conn, mcore__buffer_len(&conn->sending));
     }
     mcore__server_buffer_give(conn->server, &conn->sending);
     if (conn->state == MCORE__CONN_CLOSED) return;

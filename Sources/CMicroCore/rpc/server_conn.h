@@ -73,7 +73,8 @@ struct mcore__server_conn {
 
     uint64_t accepted_ns;
     uint64_t active_ns;    /* when it was last busy */
-    uint64_t progress_ns;  /* when the peer last took output */
+    uint64_t progress_ns;  /* when the peer last took a fair part of the output */
+    uint64_t progress_bytes; /* taken since then */
     uint64_t close_due_ns; /* of every state but OPEN */
     uint64_t body_bytes;   /* share of mcore_server.body_bytes */
 

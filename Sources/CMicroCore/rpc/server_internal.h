@@ -38,6 +38,8 @@ enum {
     MCORE__SERVER_LOOP_MESSAGES = 64,
     /* Most bytes that one send() takes. */
     MCORE__SERVER_SEND_BYTES = 128 * 1024,
+    /* So much must be taken within write_timeout_ms by a peer for which output waits. */
+    MCORE__SERVER_PROGRESS_BYTES = 4096,
     /* Longest wait for the PONG between the two GOAWAYs of a drain. */
     MCORE__SERVER_PONG_MS = 1000,
     /* RST_STREAMs of a peer, at once and per second. Cancelling is everyday for gRPC clients, and

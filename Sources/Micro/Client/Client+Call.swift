@@ -71,7 +71,11 @@ extension Context {
     /// and request id. A server that was made without one lends a client that discovers nothing and
     /// calls the addresses that it is given.
     public var client: Client {
-        scope.client as? Client
-            ?? Client(resolver: StaticResolver(addresses: [:]), environment: scope.environment)
+        let environment = scope.environment
+        let lent = scope.client.get {
+            Client(resolver: StaticResolver(addresses: [:]), environment: environment)
+        }
+        return lent as? Client
+            ?? Client(resolver: StaticResolver(addresses: [:]), environment: environment)
     }
 }

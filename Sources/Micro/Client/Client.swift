@@ -14,8 +14,13 @@ public final class Client: Sendable, ContextClient {
     let hooks: [ClientHook]
     private let directory: NodeDirectory
     /// One for each loop; made on first use, so that making a client starts no thread.
-    private let slots = Mutex<[ClientLoop]>([])
+    private let slots = Mutex(Slots())
     private let telemetry = Mutex<[String: ClientTelemetry]>([:])
+
+    private struct Slots {
+        var made: [ClientLoop] = []
+        var isClosed = false
+    }
 
     /// - Parameters:
     ///   - resolver: Finds the nodes of a service by its name.
@@ -37,26 +42,37 @@ public final class Client: Sendable, ContextClient {
     }
 
     deinit {
-        for slot in slots.withLock({ $0 }) { slot.close(grace: .zero) {} }
+        for slot in slots.withLock({ $0.made }) { slot.close(grace: .zero) {} }
     }
 
     /// The place of this client on the loop that the call should use.
-    private var slot: ClientLoop {
+    private func slot() throws -> ClientLoop {
         let loop = environment.loops.preferred
-        return slots.withLock { slots in
-            if slots.isEmpty {
-                let limits = options.limits
-                slots = environment.loops.workers.map { ClientLoop(loop: $0, limits: limits) }
+        return try slots.withLock { slots in
+            if slots.isClosed {
+                throw MicroError("client", .unavailable, "the client is closed")
             }
-            return slots[loop.index]
+            if slots.made.isEmpty {
+                let problems = options.problems
+                guard problems.isEmpty else {
+                    throw MicroError.invalid("client", problems.joined(separator: "; "))
+                }
+                let limits = options.limits
+                slots.made = environment.loops.workers.map { ClientLoop(loop: $0, limits: limits) }
+            }
+            return slots.made[loop.index]
         }
     }
 
     /// Takes no new calls, waits for those in flight, `grace` at most, cancels the rest and closes
-    /// every connection.
+    /// every connection. Idempotent.
     public func close(grace: Duration = .seconds(5)) async {
+        let made = slots.withLock { slots in
+            slots.isClosed = true
+            return slots.made
+        }
         await withTaskGroup(of: Void.self) { group in
-            for slot in slots.withLock({ $0 }) { group.addTask { await slot.close(grace: grace) } }
+            for slot in made { group.addTask { await slot.close(grace: grace) } }
         }
         await directory.close()
     }
@@ -73,7 +89,6 @@ public final class Client: Sendable, ContextClient {
         let telemetry = telemetry(request)
         let observation = telemetry.begin(&request)
         do {
-            try request.options.metadata.validate()
             let response = try await observation.run {
                 try await self.throughHooks(request, until: deadline)
             }
@@ -97,9 +112,13 @@ public final class Client: Sendable, ContextClient {
                 timeout = min(timeout, remaining - Client.inheritedMargin)
             }
             for name in Client.inheritedMetadata where request.options.metadata[name] == nil {
-                request.options.metadata[name] = context.metadata[name]
+                for value in context.metadata.values(name) {
+                    request.options.metadata.append(name, value)
+                }
             }
-            request.options.metadata[CallScope.requestIDHeader] = context.requestID
+            if request.options.metadata[CallScope.requestIDHeader] == nil {
+                request.options.metadata[CallScope.requestIDHeader] = context.requestID
+            }
         }
         guard timeout > .zero else {
             throw MicroError(
@@ -129,19 +148,28 @@ public final class Client: Sendable, ContextClient {
     }
 
     private func balance(
-        _ request: ClientRequest, until deadline: EventLoopClock.Instant
+        _ request: ClientRequest, until latest: EventLoopClock.Instant
     ) async throws -> ClientResponse {
+        let options = request.options
+        try options.metadata.validate()
+        // A hook may have made the timeout shorter.
+        let now = environment.clock.now
+        let deadline = options.timeout.map { min(latest, now.advanced(by: $0)) } ?? latest
         let key = Client.targetKey(request)
+        let attempts = (options.retry ?? self.options.retry).attempts
         var nodes = try await findNodes(for: request, key, until: deadline)
-        var outcome = try await attempt(key, nodes, request, until: deadline)
-        if outcome.transport != .ok, !outcome.wasWritten, request.options.address == nil {
-            // Every node that was known is gone: ask again who is there, and try those.
-            await directory.refresh(request.service)
-            let fresh = try await findNodes(for: request, key, until: deadline)
-            if fresh.revision != nodes.revision, environment.clock.now < deadline {
-                nodes = fresh
-                let first = outcome
-                outcome = try await attempt(key, nodes, request, until: deadline)
+        var outcome = try await attempt(key, nodes, request, attempts, until: deadline)
+        if outcome.wasNotTaken, attempts > 1, options.address == nil,
+            environment.clock.now < deadline
+        {
+            // Every node that was known is gone: ask again who is there, and try those, once more
+            // at least, since no node has seen anything of it.
+            let first = outcome
+            let known = nodes.revision
+            nodes = try await findNodes(for: request, key, until: deadline, afresh: true)
+            if nodes.revision != known {
+                outcome = try await attempt(
+                    key, nodes, request, max(1, attempts - first.attempts), until: deadline)
                 outcome.attempts += first.attempts
                 outcome.retriesUnwritten += first.retriesUnwritten + 1
                 outcome.retriesIdempotent += first.retriesIdempotent
@@ -151,7 +179,7 @@ public final class Client: Sendable, ContextClient {
     }
 
     private func attempt(
-        _ key: String, _ nodes: NodeSet, _ request: ClientRequest,
+        _ key: String, _ nodes: NodeSet, _ request: ClientRequest, _ attempts: Int,
         until deadline: EventLoopClock.Instant
     ) async throws -> CallOutcome {
         let options = request.options
@@ -161,21 +189,63 @@ public final class Client: Sendable, ContextClient {
             path: path, contentType: request.contentType, body: request.body,
             metadata: options.metadata,
             timeout: max(.nanoseconds(1), environment.clock.now.duration(to: deadline)),
-            attemptTimeout: options.attemptTimeout, attemptsMax: retry.attempts,
+            attemptTimeout: options.attemptTimeout, attemptsMax: attempts,
             isIdempotent: retry.isIdempotent, waitsForReady: options.waitsForReady)
-        return try await PendingCall.run(
-            on: slot, key: key, nodes: nodes, pick: self.options.selector.policy, plan: plan)
+        let slot = try slot()
+        let pick = self.options.selector.policy
+        guard options.waitsForReady, options.address == nil else {
+            return try await PendingCall.run(on: slot, key: key, nodes: nodes, pick: pick, plan: plan)
+        }
+        // Nodes that come while it waits are nodes to try.
+        return try await withThrowingTaskGroup(of: CallOutcome?.self) { group in
+            group.addTask {
+                try await PendingCall.run(on: slot, key: key, nodes: nodes, pick: pick, plan: plan)
+            }
+            group.addTask { [directory] in
+                await directory.follow(request.service, for: Client.query(request)) { nodes in
+                    _ = try? await slot.loop.run {
+                        try slot.client().update(key, to: nodes, pick: pick)
+                    }
+                }
+                return nil
+            }
+            defer { group.cancelAll() }
+            while let outcome = try await group.next() {
+                if let outcome { return outcome }
+            }
+            throw CancellationError()
+        }
     }
 
+    /// - Parameter afresh: Asks where the nodes come from, whatever is remembered.
     private func findNodes(
-        for request: ClientRequest, _ key: String, until deadline: EventLoopClock.Instant
+        for request: ClientRequest, _ key: String, until deadline: EventLoopClock.Instant,
+        afresh: Bool = false
     ) async throws -> NodeSet {
         if let address = request.options.address {
             let node = BalancedNode(id: address, address: address, weight: 1, isDraining: false)
             return NodeSet(revision: 1, nodes: [node])
         }
-        let query = RouteQuery(version: request.options.version)
-        return try await directory.nodes(of: request.service, for: query, key: key)
+        let (directory, service) = (directory, request.service)
+        do {
+            return try await withTimeout(
+                environment.clock.now.duration(to: deadline), on: environment.clock,
+                "\(service)/\(request.endpoint)", "finding the nodes of \(service)"
+            ) {
+                if afresh { await directory.refresh(service) }
+                return try await directory.nodes(
+                    of: service, for: Client.query(request), key: key)
+            }
+        } catch let error as MicroError
+        where request.options.waitsForReady && error.code != .deadlineExceeded
+            && error.code != .invalidArgument
+        {
+            return NodeSet(revision: 0, nodes: [])
+        }
+    }
+
+    private static func query(_ request: ClientRequest) -> RouteQuery {
+        RouteQuery(version: request.options.version)
     }
 
     /// What the balancers are kept apart by: everything that narrows the nodes down.
@@ -204,18 +274,18 @@ public final class Client: Sendable, ContextClient {
     private static func failure(
         _ outcome: CallOutcome, _ report: CallReport, _ request: ClientRequest
     ) -> MicroError {
+        let id = "\(request.service)/\(request.endpoint)"
         var failure: MicroError
         if outcome.transport == .ok {
+            // The service's own error: nothing is added to it.
             failure = MicroError(
                 rpcCode: outcome.code, message: outcome.message, details: outcome.details)
-            if failure.id.isEmpty { failure.id = "\(request.service)/\(request.endpoint)" }
+            if failure.id.isEmpty { failure.id = id }
         } else {
-            failure = MicroError(
-                "\(request.service)/\(request.endpoint)", MicroError.Code(rpc: outcome.code),
-                outcome.message)
+            failure = MicroError(id, MicroError.Code(rpc: outcome.code), outcome.message)
+            if !report.node.isEmpty { failure.metadata["node"] = report.node }
         }
         failure.wasWritten = outcome.wasWritten
-        failure.metadata["node"] = report.node.isEmpty ? nil : report.node
         return failure
     }
 

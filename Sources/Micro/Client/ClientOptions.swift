@@ -14,7 +14,7 @@ public struct ClientOptions: Sendable {
     public var connectTimeout: Duration = .seconds(5)
     /// A connection without calls is closed after it. Default 5 min.
     public var idleTimeout: Duration = .seconds(300)
-    /// A ping is sent when calls wait and nothing has arrived for so long. Default 20 s.
+    /// A ping is sent when calls wait and nothing has arrived for so long; zero: never. Default 20 s.
     public var keepaliveInterval: Duration = .seconds(20)
     /// A connection that does not answer the ping in time is dead. Default 10 s.
     public var keepaliveTimeout: Duration = .seconds(10)
@@ -29,6 +29,35 @@ public struct ClientOptions: Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// What can't be used, each named.
+    var problems: [String] {
+        let counts = [
+            ("maxMessageBytes", maxMessageBytes, 1), ("maxCallsPerLoop", maxCallsPerLoop, 1),
+            ("retryBudgetPercent", retryBudgetPercent, 0),
+            ("retryBudgetPerSecond", retryBudgetPerSecond, 0),
+        ]
+        let durations = [
+            ("timeout", timeout), ("connectTimeout", connectTimeout), ("idleTimeout", idleTimeout),
+            ("keepaliveTimeout", keepaliveTimeout), ("reconnectMin", reconnectMin),
+            ("reconnectMax", reconnectMax),
+        ]
+        var problems = counts.filter { $0.1 < $0.2 || $0.1 > Int(Int32.max) }
+            .map { "client options: \($0.0) is \($0.1): it must be \($0.2) to \(Int32.max)" }
+        problems += durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
+            .map { "client options: \($0.0) is \($0.1): it must be 1 ms to 1 day" }
+        if keepaliveInterval < .zero || keepaliveInterval > .seconds(86_400) {
+            problems.append(
+                "client options: keepaliveInterval is \(keepaliveInterval): it must be 0 (never) "
+                    + "to 1 day")
+        }
+        if reconnectMax < reconnectMin {
+            problems.append(
+                "client options: reconnectMax is \(reconnectMax): it must not be less than "
+                    + "reconnectMin, \(reconnectMin)")
+        }
+        return problems
+    }
 
     var limits: ClientLimits {
         var limits = ClientLimits()
@@ -47,6 +76,9 @@ public struct ClientOptions: Sendable {
 }
 
 /// When a call is tried again. Another node is preferred; the deadline covers all attempts.
+///
+/// When no node that is known can be reached, the nodes are looked up again, and those that are new
+/// are tried: with what is left of the attempts, once at least.
 public struct RetryPolicy: Sendable, Hashable {
     let attempts: Int
     let isIdempotent: Bool
@@ -175,7 +207,7 @@ public struct Response<Reply: Sendable>: Sendable {
 }
 
 /// Wraps every call of a client: it may look, change the request, answer itself, measure, or refuse.
-/// The first hook that was given is the outermost.
+/// The first hook that was given is the outermost. A hook may make the timeout shorter, not longer.
 public typealias ClientHook = @Sendable (
     _ request: ClientRequest, _ next: @Sendable (ClientRequest) async throws -> ClientResponse
 ) async throws -> ClientResponse

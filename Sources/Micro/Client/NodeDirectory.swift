@@ -21,21 +21,37 @@ final class NodeDirectory: Sendable {
         if let known = routed.withLock({ $0[key] }), known.revision == resolution.revision {
             return known
         }
-        let chosen = router.route(resolution.nodes, for: query)
-        guard !chosen.isEmpty else { throw NodeDirectory.noMatch(resolution, query) }
-        let nodes = NodeSet(
-            revision: resolution.revision,
-            nodes: chosen.map { node in
-                BalancedNode(
-                    id: node.id, address: node.address, weight: Int(node.weight),
-                    isDraining: node.state == .draining)
-            })
+        guard let nodes = match(resolution, query) else {
+            throw NodeDirectory.noMatch(resolution, query)
+        }
         routed.withLock { routed in
             // Queries come from the program; this keeps one that makes them up from growing it.
             if routed.count >= NodeDirectory.queriesMax { routed = [:] }
             routed[key] = nodes
         }
         return nodes
+    }
+
+    /// Calls `body` with the nodes for a call, now and after every change, as long as there are any.
+    /// Returns when the task is cancelled, or the resolver closed.
+    func follow(
+        _ service: String, for query: RouteQuery, _ body: @Sendable (NodeSet) async -> Void
+    ) async {
+        for await resolution in resolver.updates(for: service) {
+            if let nodes = match(resolution, query) { await body(nodes) }
+        }
+    }
+
+    private func match(_ resolution: Resolution, _ query: RouteQuery) -> NodeSet? {
+        let chosen = router.route(resolution.nodes, for: query)
+        guard !chosen.isEmpty else { return nil }
+        return NodeSet(
+            revision: resolution.revision,
+            nodes: chosen.map { node in
+                BalancedNode(
+                    id: node.id, address: node.address, weight: Int(node.weight),
+                    isDraining: node.state == .draining)
+            })
     }
 
     /// Asks again where the nodes come from. What it can't find out, the next call reports.

@@ -68,6 +68,23 @@ public struct Context: Sendable {
 /// Who lends a context its client. The context can't name the client: that is a higher layer.
 protocol ContextClient: AnyObject, Sendable {}
 
+/// The client that the contexts of one server lend: the one that was given, or one that is made when
+/// somebody first asks for it.
+final class LentClient: Sendable {
+    private let client: Mutex<(any ContextClient)?>
+
+    init(_ given: (any ContextClient)?) { client = Mutex(given) }
+
+    func get(orMake make: () -> any ContextClient) -> any ContextClient {
+        client.withLock { client in
+            if let client { return client }
+            let made = make()
+            client = made
+            return made
+        }
+    }
+}
+
 /// The part of a context that its copies share.
 final class CallScope: Sendable {
     let service: String
@@ -77,14 +94,14 @@ final class CallScope: Sendable {
     let peer: String
     let environment: Environment
     let baseLogger: Logger
-    let client: (any ContextClient)?
+    let client: LentClient
     let replyMetadata = Mutex(Metadata())
     private let newRequestID = Mutex<String?>(nil)
 
     init(
         service: String, endpoint: String, metadata: Metadata = Metadata(),
         deadline: EventLoopClock.Instant? = nil, peer: String = "",
-        environment: Environment, logger: Logger, client: (any ContextClient)?
+        environment: Environment, logger: Logger, client: LentClient
     ) {
         self.service = service
         self.endpoint = endpoint

@@ -61,10 +61,17 @@ public struct Environment: Sendable {
 
     @discardableResult
     func spawn(on loop: EventLoop, _ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
+        guard let tasks else {
+            return SpawnedTask(on: loop) {
+                await Environment.$bound.withValue(self) { await body() }
+            }
+        }
+        let id = tasks.reserve()
         let spawned = SpawnedTask(on: loop) {
             await Environment.$bound.withValue(self) { await body() }
+            tasks.remove(id)
         }
-        tasks?.add(spawned)
+        tasks.add(spawned, as: id)
         return spawned
     }
 
@@ -81,6 +88,11 @@ public struct Environment: Sendable {
     /// Runs `body` with this environment as ``current``.
     public func bind<T>(_ body: () async throws -> T) async rethrows -> T {
         try await Environment.$bound.withValue(self) { try await body() }
+    }
+
+    /// Runs `body` with this environment as ``current``.
+    func bind<T>(_ body: () throws -> T) rethrows -> T {
+        try Environment.$bound.withValue(self) { try body() }
     }
 }
 

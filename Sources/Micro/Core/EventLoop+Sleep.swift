@@ -18,7 +18,7 @@ extension EventLoop {
 
 /// One sleep. Whoever takes the continuation out of the state resumes it, so it is resumed once,
 /// in whatever order start, timer and cancellation come.
-private final class Sleeper: Sendable {
+final class Sleeper: Sendable {
     private struct State {
         var continuation: CheckedContinuation<Void, any Error>?
         var timer: UInt64 = 0
@@ -54,26 +54,39 @@ private final class Sleeper: Sendable {
 
     private func arm(_ deadline: UInt64) {
         guard state.withLock({ $0.continuation != nil }) else { return }
+        guard loop.isRunning else { return loopHasEnded() }
         let now = loop.now
         let delay = deadline > now ? deadline - now : 0
         var timer: UInt64 = 0
-        let box = Unmanaged.passRetained(self).toOpaque()
-        let status = mcore_loop_timer_start(loop.raw, delay, fireSleeper, box, &timer)
+        let sleeper = Unmanaged.passUnretained(self).toOpaque()
+        let status = mcore_loop_timer_start(loop.raw, delay, fireSleeper, sleeper, &timer)
         guard status >= 0 else {
-            Unmanaged<Sleeper>.fromOpaque(box).release()
             finish(throwing: MicroError("loop", CoreStatus(raw: status).code, "start a timer"))
             return
         }
         state.withLock { $0.timer = timer }
+        // The timer's reference: until it fires, is cancelled, or the loop ends.
+        loop.sleepers.withLock { $0[timer] = self }
     }
 
     private func disarm() {
         let timer = state.withLock { $0.timer }
         guard timer != 0, mcore_loop_timer_cancel(loop.raw, timer) == MCORE_OK else { return }
-        Unmanaged.passUnretained(self).release()  // the timer's own reference
+        _ = loop.sleepers.withLock { $0.removeValue(forKey: timer) }
     }
 
-    fileprivate func fire() { state.withLock { $0.continuation.take() }?.resume() }
+    fileprivate func fire() {
+        let timer = state.withLock { $0.timer }
+        _ = loop.sleepers.withLock { $0.removeValue(forKey: timer) }
+        state.withLock { $0.continuation.take() }?.resume()
+    }
+
+    /// The timer will not fire. On the loop's thread.
+    func loopHasEnded() {
+        let timer = state.withLock { $0.timer }
+        if timer != 0 { _ = mcore_loop_timer_cancel(loop.raw, timer) }
+        finish(throwing: MicroError("loop", .unavailable, "the event loop has ended"))
+    }
 
     private func finish(throwing error: MicroError) {
         state.withLock { $0.continuation.take() }?.resume(throwing: error)
@@ -82,5 +95,5 @@ private final class Sleeper: Sendable {
 
 private let fireSleeper: mcore_job = { arg in
     guard let arg else { return }
-    Unmanaged<Sleeper>.fromOpaque(arg).takeRetainedValue().fire()
+    Unmanaged<Sleeper>.fromOpaque(arg).takeUnretainedValue().fire()
 }

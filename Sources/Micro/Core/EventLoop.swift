@@ -1,4 +1,5 @@
 internal import CMicroCore
+internal import Synchronization
 
 /// One loop of the core as a Swift executor: a task that prefers it runs on its thread, between the
 /// events of the connections that live there.
@@ -7,6 +8,18 @@ internal import CMicroCore
 final class EventLoop: TaskExecutor, Sendable {
     let pointer: CorePointer
     let index: Int
+    /// Who sleeps on this loop, by the number of the timer.
+    let sleepers = Mutex<[UInt64: Sleeper]>([:])
+    private let phase = Atomic<UInt8>(Phase.running)
+    /// Blocking work that has not come back. Loop thread.
+    private let offloaded = Atomic<Int>(0)
+
+    private enum Phase {
+        static let running: UInt8 = 0
+        /// Nothing new is taken; what is here is brought to its end.
+        static let ending: UInt8 = 1
+        static let ended: UInt8 = 2
+    }
 
     var raw: OpaquePointer { pointer.raw }
 
@@ -43,16 +56,55 @@ final class EventLoop: TaskExecutor, Sendable {
     /// How long the present turn lasts, in nanoseconds; approximate.
     var turnAge: UInt64 { mcore_loop_turn_age_ns(raw) }
 
+    // MARK: The end
+
+    /// Whether new work is taken.
+    var isRunning: Bool { phase.load(ordering: .acquiring) == Phase.running }
+
+    /// Runs the loop on the calling thread until `mcore_loop_stop`. Nobody is left waiting then:
+    /// jobs that were taken are run, sleeps end with an error, blocking work is waited for, and tasks
+    /// go on elsewhere.
+    func runUntilStopped() {
+        _ = mcore_loop_run(raw)
+        phase.store(Phase.ending, ordering: .sequentiallyConsistent)
+        for sleeper in takeSleepers() { sleeper.loopHasEnded() }
+        while offloaded.load(ordering: .relaxed) > 0 || backlog > 0 {
+            // For one turn, or until blocking work comes back.
+            if offloaded.load(ordering: .relaxed) == 0 { mcore_loop_stop(raw) }
+            _ = mcore_loop_run(raw)
+        }
+        end()
+    }
+
+    /// Refuses all that comes from now on. For a loop that does not run any more.
+    func end() {
+        phase.store(Phase.ended, ordering: .sequentiallyConsistent)
+        runLateJobs()
+    }
+
+    /// A job may have been taken by a thread that saw the loop run still. The last to come runs it.
+    private func runLateJobs() {
+        while backlog > 0 {
+            mcore_loop_stop(raw)
+            guard mcore_loop_run(raw) != MCORE_EBUSY else { return }
+        }
+    }
+
+    private func takeSleepers() -> [Sleeper] {
+        sleepers.withLock { sleepers in
+            defer { sleepers = [:] }
+            return sleepers.sorted { $0.key < $1.key }.map(\.value)
+        }
+    }
+
     // MARK: Jobs
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         // An UnownedJob is one pointer, so that a job crosses the core without a box.
         let arg = unsafeBitCast(job, to: UnsafeMutableRawPointer.self)
-        let status =
-            isCurrent ? mcore_loop_enqueue(raw, runJob, arg) : mcore_loop_post(raw, runJob, arg)
         // A loop that has ended, or has no memory for its queue, must not lose a task.
-        if status < 0 { globalConcurrentExecutor.enqueue(job) }
+        if !isRunning || !add(runJob, arg) { globalConcurrentExecutor.enqueue(job) }
     }
 
     /// Runs `body` on the loop: in this turn when called there, otherwise as soon as it gets to it.
@@ -60,11 +112,20 @@ final class EventLoop: TaskExecutor, Sendable {
     /// - Returns: false when the loop has ended; `body` is then never run.
     @discardableResult
     func execute(_ body: @escaping @Sendable () -> Void) -> Bool {
+        guard isRunning || isCurrent else { return false }
         let box = Unmanaged.passRetained(JobBox(body)).toOpaque()
-        let status =
-            isCurrent ? mcore_loop_enqueue(raw, runBox, box) : mcore_loop_post(raw, runBox, box)
-        if status < 0 { Unmanaged<JobBox>.fromOpaque(box).release() }
-        return status >= 0
+        let isTaken = add(runBox, box)
+        if !isTaken { Unmanaged<JobBox>.fromOpaque(box).release() }
+        return isTaken
+    }
+
+    private func add(_ job: mcore_job, _ arg: UnsafeMutableRawPointer) -> Bool {
+        if isCurrent { return mcore_loop_enqueue(raw, job, arg) >= 0 }
+        guard mcore_loop_post(raw, job, arg) >= 0 else { return false }
+        // Either the loop's last look at its queue is after the post, or its end is seen here.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        if phase.load(ordering: .relaxed) == Phase.ended { runLateJobs() }
+        return true
     }
 
     /// Runs `body` now when called on the loop, and on the loop later otherwise.
@@ -82,7 +143,8 @@ final class EventLoop: TaskExecutor, Sendable {
                 continuation.resume(with: Result { try body() })
             }
             if !accepted {
-                continuation.resume(throwing: MicroError("loop", .unavailable, "the event loop has ended"))
+                continuation.resume(
+                    throwing: MicroError("loop", .unavailable, "the event loop has ended"))
             }
         }
     }
@@ -90,11 +152,13 @@ final class EventLoop: TaskExecutor, Sendable {
     /// Runs `work` on a worker thread (inline on a simulated loop) and returns what it returns.
     func offload<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { continuation in
-            let item = OffloadedWork(work, continuation)
+            let item = OffloadedWork(work, continuation, loop: self)
             let accepted = executeNow {
                 let box = Unmanaged.passRetained(item as OffloadedItem).toOpaque()
                 let status = mcore_loop_submit(self.raw, runOffloaded, finishOffloaded, box)
-                if status < 0 {
+                if status >= 0 {
+                    self.offloaded.add(1, ordering: .relaxed)
+                } else {
                     Unmanaged<OffloadedItem>.fromOpaque(box).release()
                     item.fail(MicroError("loop", CoreStatus(raw: status).code, "start blocking work"))
                 }
@@ -104,6 +168,11 @@ final class EventLoop: TaskExecutor, Sendable {
             }
         }
     }
+
+    fileprivate func offloadedWorkCameBack() {
+        offloaded.subtract(1, ordering: .relaxed)
+        if !isRunning { mcore_loop_stop(raw) }
+    }
 }
 
 private final class JobBox: Sendable {
@@ -112,6 +181,8 @@ private final class JobBox: Sendable {
 }
 
 private class OffloadedItem: @unchecked Sendable {  // handed from thread to thread, one at a time
+    let loop: EventLoop
+    init(loop: EventLoop) { self.loop = loop }
     func work() {}
     func finish() {}
 }
@@ -123,10 +194,11 @@ private final class OffloadedWork<T: Sendable>: OffloadedItem, @unchecked Sendab
 
     init(
         _ body: @escaping @Sendable () throws -> T,
-        _ continuation: CheckedContinuation<T, any Error>
+        _ continuation: CheckedContinuation<T, any Error>, loop: EventLoop
     ) {
         self.body = body
         self.continuation = continuation
+        super.init(loop: loop)
     }
 
     override func work() { result = Result { try body() } }
@@ -156,5 +228,7 @@ private let runOffloaded: mcore_job = { arg in
 
 private let finishOffloaded: mcore_job = { arg in
     guard let arg else { return }
-    Unmanaged<OffloadedItem>.fromOpaque(arg).takeRetainedValue().finish()
+    let item = Unmanaged<OffloadedItem>.fromOpaque(arg).takeRetainedValue()
+    item.loop.offloadedWorkCameBack()
+    item.finish()
 }

@@ -66,12 +66,15 @@ public final class EventLoops: Sendable {
     }
 
     private func startThread(of loop: EventLoop, named name: String) throws {
-        let thread = try LoopThread(named: name) { _ = mcore_loop_run(loop.raw) }
+        let thread = try LoopThread(named: name) { loop.runUntilStopped() }
         threads.withLock { $0.append(thread) }
     }
 
     /// Ends the threads after their present turn and waits for them, unless it is called on one.
     /// Servers and clients of the group must be closed first. Idempotent.
+    ///
+    /// No task is lost: blocking work is waited for, who sleeps gets an error, and tasks go on in
+    /// the process's pool.
     public func stop() {
         let ended = threads.withLock { threads in
             defer { threads = [] }

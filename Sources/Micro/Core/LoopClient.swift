@@ -58,6 +58,11 @@ struct CallOutcome: Sendable {
     var contentType: String
     var body: [UInt8]
     var metadata: Metadata
+
+    /// No node was reached, for a reason that other nodes may not have.
+    var wasNotTaken: Bool {
+        ![.ok, .cancelled, .timedOut, .closed].contains(transport) && !wasWritten
+    }
 }
 
 /// The part of a client that lives on one loop: its connections, and a balancer for each target.
@@ -72,6 +77,8 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     private let raw: OpaquePointer
     private var targets: [String: Target] = [:]
     private var isClosed = false
+    private var isDestroyed = false
+    private var whenClosed: [@Sendable () -> Void] = []
 
     init(loop: EventLoop, limits: ClientLimits) throws(MicroError) {
         var options = mcore_client_options()
@@ -96,9 +103,9 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         self.raw = created
     }
 
-    /// Makes `key` balance over `nodes`, unless it does already.
+    /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
     func update(_ key: String, to nodes: NodeSet, pick: UInt32) throws(MicroError) {
-        if let target = targets[key], target.revision == nodes.revision { return }
+        if let known = targets[key]?.revision, known >= nodes.revision { return }
         var target: Target
         if let known = targets[key] { target = known } else { target = try open(pick: pick) }
         targets[key] = target
@@ -109,11 +116,18 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
 
     private func open(pick: UInt32) throws(MicroError) -> Target {
         guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
+        // A program that makes up addresses must not grow it; calls that were started go on.
+        if targets.count >= LoopClient.targetsMax {
+            for target in targets.values { mcore_target_close(target.pointer) }
+            targets = [:]
+        }
         var created: OpaquePointer?
         try check(mcore_client_open_target(raw, pick, &created), "client", "make a balancer")
         guard let created else { throw MicroError("client", .internal, "the core made no target") }
         return Target(pointer: created, revision: nil)
     }
+
+    private static let targetsMax = 4096
 
     private func apply(
         _ nodes: NodeSet, to target: OpaquePointer, of key: String
@@ -159,23 +173,43 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         return id
     }
 
-    func cancel(_ id: UInt64) { _ = mcore_client_cancel(raw, id) }
+    /// Ends a call, if it has not ended yet.
+    func cancel(_ id: UInt64) {
+        guard !isDestroyed else { return }
+        _ = mcore_client_cancel(raw, id)
+    }
 
     /// Takes no new calls, waits for those in flight, frees everything, then calls `done`.
     func close(grace: Duration, _ done: @escaping @Sendable () -> Void) {
-        guard !isClosed else { return done() }
+        if isDestroyed { return done() }
+        whenClosed.append(done)
+        if isClosed { return }
         isClosed = true
         targets = [:]
-        let box = Unmanaged.passRetained(CloseBox(client: self, done))
+        let client = Unmanaged.passRetained(self)
         let status = mcore_client_close(
-            raw, UInt64(grace.clampedMilliseconds), clientClosed, box.toOpaque())
+            raw, UInt64(grace.clampedMilliseconds), clientClosed, client.toOpaque())
         if status < 0 {
-            box.release()
-            done()
+            client.release()
+            tellClosed()
         }
     }
 
-    fileprivate func destroy() { mcore_client_destroy(raw) }
+    /// The core is still on the stack when it says that it is closed.
+    fileprivate func destroyLater() {
+        let accepted = loop.execute {
+            self.isDestroyed = true
+            mcore_client_destroy(self.raw)
+            self.tellClosed()
+        }
+        if !accepted { tellClosed() }
+    }
+
+    private func tellClosed() {
+        let waiting = whenClosed
+        whenClosed = []
+        for done in waiting { done() }
+    }
 }
 
 extension CallPlan {
@@ -225,35 +259,14 @@ private final class ResultBox {
     init(_ done: @escaping (CallOutcome) -> Void) { self.done = done }
 }
 
-private final class CloseBox {
-    let client: LoopClient
-    let done: @Sendable () -> Void
-    init(client: LoopClient, _ done: @escaping @Sendable () -> Void) {
-        self.client = client
-        self.done = done
-    }
-}
-
 private let callEnded: mcore_result_fn = { box, result in
     guard let box, let result else { return }
     Unmanaged<ResultBox>.fromOpaque(box).takeRetainedValue().done(CallOutcome(result.pointee))
 }
 
-private let clientClosed: @convention(c) (UnsafeMutableRawPointer?) -> Void = { box in
-    guard let box else { return }
-    let closed = Unmanaged<CloseBox>.fromOpaque(box).takeRetainedValue()
-    closed.client.destroyLater(closed.done)
-}
-
-extension LoopClient {
-    /// The core is still on the stack when it says that it is closed.
-    fileprivate func destroyLater(_ done: @escaping @Sendable () -> Void) {
-        let accepted = loop.execute {
-            self.destroy()
-            done()
-        }
-        if !accepted { done() }
-    }
+private let clientClosed: @convention(c) (UnsafeMutableRawPointer?) -> Void = { client in
+    guard let client else { return }
+    Unmanaged<LoopClient>.fromOpaque(client).takeRetainedValue().destroyLater()
 }
 
 /// The ways to pick a node.

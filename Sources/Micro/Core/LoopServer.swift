@@ -1,4 +1,5 @@
 internal import CMicroCore
+internal import Synchronization
 
 /// The limits of a server, as the core takes them.
 struct ServerLimits: Sendable {
@@ -96,10 +97,26 @@ final class LoopServer: Sendable {
         }
     }
 
-    /// Drains in the order that `mcore_server_drain` describes; returns how many calls were cut off.
-    func drain(grace: Duration) async throws -> Int {
-        let cut: UInt32 = try await withCheckedThrowingContinuation { continuation in
-            let box = DrainBox(continuation)
+    /// Drains in the order that `mcore_server_drain` describes.
+    ///
+    /// - Parameters:
+    ///   - grace: How long calls in flight are waited for before they are cut off.
+    ///   - patience: How long handlers that were cut off are waited for.
+    /// - Returns: How many calls were cut off; nil when handlers go on all the same: then the server
+    ///   must not be destroyed, which is done when they have ended.
+    func drain(
+        grace: Duration, patience: Duration, environment: Environment
+    ) async throws -> Int? {
+        let box = DrainBox(of: self)
+        let clock = environment.clock
+        let end = clock.now.advanced(by: grace).advanced(by: patience)
+        let limit = environment.spawn {
+            guard (try? await clock.sleep(until: end)) != nil else { return }
+            box.finish(.success(nil))
+        }
+        defer { limit.cancel() }
+        return try await withCheckedThrowingContinuation { continuation in
+            box.wait(continuation)
             let accepted = loop.execute {
                 let retained = Unmanaged.passRetained(box).toOpaque()
                 let status = mcore_server_drain(
@@ -111,12 +128,15 @@ final class LoopServer: Sendable {
             }
             if !accepted { box.fail(MicroError("server", .unavailable, "the event loop has ended")) }
         }
-        return Int(cut)
     }
 
     /// Frees it, after it was drained or when it never listened.
     func destroy() async throws {
         try await loop.run { mcore_server_destroy(self.pointer.raw) }
+    }
+
+    fileprivate func destroyLater() {
+        loop.execute { mcore_server_destroy(self.pointer.raw) }
     }
 
     /// Any thread, before ``destroy()``.
@@ -131,14 +151,35 @@ final class LoopServer: Sendable {
     }
 }
 
+/// The end of a drain, or of the patience with it: whichever is first.
 private final class DrainBox: Sendable {
-    private let continuation: CheckedContinuation<UInt32, any Error>
-    init(_ continuation: CheckedContinuation<UInt32, any Error>) { self.continuation = continuation }
-    func finish(_ cut: UInt32) { continuation.resume(returning: cut) }
-    func fail(_ error: MicroError) { continuation.resume(throwing: error) }
+    /// Lives, with the handlers of its routes, until the core is done with it.
+    private let server: LoopServer
+    private let continuation = Mutex<CheckedContinuation<Int?, any Error>?>(nil)
+
+    init(of server: LoopServer) { self.server = server }
+
+    func wait(_ continuation: CheckedContinuation<Int?, any Error>) {
+        self.continuation.withLock { $0 = continuation }
+    }
+
+    /// - Returns: Whether somebody still waited.
+    @discardableResult
+    func finish(_ result: Result<Int?, any Error>) -> Bool {
+        guard let continuation = continuation.withLock({ $0.take() }) else { return false }
+        continuation.resume(with: result)
+        return true
+    }
+
+    /// The core is done with the server.
+    func drained(_ cut: Int) {
+        if !finish(.success(cut)) { server.destroyLater() }
+    }
+
+    func fail(_ error: MicroError) { finish(.failure(error)) }
 }
 
 private let drained: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void = { box, cut in
     guard let box else { return }
-    Unmanaged<DrainBox>.fromOpaque(box).takeRetainedValue().finish(cut)
+    Unmanaged<DrainBox>.fromOpaque(box).takeRetainedValue().drained(Int(cut))
 }

@@ -54,6 +54,9 @@ struct LoopThread: Sendable {
         }
     }
 
+    /// Nobody waits for it; the system takes it back when the body ends.
+    func detach() { pthread_detach(handle.raw) }
+
     #if canImport(Darwin)
     private typealias Entry = @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer?
     #else

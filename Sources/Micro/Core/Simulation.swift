@@ -13,9 +13,9 @@ public func withSimulation<T: Sendable>(
 ) async throws -> T {
     try await withCheckedThrowingContinuation { continuation in
         do {
-            _ = try LoopThread(named: "micro-simulation") {
+            try LoopThread(named: "micro-sim") {
                 continuation.resume(with: Result { try simulate(seed: seed, body) })
-            }
+            }.detach()
         } catch {
             continuation.resume(throwing: error)
         }
@@ -24,12 +24,41 @@ public func withSimulation<T: Sendable>(
 
 /// The tasks that a simulation has to end.
 final class SpawnedTasks: Sendable {
-    private let tasks = Mutex<[SpawnedTask]>([])
+    private struct State {
+        /// nil for a task that is just being made.
+        var running: [UInt64: SpawnedTask?] = [:]
+        var last: UInt64 = 0
+        var isEnded = false
+    }
 
-    func add(_ task: SpawnedTask) { tasks.withLock { $0.append(task) } }
+    private let state = Mutex(State())
 
+    /// A place for a task that is about to be made.
+    func reserve() -> UInt64 {
+        state.withLock { state in
+            state.last += 1
+            state.running[state.last] = .some(nil)
+            return state.last
+        }
+    }
+
+    func add(_ task: SpawnedTask, as id: UInt64) {
+        let isEnded = state.withLock { state in
+            if state.running[id] != nil { state.running[id] = task }
+            return state.isEnded
+        }
+        if isEnded { task.cancel() }
+    }
+
+    func remove(_ id: UInt64) { state.withLock { _ = $0.running.removeValue(forKey: id) } }
+
+    /// Cancels those that are there, in the order of their making, and those that come.
     func cancelAll() {
-        for task in tasks.withLock({ $0 }) { task.cancel() }
+        let running = state.withLock { state in
+            state.isEnded = true
+            return state.running.sorted { $0.key < $1.key }.compactMap(\.value)
+        }
+        for task in running { task.cancel() }
     }
 }
 
@@ -52,8 +81,15 @@ private func simulate<T: Sendable>(
     // Returns when nothing is left to happen: the body is done and so are the tasks it left behind,
     // or everybody waits for ever.
     _ = mcore_loop_run(loop.raw)
+    let isStuck = outcome.take() == nil
+    if isStuck {
+        // Whoever can be woken by a cancellation gives back what it holds.
+        tasks.cancelAll()
+        _ = mcore_loop_run(loop.raw)
+    }
+    loop.end()
 
-    guard let result = outcome.take() else {
+    guard !isStuck, let result = outcome.take() else {
         throw MicroError(
             "simulation", .deadlineExceeded,
             "stuck with seed \(seed): every task waits, and no timer or job is left")

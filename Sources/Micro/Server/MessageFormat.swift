@@ -23,10 +23,10 @@ struct MessageFormat<Request: Decodable & Sendable, Reply: Encodable & Sendable>
         self.spelled = spelled.map(\.codec)
     }
 
-    /// Reads the message and chooses the codec of the answer.
+    /// Reads the message and chooses how the answer is written.
     ///
     /// - Throws: ``MicroError`` unsupportedMediaType, notAcceptable, or invalidArgument.
-    func decode(_ request: borrowing IncomingRequest) throws -> (Request, any Codec) {
+    func decode(_ request: borrowing IncomingRequest) throws -> (Request, ReplyFormat) {
         let isGRPC = request.isGRPC
         let codec: any Codec
         let replyCodec: any Codec
@@ -38,15 +38,30 @@ struct MessageFormat<Request: Decodable & Sendable, Reply: Encodable & Sendable>
             replyCodec = try codecs.negotiate(
                 accept: isGRPC ? nil : request.accept, request: codec, carrying: Reply.self)
         }
-        return (try request.withBody { try codec.decode(Request.self, from: $0) }, replyCodec)
+        return (
+            try request.withBody { try codec.decode(Request.self, from: $0) },
+            ReplyFormat(
+                codec: replyCodec, isGRPC: isGRPC, isOfRequest: replyCodec.name == codec.name)
+        )
     }
+}
 
-    /// Writes the answer. A gRPC answer has the content type of its request, unless the reply needs
-    /// another codec.
-    func encode(_ reply: Reply, with codec: any Codec, isGRPC: Bool) throws -> OutgoingAnswer {
+/// How the answer to one request is written.
+struct ReplyFormat: Sendable {
+    let codec: any Codec
+    let isGRPC: Bool
+    /// Whether the request was written in the same way.
+    let isOfRequest: Bool
+
+    /// A gRPC answer has the content type of its request, unless the reply needs another codec.
+    func encode<Reply: Encodable>(_ reply: Reply) throws -> OutgoingAnswer {
         var answer = OutgoingAnswer()
         answer.body = try codec.encode(reply)
-        if !isGRPC { answer.contentType = Array(codec.contentType.description.utf8) }
+        if !isGRPC {
+            answer.contentType = Array(codec.contentType.description.utf8)
+        } else if !isOfRequest {
+            answer.contentType = Array("application/grpc+\(codec.name)".utf8)
+        }
         return answer
     }
 }

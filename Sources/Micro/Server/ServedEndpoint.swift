@@ -17,7 +17,7 @@ struct ServerRuntime: Sendable {
     let service: String
     let environment: Environment
     let logger: Logger
-    let client: (any ContextClient)?
+    let client: LentClient
     let hooks: [ServerHook]
 
     func context(_ endpoint: String, _ request: borrowing IncomingRequest) -> Context {
@@ -58,9 +58,11 @@ extension ServedEndpoint {
                 let context = runtime.context(name, request)
                 let observation = telemetry.begin(context)
                 do {
-                    let (message, codec) = try format.decode(request)
-                    let reply = try observation.run { try body(message, context) }
-                    var answer = try format.encode(reply, with: codec, isGRPC: isGRPC)
+                    let (message, replyFormat) = try format.decode(request)
+                    let reply = try observation.run {
+                        try runtime.inEnvironment { try body(message, context) }
+                    }
+                    var answer = try replyFormat.encode(reply)
                     answer.metadata = context.replyMetadata
                     observation.end(nil)
                     call.answer(answer)
@@ -98,10 +100,10 @@ extension ServedEndpoint {
             let context = runtime.context(name, request)
             let observation = telemetry.begin(context)
             let message: Request
-            let codec: any Codec
+            let replyFormat: ReplyFormat
             do {
                 // Decoded here, while the bytes are there to be borrowed.
-                (message, codec) = try format.decode(request)
+                (message, replyFormat) = try format.decode(request)
             } catch {
                 let failure = context.failure(error)
                 observation.end(failure)
@@ -116,7 +118,7 @@ extension ServedEndpoint {
                     let reply = try await observation.run {
                         try await runtime.reply(to: message, context, body)
                     }
-                    let answer = try format.encode(reply, with: codec, isGRPC: isGRPC)
+                    let answer = try replyFormat.encode(reply)
                     observation.end(nil)
                     return answer
                 } catch {
@@ -144,11 +146,11 @@ extension ServerRuntime {
         _ body: @escaping @Sendable (Request, Context) async throws -> Reply
     ) async throws -> Reply {
         guard !hooks.isEmpty else {
-            return try await withEnvironment { try await body(message, context) }
+            return try await inEnvironment { try await body(message, context) }
         }
         let slot = ReplySlot<Reply>()
         try await run(context) { context in
-            slot.set(try await withEnvironment { try await body(message, context) })
+            slot.set(try await inEnvironment { try await body(message, context) })
         }
         guard let reply = slot.take() else {
             throw MicroError(
@@ -158,7 +160,11 @@ extension ServerRuntime {
     }
 
     /// In a simulation what the handler starts must be simulated too.
-    private func withEnvironment<T>(_ body: () async throws -> T) async rethrows -> T {
+    private func inEnvironment<T>(_ body: () async throws -> T) async rethrows -> T {
         environment.isSimulated ? try await environment.bind(body) : try await body()
+    }
+
+    fileprivate func inEnvironment<T>(_ body: () throws -> T) rethrows -> T {
+        environment.isSimulated ? try environment.bind(body) : try body()
     }
 }

@@ -42,7 +42,8 @@ extension Server {
         timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
     ) {
-        handle(own(endpoint), execution: execution, timeout: timeout, handler)
+        guard isOwn(endpoint) else { return }
+        handle(endpoint.name, execution: execution, timeout: timeout, handler)
     }
 
     /// Answers a typed endpoint with a closure that may suspend. Its service must be this one.
@@ -51,12 +52,16 @@ extension Server {
         timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
     ) {
-        handle(own(endpoint), execution: execution, timeout: timeout, handler)
+        guard isOwn(endpoint) else { return }
+        handle(endpoint.name, execution: execution, timeout: timeout, handler)
     }
 
-    /// The name of the endpoint; one of another service is not valid here, which `problems()` says.
-    private func own<Request, Reply>(_ endpoint: Endpoint<Request, Reply>) -> String {
-        endpoint.service == name
-            ? endpoint.name : "\(endpoint.name) of the service \(endpoint.service)"
+    /// Whether the endpoint is one of this service; if not, `problems()` says so.
+    private func isOwn<Request, Reply>(_ endpoint: Endpoint<Request, Reply>) -> Bool {
+        guard endpoint.service != name else { return true }
+        reject(
+            "the endpoint \"\(endpoint.name)\" belongs to the service \"\(endpoint.service)\", "
+                + "not to \"\(name)\"")
+        return false
     }
 }

@@ -13,18 +13,22 @@ public final class Server: Sendable {
     let environment: Environment
     let codecs: Codecs
     let logger: Logger
-    private let client: (any ContextClient)?
+    private let client: LentClient
     private let state = Mutex(State())
 
     struct State {
         var phase = Phase.idle
         var endpoints: [ServedEndpoint] = []
+        /// What was recorded and can't be served.
+        var rejected: [String] = []
         var hooks: [ServerHook] = []
         var loopServers: [LoopServer] = []
         var addresses: [String] = []
+        var ending: SpawnedTask?
+        var cut: Result<Int, any Error> = .success(0)
     }
 
-    enum Phase { case idle, starting, running, draining, stopped }
+    enum Phase { case idle, starting, running, stopped }
 
     /// - Parameters:
     ///   - name: The service's name: letters, digits, "_", "-" and ".".
@@ -47,7 +51,7 @@ public final class Server: Sendable {
         self.codecs = codecs
         self.environment = environment
         self.logger = logger
-        self.client = client
+        self.client = LentClient(client)
     }
 
     /// The bound addresses, each "scheme://address", while the server runs.
@@ -61,32 +65,57 @@ public final class Server: Sendable {
 
     func add(_ endpoint: ServedEndpoint) { state.withLock { $0.endpoints.append(endpoint) } }
 
+    func reject(_ problem: String) { state.withLock { $0.rejected.append(problem) } }
+
     /// What is wrong with what was recorded, all of it: names, duplicates, options, addresses.
     func problems() -> [String] {
-        let (endpoints, phase) = state.withLock { ($0.endpoints, $0.phase) }
-        var problems = options.problems
-        if phase != .idle { problems.append("the server was started before") }
+        let (endpoints, rejected, phase) = state.withLock {
+            ($0.endpoints, $0.rejected, $0.phase)
+        }
+        var problems = options.problems + rejected
+        if phase != .idle { problems.append(Server.startedBefore) }
         if let problem = EndpointPaths.problem(withService: name) {
             problems.append("the service's name \"\(name)\" \(problem)")
         }
-        var owners: [String: String] = [:]
+        problems += self.problems(of: endpoints)
+        problems += options.addresses.compactMap(Server.problem(withAddress:))
+        return problems
+    }
+
+    private static func problem(withAddress address: String) -> String? {
+        do throws(MicroError) {
+            _ = try TransportAddress(address).transport()
+            return nil
+        } catch {
+            return error.detail
+        }
+    }
+
+    private static let startedBefore = "the server was started before"
+
+    private func problems(of endpoints: [ServedEndpoint]) -> [String] {
+        var problems: [String] = []
+        var firsts: [String: String] = [:]
         for endpoint in endpoints {
             if let problem = EndpointPaths.problem(withEndpoint: endpoint.name) {
                 problems.append("the endpoint \"\(endpoint.name)\" \(problem)")
                 continue
             }
-            let paths = EndpointPaths(service: name, endpoint: endpoint.name)
-            if let owner = owners[paths.canonical] {
+            let path = EndpointPaths(service: name, endpoint: endpoint.name).canonical
+            if let owner = firsts[path] {
                 problems.append(
                     owner == endpoint.name
                         ? "the endpoint \"\(endpoint.name)\" is handled twice"
-                        : "\"\(endpoint.name)\" and \"\(owner)\" both answer at \(paths.canonical)")
+                        : "\"\(endpoint.name)\" and \"\(owner)\" both answer at \(path)")
+            } else {
+                firsts[path] = endpoint.name
             }
-            for path in paths.all where owners[path] == nil { owners[path] = endpoint.name }
         }
-        for address in options.addresses {
-            do { _ = try TransportAddress(address).transport() } catch {
-                problems.append(error.detail)
+        // Which of two would answer at the other's second name must not be a matter of luck.
+        for (path, owner) in firsts.sorted(by: { $0.key < $1.key }) {
+            for other in EndpointPaths(service: name, endpoint: owner).others {
+                guard let first = firsts[other], other != path else { continue }
+                problems.append("\"\(first)\" and \"\(owner)\" both answer at \(other)")
             }
         }
         return problems
@@ -97,16 +126,21 @@ public final class Server: Sendable {
     /// - Throws: ``MicroError``: invalidArgument with all that is wrong with what was recorded;
     ///   what the system says about an address, with the address. Nothing stays open then.
     public func start() async throws {
-        let problems = problems()
-        guard problems.isEmpty else {
+        var problems = self.problems()
+        let isFirst = state.withLock { state in
+            guard problems.isEmpty, state.phase == .idle else { return false }
+            state.phase = .starting
+            return true
+        }
+        guard isFirst else {
+            if problems.isEmpty { problems = [Server.startedBefore] }
             throw MicroError.invalid("server.start", problems.joined(separator: "; "))
         }
-        state.withLock { $0.phase = .starting }
         do {
             try await open()
             state.withLock { $0.phase = .running }
         } catch {
-            _ = try? await drain(grace: .zero)
+            _ = try? await drain(grace: .zero, patience: Server.patience)
             throw error
         }
     }
@@ -159,29 +193,84 @@ public final class Server: Sendable {
     }
 
     /// Ends in order: no new connections, callers are told to go elsewhere, calls in flight are
-    /// waited for, at most `grace`; then the rest is cut off and everything closed. Idempotent.
+    /// waited for, at most `grace`; then the rest is cut off and everything closed. Idempotent: who
+    /// comes later waits too, with the grace of the first. Not cut short by the cancellation of the
+    /// task.
     ///
     /// - Returns: How many calls had to be cut off.
+    /// - Throws: ``MicroError`` failedPrecondition while ``start()`` has not returned.
     @discardableResult
     public func drain(grace: Duration = .seconds(10)) async throws -> Int {
-        let loopServers = state.withLock { state in
-            state.phase = .draining
-            defer { state.loopServers = [] }
-            return state.loopServers
+        if state.withLock({ $0.phase == .starting }) {
+            throw MicroError.failedPrecondition("server.drain", "the server is still starting")
         }
-        // The first one accepts for the others and hands over to them: it ends first.
-        var cut = 0
-        let started = environment.clock.now
-        for (index, loopServer) in loopServers.enumerated() {
-            let elapsed = started.duration(to: environment.clock.now)
-            cut += try await loopServer.drain(grace: index == 0 ? grace : max(.zero, grace - elapsed))
+        return try await drain(grace: grace, patience: Server.patience)
+    }
+
+    private static let patience: Duration = .seconds(5)
+
+    /// - Parameter patience: How long handlers that were cut off are waited for. Those that go on
+    ///   all the same are counted, left alone, and named in the log.
+    func drain(grace: Duration, patience: Duration) async throws -> Int {
+        let ending = state.withLock { state in
+            if let ending = state.ending { return ending }
+            let loopServers = state.loopServers
+            let ending = environment.spawn {
+                await self.close(loopServers, grace: grace, patience: patience)
+            }
+            state.ending = ending
+            return ending
         }
-        for loopServer in loopServers { try await loopServer.destroy() }
+        await ending.wait()
+        return try state.withLock { try $0.cut.get() }
+    }
+
+    private func close(
+        _ loopServers: [LoopServer], grace: Duration, patience: Duration
+    ) async {
+        let environment = environment
+        let cut: Result<Int, any Error>
+        do {
+            // All at once, so that the grace is the same one for all.
+            let ended = try await withThrowingTaskGroup(of: (LoopServer, Int?).self) { group in
+                for loopServer in loopServers {
+                    group.addTask {
+                        let cut = try await loopServer.drain(
+                            grace: grace, patience: patience, environment: environment)
+                        return (loopServer, cut)
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            // Not earlier: the first one accepts, and may hand a connection over until it has ended.
+            state.withLock { $0.loopServers = [] }
+            var sum = 0
+            for (loopServer, cut) in ended {
+                if let cut {
+                    sum += cut
+                    try await loopServer.destroy()
+                } else {
+                    sum += abandon(loopServer)
+                }
+            }
+            cut = .success(sum)
+        } catch {
+            cut = .failure(error)
+        }
         state.withLock { state in
             state.phase = .stopped
             state.addresses = []
+            state.cut = cut
         }
-        return cut
+    }
+
+    /// Returns how many handlers go on though they were cancelled.
+    private func abandon(_ loopServer: LoopServer) -> Int {
+        let running = loopServer.counts().calls
+        logger.warning(
+            "handlers go on though they were cancelled; they are not waited for any more",
+            metadata: ["count": "\(running)"])
+        return running
     }
 
     /// What the server has done so far, over all loops. Zero when it does not run.

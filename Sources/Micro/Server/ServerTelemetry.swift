@@ -7,20 +7,18 @@ internal import Tracing
 /// `micro_server_request_duration_seconds` and `micro_server_request_inflight`.
 struct ServerTelemetry: Sendable {
     private let metrics: CallMetrics?
-    private let isTraced: Bool
+    private let tracing: CallTracing?
     private let operation: String
 
     init(service: String, endpoint: String) {
         metrics = CallMetrics(role: "server", service: service, endpoint: endpoint)
-        isTraced = CallTracing.isEnabled
+        tracing = CallTracing()
         operation = "\(service)/\(endpoint)"
     }
 
     func begin(_ context: Context) -> CallObservation {
-        guard metrics != nil || isTraced else { return CallObservation() }
-        let span =
-            isTraced
-            ? CallTracing.start(operation, kind: .server, extracting: context.metadata) : nil
+        guard metrics != nil || tracing != nil else { return CallObservation() }
+        let span = tracing?.start(operation, kind: .server, extracting: context.metadata)
         return CallObservation(metrics: metrics, started: metrics?.begin(), span: span)
     }
 }

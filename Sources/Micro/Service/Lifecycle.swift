@@ -11,6 +11,7 @@ struct LifecycleStep: Sendable {
 /// stop does not keep the others from stopping.
 struct Lifecycle: Sendable {
     let steps: [LifecycleStep]
+    let environment: Environment
     let logger: Logger
 
     /// - Throws: The error of the step that failed, after those before it were stopped.
@@ -21,7 +22,8 @@ struct Lifecycle: Sendable {
             } catch {
                 logger.error(
                     "start failed", metadata: ["step": "\(step.name)", "error": "\(error)"])
-                _ = await stop(steps[..<index])
+                // In a task of its own: a cancelled one could wait for nothing.
+                await environment.spawn { _ = await stop(steps[..<index]) }.wait()
                 throw error
             }
         }

@@ -29,7 +29,7 @@ public final class MicroService: Sendable {
     private let shutdown = ShutdownTrigger()
     private let state = Mutex(State())
 
-    struct State {
+    private struct State {
         var subscriptions: [RecordedSubscription] = []
         var beforeStart: [Hook] = []
         var afterStart: [Hook] = []
@@ -37,6 +37,17 @@ public final class MicroService: Sendable {
         var afterStop: [Hook] = []
         var phase = Phase.idle
         var registration: Registration?
+        var ending: Ending?
+    }
+
+    /// The end of a service, for all who wait for it.
+    private struct Ending: Sendable {
+        let task: SpawnedTask
+        let outcome: Outcome
+
+        final class Outcome: Sendable {
+            let failure = Mutex<(any Error)?>(nil)
+        }
     }
 
     enum Phase { case idle, starting, ready, stopping, stopped }
@@ -173,11 +184,16 @@ public final class MicroService: Sendable {
     /// Starts the service and returns when it takes calls. ``stop()`` must follow. For tests and
     /// for programs that run several services; others use ``run()``.
     public func start() async throws {
-        let problems = problems()
-        guard problems.isEmpty else {
+        var problems = self.problems()
+        let isFirst = state.withLock { state in
+            guard problems.isEmpty, state.phase == .idle else { return false }
+            state.phase = .starting
+            return true
+        }
+        guard isFirst else {
+            if problems.isEmpty { problems = [MicroService.startedBefore] }
             throw MicroError.invalid("service.run", problems.joined(separator: "; "))
         }
-        state.withLock { $0.phase = .starting }
         do {
             try await lifecycle.start()
         } catch {
@@ -187,33 +203,57 @@ public final class MicroService: Sendable {
         logger.info("ready", metadata: ["addresses": "\(addresses.joined(separator: " "))"])
     }
 
-    /// Ends the service in order; see ``run()``. Not cut short by the cancellation of the task.
+    /// Ends the service in order; see ``run()``, which returns then too. Who calls it again waits for
+    /// the same end. Not cut short by the cancellation of the task. Does nothing when the service
+    /// does not run.
     ///
-    /// - Throws: All that went wrong, together; everything is closed all the same.
+    /// - Throws: All that went wrong, together; everything is closed all the same. ``MicroError``
+    ///   failedPrecondition while ``start()`` has not returned.
     public func stop() async throws {
-        let proceeds = state.withLock { state in
-            defer { if state.phase == .ready { state.phase = .stopping } }
-            return state.phase == .ready
+        let ending = try state.withLock { state throws(MicroError) in
+            switch state.phase {
+            case .idle, .stopped, .stopping: return state.ending
+            case .starting:
+                throw MicroError.failedPrecondition(
+                    "service.stop",
+                    "the service is still starting: wait for start(), or use run() and "
+                        + "triggerShutdown()")
+            case .ready:
+                state.phase = .stopping
+                state.ending = end()
+                return state.ending
+            }
         }
-        guard proceeds else { return }
-        let failure = Mutex<(any Error)?>(nil)
-        // In a task of its own: a cancelled one could wait for nothing.
-        let ending = environment.spawn {
-            do { try await self.lifecycle.stop() } catch { failure.withLock { $0 = error } }
+        shutdown.pull()
+        guard let ending else { return }
+        await ending.task.wait()
+        if let failure = ending.outcome.failure.withLock({ $0 }) { throw failure }
+    }
+
+    /// In a task of its own: a cancelled one could wait for nothing.
+    private func end() -> Ending {
+        let outcome = Ending.Outcome()
+        let task = environment.spawn {
+            do {
+                try await self.lifecycle.stop()
+            } catch {
+                outcome.failure.withLock { $0 = error }
+            }
+            self.state.withLock { $0.phase = .stopped }
+            self.logger.info("stopped")
         }
-        await ending.wait()
-        state.withLock { $0.phase = .stopped }
-        logger.info("stopped")
-        if let failure = failure.withLock({ $0 }) { throw failure }
+        return Ending(task: task, outcome: outcome)
     }
 
     private func problems() -> [String] {
         let (phase, subscriptions) = state.withLock { ($0.phase, $0.subscriptions) }
         var problems = options.problems + engines.problems + server.problems()
         problems += subscriptions.compactMap(\.problem)
-        if phase != .idle { problems.append("the service was started before") }
+        if phase != .idle { problems.append(MicroService.startedBefore) }
         return problems
     }
+
+    private static let startedBefore = "the service was started before"
 
     // MARK: The steps
 
@@ -224,8 +264,10 @@ public final class MicroService: Sendable {
                 LifecycleStep(
                     name: "hooks before the start",
                     start: { for hook in hooks.0 { try await hook() } },
-                    stop: { for hook in hooks.3 { try await hook() } }),
-                LifecycleStep(name: "engines", stop: { await self.engines.close(grace: self.options.stepTimeout) }),
+                    stop: { try await self.runLast(hooks.3, "afterStop") }),
+                LifecycleStep(
+                    name: "engines",
+                    stop: { await self.engines.close(grace: self.options.stepTimeout) }),
                 LifecycleStep(
                     name: "client", stop: { await self.client.close(grace: self.options.stepTimeout) }),
                 LifecycleStep(
@@ -239,13 +281,29 @@ public final class MicroService: Sendable {
                         for hook in hooks.1 { try await hook() }
                         self.state.withLock { $0.phase = .ready }
                     },
-                    stop: { for hook in hooks.2 { try await hook() } }),
+                    stop: { try await self.runLast(hooks.2, "beforeStop") }),
             ],
-            logger: logger)
+            environment: environment, logger: logger)
+    }
+
+    /// Runs every hook, also when one before it throws or takes too long.
+    private func runLast(_ hooks: [Hook], _ name: String) async throws {
+        var failure: (any Error)?
+        for hook in hooks {
+            do {
+                try await withTimeout(
+                    options.stepTimeout, on: environment.clock, "service.stop",
+                    "a hook of \(name)", hook)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private func stopServer() async throws {
-        let cut = try await server.drain(grace: options.gracePeriod)
+        let cut = try await server.drain(
+            grace: options.gracePeriod, patience: options.stepTimeout)
         if cut > 0 {
             logger.warning(
                 "calls were cut off",
@@ -267,15 +325,18 @@ public final class MicroService: Sendable {
     }
 
     private func stopSubscriptions() async throws {
-        for subscription in state.withLock({ $0.subscriptions }) {
-            await subscription.stop(timeout: options.gracePeriod)
+        let timeout = options.gracePeriod
+        await withTaskGroup(of: Void.self) { group in
+            for subscription in state.withLock({ $0.subscriptions }) {
+                group.addTask { await subscription.stop(timeout: timeout) }
+            }
         }
     }
 
     private func enterRegister() async throws {
         let registration = Registration(
             of: node(), in: register, ttl: options.registerTTL, interval: options.registerInterval,
-            environment: environment, logger: logger)
+            timeout: options.stepTimeout, environment: environment, logger: logger)
         state.withLock { $0.registration = registration }
         await registration.start()
     }

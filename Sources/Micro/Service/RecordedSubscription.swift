@@ -77,7 +77,7 @@ extension RecordedSubscription.Host {
             scope: CallScope(
                 service: service, endpoint: received.message.topic,
                 metadata: received.message.headers, deadline: received.deadline,
-                environment: environment, logger: logger, client: client))
+                environment: environment, logger: logger, client: LentClient(client)))
     }
 
     fileprivate func log(_ failure: SubscriberFailure) {

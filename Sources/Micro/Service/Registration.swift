@@ -10,6 +10,7 @@ final class Registration: Sendable {
     private let node: ServiceNode
     private let ttl: Duration
     private let interval: Duration
+    private let timeout: Duration
     private let environment: Environment
     private let logger: Logger
     private let state = Mutex(State())
@@ -40,12 +41,13 @@ final class Registration: Sendable {
 
     init(
         of node: ServiceNode, in register: any Register, ttl: Duration, interval: Duration,
-        environment: Environment, logger: Logger
+        timeout: Duration, environment: Environment, logger: Logger
     ) {
         self.node = node
         self.register = register
         self.ttl = ttl
         self.interval = interval
+        self.timeout = timeout
         self.environment = environment
         self.logger = logger
     }
@@ -57,8 +59,8 @@ final class Registration: Sendable {
 
     /// Announces the node once, and goes on doing so on the control loop. Never fails.
     func start() async {
-        await announce()
-        let heartbeat = environment.spawn { await self.beat() }
+        let isAnnounced = await announce()
+        let heartbeat = environment.spawn { await self.beat(failures: isAnnounced ? 0 : 1) }
         state.withLock { $0.heartbeat = heartbeat }
     }
 
@@ -73,8 +75,8 @@ final class Registration: Sendable {
         try await register.deregister(node)
     }
 
-    private func beat() async {
-        var failures = 0
+    private func beat(failures: Int) async {
+        var failures = failures
         while !Task.isCancelled {
             let pause = failures == 0 ? interval : backoff(failures)
             guard (try? await environment.clock.sleep(for: pause)) != nil else { return }
@@ -82,10 +84,15 @@ final class Registration: Sendable {
         }
     }
 
-    @discardableResult
     private func announce() async -> Bool {
+        let (register, node, ttl) = (register, node, ttl)
         do {
-            try await register.register(node, ttl: ttl)
+            try await withTimeout(
+                timeout, on: environment.clock, "service.register",
+                "entering \(register.describe())"
+            ) {
+                try await register.register(node, ttl: ttl)
+            }
             if state.withLock({ $0.becomeRegistered() }) {
                 logger.info(
                     "registered",

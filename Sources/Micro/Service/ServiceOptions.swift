@@ -38,7 +38,8 @@ public struct ServiceOptions: Sendable {
     public var drainDelay: Duration = .milliseconds(300)
     /// How long calls in flight are waited for when the service ends. Default 10 s.
     public var gracePeriod: Duration = .seconds(10)
-    /// How long each other step of starting and stopping may take. Default 5 s.
+    /// How long each other step of stopping, and each attempt to enter the register, may take.
+    /// Default 5 s.
     public var stepTimeout: Duration = .seconds(5)
     /// Whether `run()` ends in order on SIGTERM and SIGINT, and at once on the second. Default true.
     public var handlesSignals = true
@@ -50,7 +51,7 @@ public struct ServiceOptions: Sendable {
 
     /// What can't be run with these, each named.
     var problems: [String] {
-        var problems: [String] = []
+        var problems = client.problems
         let durations = [
             ("registerTTL", registerTTL), ("registerInterval", registerInterval),
             ("stepTimeout", stepTimeout),

@@ -20,7 +20,7 @@ final class ShutdownTrigger: Sendable {
                 state.isPulled = true
                 state.waiters = [:]
             }
-            return (!state.isPulled, state.waiters.values.map { $0 })
+            return (!state.isPulled, state.waiters.sorted { $0.key < $1.key }.map(\.value))
         }
         for waiter in waiters { waiter.resume() }
         return first

@@ -1,13 +1,16 @@
 import GreeterAPI
 import Micro
 
-/// What the outside calls. It finds the greeters through the register and balances over them.
+/// What the outside calls. It finds the greeters by name and balances over them; greeting twice does
+/// no harm, so a call is tried again on another greeter when one dies with it.
 @main
 struct FrontDoor {
     static func main() async throws {
         let service = MicroService(name: "frontdoor", version: "1.0.0")
-        service.handle("Front.Hello") { (request: HelloRequest, context) async throws -> HelloReply in
-            try await context.client.call(.hello, request, options: .init(retry: .idempotent(attempts: 3)))
+        let options = CallOptions(retry: .idempotent(attempts: 3))
+        service.handle("Front.Hello") {
+            (request: HelloRequest, context) async throws -> HelloReply in
+            try await context.client.call(.hello, request, options: options)
         }
         try await service.run()
     }

@@ -1,6 +1,7 @@
 import GreeterAPI
 import Micro
 
+/// A service with one endpoint. Start as many as you like: they share the calls.
 @main
 struct Greeter {
     static func main() async throws {

@@ -11,7 +11,9 @@ struct Tally: Sendable {
             return
         }
         let descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw TallyError(path: path, reason: String(cString: strerror(errno))) }
+        guard descriptor >= 0 else {
+            throw TallyError(path: path, reason: String(cString: strerror(errno)))
+        }
         file = descriptor
     }
 

@@ -2,19 +2,31 @@ import Glibc
 import Micro
 import Synchronization
 
-/// The greeters of a demo.
+/// The greeters of a pass of the demo.
 actor Cluster {
-    private let settings: [String: String]
+    private let folder: TemporaryFolder
     private var greeters: [ChildProcess] = []
 
-    init(settings: [String: String]) { self.settings = settings }
+    init(folder: TemporaryFolder) { self.folder = folder }
 
-    func start() throws { greeters.append(try ChildProcess("greeter", environment: settings)) }
+    func start() throws {
+        let greeter = try ChildProcess(
+            "greeter", log: "\(folder.path)/greeter-\(greeters.count + 1).log",
+            environment: [
+                "MICRO_REGISTER": "local:\(folder.path)/register.sqlite",
+                "MICRO_SERVER_ADDRESS": "127.0.0.1:0",
+                "QUICKSTART_TALLY": "\(folder.path)/tally",
+            ])
+        greeters.append(greeter)
+    }
 
     /// At a quarter of the calls one greeter is killed; at half of them another one ends in order and
     /// a new one takes its place.
     func makeTrouble(_ progress: Progress, calls: Int) async throws {
         try await progress.reaches(calls / 4)
+        // Frozen first, so that calls pile up at it: the kill surely hits some.
+        greeters[0].send(SIGSTOP)
+        try await progress.reaches(calls / 4 + calls / 40)
         say("  SIGKILL to greeter \(greeters[0].pid) at call \(progress.count)")
         greeters[0].send(SIGKILL)
         try await progress.reaches(calls / 2)
@@ -23,13 +35,18 @@ actor Cluster {
         try start()
     }
 
-    /// Ends all in order. Whether everybody but the killed one ended with success.
-    func end() async throws -> Bool {
-        try await Showcase.end(greeters)
-        return greeters.dropFirst().allSatisfy { $0.poll() == 0 }
+    /// Ends all in order. Returns those that ended otherwise, but for the one that was killed.
+    func end() async -> [String] {
+        await greeters.end()
+        return greeters.dropFirst().filter { $0.poll() != 0 }.map {
+            "greeter \($0.pid) ended with status \($0.poll() ?? 0): \($0.lastWords)"
+        }
     }
 
-    func kill() { for greeter in greeters { greeter.send(SIGKILL) } }
+    func kill() async {
+        for greeter in greeters { greeter.send(SIGKILL) }
+        await greeters.end()
+    }
 }
 
 /// How many calls were begun.
@@ -41,10 +58,13 @@ final class Progress: Sendable {
     /// The number of the next call, until all are begun.
     func next(of total: Int) -> Int? {
         let number = begun.wrappingAdd(1, ordering: .relaxed).newValue
-        return number <= total ? number : nil
+        return number <= total && Interrupts.count == 0 ? number : nil
     }
 
     func reaches(_ number: Int) async throws {
-        while count < number { try await Environment.current.clock.sleep(for: .milliseconds(1)) }
+        while count < number {
+            guard Interrupts.count == 0 else { throw QuickstartError("interrupted") }
+            try await Environment.current.clock.sleep(for: .milliseconds(1))
+        }
     }
 }

@@ -1,56 +1,105 @@
 import Glibc
-import GreeterAPI
 import Micro
 
 /// `make run`: everything up, and what to try.
 struct Showcase {
+    private let wanted = variable("FRONTDOOR_ADDRESS") ?? "127.0.0.1:8080"
+
+    /// Returns after Ctrl-C, when all that was started has ended.
     func run() async throws {
-        let address = getenv("FRONTDOOR_ADDRESS").map { String(cString: $0) } ?? "127.0.0.1:8080"
-        let greeters = try (1...3).map { _ in try ChildProcess("greeter") }
-        let frontDoor = try ChildProcess(
-            "frontdoor", environment: ["MICRO_SERVER_ADDRESS": address])
-        let children = greeters + [frontDoor]
-
-        // A service of this process: it waits for SIGINT and SIGTERM as every service does.
-        var options = ServiceOptions()
-        options.logger.logLevel = .warning
-        let supervisor = MicroService(name: "quickstart", options: options)
-        supervisor.afterStart {
-            do {
-                try await supervisor.register.waitForService("greeter", nodes: 3, timeout: .seconds(10))
-                try await supervisor.register.waitForService("frontdoor", nodes: 1, timeout: .seconds(10))
-            } catch {
-                for child in children { child.send(SIGTERM) }
-                throw error
+        let folder = try TemporaryFolder()
+        defer { folder.remove() }
+        var children: [ChildProcess] = []
+        do {
+            // Any free port for the greeters: nobody needs to know it but the register.
+            for number in 1...3 {
+                let greeter = try ChildProcess(
+                    "greeter", log: "\(folder.path)/greeter-\(number).log",
+                    environment: ["MICRO_SERVER_ADDRESS": "127.0.0.1:0"])
+                children.append(greeter)
             }
-            say(
-                """
-
-                Three greeters and a front door are up: processes \(children.map { "\($0.pid)" }.joined(separator: " ")).
-                They found each other in \(supervisor.register.describe()). Try, in another terminal:
-
-                  curl -d '{"name":"Ada"}' http://\(address)/frontdoor/Front.Hello
-                  kill -9 \(greeters[0].pid)        # and curl again
-                  swift run microctl services
-                  swift run microctl call greeter Greeter.Hello '{"name":"Ada"}'
-
-                Ctrl-C ends them all.
-                """)
+            let frontDoor = try ChildProcess(
+                "frontdoor", log: "\(folder.path)/frontdoor.log",
+                environment: ["MICRO_SERVER_ADDRESS": wanted])
+            children.append(frontDoor)
+            try await supervise(children, folder)
+        } catch {
+            await children.end()
+            throw error
         }
-        supervisor.beforeStop { try await Showcase.end(children) }
-        try await supervisor.run()
+        await children.end()
+        say("\nAll have ended.")
     }
 
-    /// Asks all to end, and waits for it.
-    static func end(_ children: [ChildProcess]) async throws {
-        for child in children { child.send(SIGTERM) }
+    private func supervise(_ children: [ChildProcess], _ folder: TemporaryFolder) async throws {
+        let register = try makeRegister(url: variable("MICRO_REGISTER") ?? "local:")
+        guard let url = try await waitUntilUp(children, register) else { return }
+        say(
+            """
+
+            Three greeters and a front door are up, and found each other in
+            \(register.describe()). Try, in another terminal:
+
+              curl --json '{"name":"Ada"}' \(url)/frontdoor/Front.Hello
+              swift run microctl services
+              swift run microctl call greeter Greeter.Hello '{"name":"Ada"}'
+              kill -9 \(children[0].pid)            # one greeter less: curl again
+              tail \(folder.path)/*.log
+
+            Ctrl-C ends them all.
+            """)
+        var ended: Set<pid_t> = []
+        while Interrupts.count == 0 {
+            for child in children where !ended.contains(child.pid) {
+                guard let status = child.poll() else { continue }
+                say("The \(child.name) \(child.pid) has ended, with status \(status).")
+                ended.insert(child.pid)
+            }
+            try await Environment.current.clock.sleep(for: .milliseconds(50))
+        }
+    }
+
+    /// The front door's URL, as soon as the register has all of them; nil after Ctrl-C.
+    private func waitUntilUp(
+        _ children: [ChildProcess], _ register: any Register
+    ) async throws -> String? {
         let clock = Environment.current.clock
-        let deadline = clock.now.advanced(by: .seconds(15))
-        for child in children {
-            while child.poll() == nil {
-                guard clock.now < deadline else { throw DemoError("process \(child.pid) did not end") }
-                try await clock.sleep(for: .milliseconds(20))
+        let deadline = clock.now.advanced(by: .seconds(30))
+        while Interrupts.count == 0 {
+            for child in children {
+                if let status = child.poll() { throw failure(of: child, status) }
             }
+            let frontDoors = try await register.lookup("frontdoor")
+            let nodes = try await register.lookup("greeter") + frontDoors
+            let processes = Set(nodes.compactMap { $0.metadata["pid"] })
+            let missing = children.filter { !processes.contains("\($0.pid)") }
+            if missing.isEmpty {
+                let mine = frontDoors.first { $0.metadata["pid"] == "\(children[3].pid)" }
+                let address = mine?.addresses.first ?? wanted
+                return address.hasPrefix("tcp://") ? "http://\(address.dropFirst(6))" : address
+            }
+            guard clock.now < deadline else {
+                throw QuickstartError(
+                    "not in \(register.describe()) after 30 s: "
+                        + missing.map { "\($0.name): \($0.lastWords)" }.joined(separator: "\n"))
+            }
+            try await clock.sleep(for: .milliseconds(50))
         }
+        return nil
     }
+
+    private func failure(of child: ChildProcess, _ status: Int32) -> QuickstartError {
+        var text = "the \(child.name) ended at its start, with status \(status):"
+        text += "\n\(child.lastWords)"
+        if child.name == "frontdoor" {
+            text += "\nIf \(wanted) is taken, choose another address:"
+            text += "\n\n  FRONTDOOR_ADDRESS=127.0.0.1:8081 make run"
+        }
+        return QuickstartError(text)
+    }
+}
+
+private func variable(_ name: String) -> String? {
+    guard let value = getenv(name).map({ String(cString: $0) }), !value.isEmpty else { return nil }
+    return value
 }

@@ -11,18 +11,21 @@ struct Summary: Sendable {
     var retriesUnwritten = 0
     var retriesIdempotent = 0
     var failures: [Failure] = []
+    /// How often the handlers ran, in all processes.
     var executions = 0
+    /// What was not as promised.
+    private(set) var problems: [String] = []
 
-    mutating func add(_ report: CallReport, answered: Bool) {
-        callsPerNode[report.node, default: 0] += 1
-        retriesUnwritten += report.retriesUnwritten
-        retriesIdempotent += report.retriesIdempotent
-        if !answered { failures.append(Failure(wasWritten: false, text: "a wrong answer from \(report.node)")) }
-    }
-
-    mutating func add(_ error: any Error) {
-        failures.append(
-            Failure(wasWritten: (error as? MicroError)?.wasWritten ?? false, text: "\(error)"))
+    mutating func add(_ result: Result<CallReport, any Error>) {
+        switch result {
+        case .success(let report):
+            callsPerNode[report.node, default: 0] += 1
+            retriesUnwritten += report.retriesUnwritten
+            retriesIdempotent += report.retriesIdempotent
+        case .failure(let error):
+            let wasWritten = (error as? MicroError)?.wasWritten ?? false
+            failures.append(Failure(wasWritten: wasWritten, text: "\(error)"))
+        }
     }
 
     mutating func add(_ other: Summary) {
@@ -32,10 +35,8 @@ struct Summary: Sendable {
         failures += other.failures
     }
 
-    func with(executions: Int) -> Summary {
-        var copy = self
-        copy.executions = executions
-        return copy
+    mutating func expect(_ holds: Bool, _ problem: String) {
+        if !holds { problems.append(problem) }
     }
 
     func print() {
@@ -44,9 +45,10 @@ struct Summary: Sendable {
         for (node, count) in callsPerNode.sorted(by: { $0.key < $1.key }) {
             say("    by \(node)  \(count)")
         }
-        say("  retries, never written  \(retriesUnwritten)")
-        say("  retries, idempotent     \(retriesIdempotent)")
-        say("  handler runs beyond the calls  \(max(0, executions - answered - failures.count))")
+        say("  retries")
+        say("    never written       \(retriesUnwritten)")
+        say("    idempotent          \(retriesIdempotent)")
+        say("  runs beyond the calls \(max(0, executions - answered - failures.count))")
         say("  failures              \(failures.count)")
         for failure in failures.prefix(3) { say("    \(failure.text)") }
     }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A folder of one pass, for its register and its tally.
+/// A folder for registers and logs.
 struct TemporaryFolder {
     let path: String
 
@@ -8,7 +8,8 @@ struct TemporaryFolder {
         let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(base)/quickstart-XXXXXX".utf8CString)
         guard let made = mkdtemp(&template) else {
-            throw DemoError("cannot make a folder in \(base): \(String(cString: strerror(errno)))")
+            throw QuickstartError(
+                "cannot make a folder in \(base): \(String(cString: strerror(errno)))")
         }
         path = String(cString: made)
     }
@@ -16,7 +17,7 @@ struct TemporaryFolder {
     func size(of name: String) throws -> Int {
         var status = stat()
         guard stat("\(path)/\(name)", &status) == 0 else {
-            throw DemoError("cannot read \(path)/\(name): \(String(cString: strerror(errno)))")
+            throw QuickstartError("cannot read \(path)/\(name): \(String(cString: strerror(errno)))")
         }
         return Int(status.st_size)
     }

@@ -1,0 +1,12 @@
+import Micro
+import MicroTesting
+import Testing
+
+@Suite struct MemoryStoreTests {
+    @Test(arguments: StoreConformance.checks, [1, 2, 3] as [UInt64])
+    func conforms(check: String, seed: UInt64) async throws {
+        try await withSimulation(seed: seed) {
+            try await StoreConformance { MemoryStore() }.run([check])
+        }
+    }
+}
