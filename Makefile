@@ -181,7 +181,7 @@ c-$(1)-programs: $(call programs,$(1),$(2))
 .build/c/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	@echo "cc ($(1)) $$<"
-	@$(C_CC) $$(C_FLAGS) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	@$(C_CC) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 .build/c/$(1)/core.a: $(C_SOURCES:%.c=.build/c/$(1)/%.o)
 	@rm -f $$@

@@ -76,6 +76,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Micro", "MicroTesting"],
+            exclude: ["Peers"],
             swiftSettings: swiftSettings
         ),
     ],

@@ -39,10 +39,8 @@ static mcore__attempt_action step(mcore__attempt *attempt, mcore__attempt_event 
 /* Rows: CHOOSING, RUNNING, PAUSED, PARKED, ENDED. Columns: PICKED, NO_NODE, UNREACHED, UNWRITTEN,
  * REFUSED, LOST, ANSWERED (with OK), RESUME, WAKE, DEADLINE, CANCEL. */
 static const mcore__attempt_action plain[MCORE__ATTEMPT_STATES][MCORE__ATTEMPT_KINDS] = {
-    {NO, FI, NO, NO, NO, NO, NO, NO, NO, FI, FI},
-    {NO, NO, PI, PI, PI, FI, FI, NO, NO, FI, FI},
-    {NO, NO, NO, NO, NO, NO, NO, PI, NO, FI, FI},
-    {NO, NO, NO, NO, NO, NO, NO, NO, PI, FI, FI},
+    {NO, FI, NO, NO, NO, NO, NO, NO, NO, FI, FI}, {NO, NO, PI, PI, PI, FI, FI, NO, NO, FI, FI},
+    {NO, NO, NO, NO, NO, NO, NO, PI, NO, FI, FI}, {NO, NO, NO, NO, NO, NO, NO, NO, PI, FI, FI},
     {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},
 };
 
@@ -61,8 +59,7 @@ static void check_table(uint32_t wait_for_ready, uint32_t idempotent) {
             if (state == MCORE__ATTEMPT_RUNNING && kind == MCORE__ATTEMPT_LOST && idempotent) {
                 expected = PI;
             }
-            mcore__attempt_action action =
-                step(&attempt, event_of((mcore__attempt_kind)kind));
+            mcore__attempt_action action = step(&attempt, event_of((mcore__attempt_kind)kind));
             CHECK_INT(action, expected);
             if (action == FI) CHECK_INT(attempt.state, MCORE__ATTEMPT_ENDED);
             if (action == PI) CHECK_INT(attempt.state, MCORE__ATTEMPT_CHOOSING);
@@ -105,8 +102,10 @@ TEST(counts_of_retries) {
         mcore__attempt_kind kind;
         uint32_t written, unwritten, idempotent;
     } rows[] = {
-        {MCORE__ATTEMPT_UNREACHED, 0, 1, 0}, {MCORE__ATTEMPT_UNWRITTEN, 0, 1, 0},
-        {MCORE__ATTEMPT_REFUSED, 0, 1, 0},   {MCORE__ATTEMPT_LOST, 1, 0, 1},
+        {MCORE__ATTEMPT_UNREACHED, 0, 1, 0},
+        {MCORE__ATTEMPT_UNWRITTEN, 0, 1, 0},
+        {MCORE__ATTEMPT_REFUSED, 0, 1, 0},
+        {MCORE__ATTEMPT_LOST, 1, 0, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         mcore__attempt attempt = in_state(MCORE__ATTEMPT_RUNNING);
@@ -148,8 +147,7 @@ TEST(attempts_max) {
 }
 
 TEST(waiting_for_ready_is_not_an_attempt) {
-    mcore__attempt attempt = {
-        .attempts_max = 1, .wait_for_ready = 1, .deadline_ns = 10 * SECOND};
+    mcore__attempt attempt = {.attempts_max = 1, .wait_for_ready = 1, .deadline_ns = 10 * SECOND};
     for (int i = 0; i < 100; i++) {
         CHECK_INT(step(&attempt, event_of(MCORE__ATTEMPT_PICKED)), NO);
         CHECK_INT(step(&attempt, event_of(MCORE__ATTEMPT_UNREACHED)), PI);
@@ -176,8 +174,7 @@ TEST(pause_doubles_and_stays_in_its_bounds) {
             event.another = 0;
             event.random = seed * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)i;
             uint64_t delay;
-            CHECK_INT(mcore__attempt_step(&attempt, &budget, &event, &delay),
-                      MCORE__ATTEMPT_PAUSE);
+            CHECK_INT(mcore__attempt_step(&attempt, &budget, &event, &delay), MCORE__ATTEMPT_PAUSE);
             CHECK_INT(attempt.state, MCORE__ATTEMPT_PAUSED);
             CHECK(delay <= longest[i]);
             CHECK_INT(delay, event.random % (longest[i] + 1));

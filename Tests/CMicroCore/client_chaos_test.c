@@ -101,10 +101,12 @@ static uint32_t dice(uint32_t sides) {
 }
 
 static void chaos_behave(fake_stream *stream) {
-    static const fake_behaviour behaviours[] = {fake_echo, fake_echo, fake_echo,
+    static const fake_behaviour behaviours[] = {fake_echo,        fake_echo,   fake_echo,
                                                 fake_unavailable, fake_refuse, fake_hang};
-    if (dice(60) == 0) fake_kill(stream);
-    else behaviours[dice(6)](stream);
+    if (dice(60) == 0)
+        fake_kill(stream);
+    else
+        behaviours[dice(6)](stream);
 }
 
 static void chaos_start(void);
@@ -113,7 +115,8 @@ static void chaos_then(fake_call *call) {
     (void)call;
     if (chaos_over) return;
     uint32_t what = dice(10);
-    if (what < 2) chaos_start();
+    if (what < 2)
+        chaos_start();
     else if (what == 2 && chaos_started > 0) {
         mcore_client_cancel(w.client, chaos_calls[dice(chaos_started)].id);
     } else if (what == 3) {
@@ -133,8 +136,7 @@ static void chaos_start(void) {
     plan.attempt_timeout_ns = dice(3) ? 0 : (1 + dice(100)) * MS;
     if (dice(8) == 0) plan.body = (mcore_slice){big, dice(sizeof big)};
     call->then = chaos_then;
-    mcore_status status =
-        mcore_client_start(w.client, w.target, &plan, fake_done, call, &call->id);
+    mcore_status status = mcore_client_start(w.client, w.target, &plan, fake_done, call, &call->id);
     if (status == MCORE_EDRAINING) return;
     CHECK_INT(status, MCORE_OK);
     CHECK_INT(call->done, 0);
@@ -144,25 +146,47 @@ static void chaos_start(void) {
 static void chaos_step(void) {
     fake_node *node = &w.nodes[dice(WORLD_NODES)];
     switch (dice(24)) {
-    case 0: fake_kill_conns(node); break;
-    case 1: fake_stop_listening(node); break;
+    case 0:
+        fake_kill_conns(node);
+        break;
+    case 1:
+        fake_stop_listening(node);
+        break;
     case 2:
         if (!node->listener) fake_listen(node);
         break;
-    case 3: fake_goaway(node, dice(2) ? MCORE__H2_NO_ERROR : MCORE__H2_ENHANCE_YOUR_CALM); break;
-    case 4: node->mute = 1; break;
-    case 5: node->mute = 0; break;
-    case 6: node->silent_accept = dice(2); break;
-    case 7: CHECK_INT(use_nodes(dice(5)), MCORE_OK); break;
-    case 8: node->delay_ns = dice(40) * MS; break;
+    case 3:
+        fake_goaway(node, dice(2) ? MCORE__H2_NO_ERROR : MCORE__H2_ENHANCE_YOUR_CALM);
+        break;
+    case 4:
+        node->mute = 1;
+        break;
+    case 5:
+        node->mute = 0;
+        break;
+    case 6:
+        node->silent_accept = dice(2);
+        break;
+    case 7:
+        CHECK_INT(use_nodes(dice(5)), MCORE_OK);
+        break;
+    case 8:
+        node->delay_ns = dice(40) * MS;
+        break;
     case 9:
         if (chaos_started) mcore_client_cancel(w.client, chaos_calls[dice(chaos_started)].id);
         break;
-    case 10: node->streams_max = 1 + dice(10); break;
+    case 10:
+        node->streams_max = 1 + dice(10);
+        break;
     case 11:
     case 12:
-    case 13: run_for(1 + dice(60)); break;
-    default: chaos_start(); break;
+    case 13:
+        run_for(1 + dice(60));
+        break;
+    default:
+        chaos_start();
+        break;
     }
 }
 

@@ -154,7 +154,7 @@ TEST(reconnect_backs_off_with_full_jitter) {
         for (uint32_t i = 1; i < asked; i++) {
             double gap = (double)(asked_at_ns[i] - asked_at_ns[i - 1]) / 1e6;
             CHECK(gap <= most + 2); /* timers have a resolution of 1 ms */
-            if (i > 3) { /* rounding is small from here on */
+            if (i > 3) {            /* rounding is small from here on */
                 double part = gap / most;
                 if (part < shortest) shortest = part;
                 if (part > longest) longest = part;

@@ -20,9 +20,9 @@ static inline mcore_slice slice_of(const char *text) { return (mcore_slice){text
 /* ---- An allocator that counts, and fails on demand ---- */
 
 typedef struct counting {
-    size_t live;    /* allocations */
-    size_t made;    /* so far */
-    size_t fail_at; /* this one fails; 0: none */
+    size_t live;           /* allocations */
+    size_t made;           /* so far */
+    size_t fail_at;        /* this one fails; 0: none */
     uint32_t fail_percent; /* of all, by `random` */
     uint64_t random;
 } counting;
@@ -90,9 +90,9 @@ struct fake_node {
     mcore_conn *listener;
     fake_conn *conns;
     fake_behaviour behave;
-    uint64_t delay_ns;     /* before it behaves */
+    uint64_t delay_ns; /* before it behaves */
     uint32_t streams_max;
-    uint32_t mute;         /* takes no notice of anything */
+    uint32_t mute;          /* takes no notice of anything */
     uint32_t silent_accept; /* never says a word on a new connection, or only these */
     const char *first_words;
     const mcore__h2_events *events; /* NULL: fake_h2_events */
@@ -188,8 +188,14 @@ static void fake_drop_stream(fake_stream *stream) {
     free(stream);
 }
 
+/* With a loop, since AddressSanitizer does not look at what printf reads. */
 static void fake_keep(char *out, size_t size, mcore_slice value) {
-    snprintf(out, size, "%.*s", (int)value.len, value.len ? (const char *)value.data : "");
+    const char *bytes = value.data;
+    volatile char sum = 0;
+    for (size_t i = 0; i < value.len; i++) sum = (char)(sum ^ bytes[i]);
+    size_t len = value.len < size ? value.len : size - 1;
+    if (len) memcpy(out, bytes, len);
+    out[len] = '\0';
 }
 
 static void fake_on_headers(void *ctx, uint32_t id, void *user, const mcore__h2_headers *headers) {
@@ -281,9 +287,8 @@ static void *fake_on_accept(void *ctx, mcore_conn *transport_conn) {
         .reset_burst = 100000,
         .reset_rate = 100000,
     };
-    if (mcore__h2_create(MCORE__H2_SERVER, &limits,
-                         node->events ? node->events : &fake_h2_events, conn,
-                         &conn->h2) != MCORE_OK) {
+    if (mcore__h2_create(MCORE__H2_SERVER, &limits, node->events ? node->events : &fake_h2_events,
+                         conn, &conn->h2) != MCORE_OK) {
         free(conn);
         return NULL;
     }

@@ -1,4 +1,4 @@
-/* What becomes of calls: answers, retries, deadlines, cancelling, waiting. */
+/* What becomes of calls: answers, retries, deadlines, cancelling. */
 #include "client_fake.h"
 
 #define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
@@ -514,88 +514,6 @@ TEST(cancel_during_the_pause) {
     run_for(1000);
     CHECK_INT(call.done, 1);
     CHECK_INT(w.nodes[0].requests, 4);
-    close_world();
-}
-
-/* ---- wait_for_ready ---- */
-
-TEST(no_node) {
-    OPEN(0, MCORE_PICK_P2C);
-    mcore_call_plan plan = fake_plan();
-    fake_call call = {0};
-    start(&call, &plan);
-    run_for(1);
-    CHECK_INT(call.done, 1);
-    CHECK_INT(call.result.rpc_code, MCORE_RPC_UNAVAILABLE);
-    CHECK_INT(call.result.transport, MCORE_EUNAVAILABLE);
-    CHECK_INT(call.result.attempts, 0);
-    CHECK(strcmp(call.message, "no node is available") == 0);
-    CHECK(strcmp(call.node, "") == 0);
-    close_world();
-}
-
-TEST(wait_for_ready_waits_for_a_node) {
-    OPEN(0, MCORE_PICK_P2C);
-    CHECK_INT(fake_node_open(&w.nodes[0], w.loop, "n0"), MCORE_OK);
-    w.node_count = 1;
-    mcore_call_plan plan = fake_plan();
-    plan.wait_for_ready = 1;
-    fake_call call = {0}, late = {0};
-    start(&call, &plan);
-    run_for(500);
-    CHECK_INT(call.done, 0);
-    CHECK_INT(use_nodes(1), MCORE_OK);
-    run_for(10);
-    CHECK_INT(call.result.rpc_code, MCORE_RPC_OK);
-    CHECK_INT(use_nodes(0), MCORE_OK);
-    start(&late, &plan);
-    run_for(1100);
-    CHECK_INT(late.done, 1);
-    CHECK_INT(late.result.rpc_code, MCORE_RPC_DEADLINE_EXCEEDED);
-    close_world();
-}
-
-TEST(wait_for_ready_waits_for_a_connection) {
-    OPEN(1, MCORE_PICK_P2C);
-    fake_stop_listening(&w.nodes[0]);
-    run_for(1);
-    mcore_call_plan plan = fake_plan();
-    plan.wait_for_ready = 1;
-    plan.attempts_max = 1;
-    plan.timeout_ns = 60000 * MS;
-    fake_call call = {0}, hasty = {0};
-    start(&call, &plan);
-    run_for(3000);
-    CHECK_INT(call.done, 0);
-    mcore_call_plan impatient = fake_plan();
-    impatient.attempts_max = 1;
-    start(&hasty, &impatient);
-    run_for(1);
-    if (stats_of(0).backing_off) CHECK(strstr(hasty.message, "times in a row"));
-    CHECK_INT(hasty.result.rpc_code, MCORE_RPC_UNAVAILABLE);
-    CHECK_INT(fake_listen(&w.nodes[0]), MCORE_OK);
-    run_for(30000);
-    CHECK_INT(call.result.rpc_code, MCORE_RPC_OK);
-    CHECK_INT(call.result.attempts, 1);
-    CHECK_INT(call.result.retries_unwritten, 0);
-    close_world();
-}
-
-TEST(wait_for_ready_ends_at_the_deadline_and_says_why) {
-    OPEN(2, MCORE_PICK_P2C);
-    fake_stop_listening(&w.nodes[0]);
-    fake_stop_listening(&w.nodes[1]);
-    run_for(1);
-    mcore_call_plan plan = fake_plan();
-    plan.wait_for_ready = 1;
-    fake_call call = {0};
-    start(&call, &plan);
-    run_for(1100);
-    CHECK_INT(call.done, 1);
-    CHECK_INT(call.result.rpc_code, MCORE_RPC_DEADLINE_EXCEEDED);
-    CHECK_INT(call.result.attempts, 0);
-    CHECK(strstr(call.message, "memory://n"));
-    CHECK(strstr(call.message, "(before that: connection refused)"));
     close_world();
 }
 

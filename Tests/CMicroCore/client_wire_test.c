@@ -44,8 +44,9 @@ static mcore_status data_of(const char *bytes, size_t len) {
 
 TEST(a_good_answer) {
     begin();
-    CHECK_INT(headers_of(0, 0, PAIRS(GRPC, "x-a", "1", "grpc-accept-encoding", "gzip",
-                                     "grpc-encoding", "identity", "trailer", "grpc-status")),
+    CHECK_INT(headers_of(0, 0,
+                         PAIRS(GRPC, "x-a", "1", "grpc-accept-encoding", "gzip", "grpc-encoding",
+                               "identity", "trailer", "grpc-status")),
               MCORE_OK);
     CHECK_INT(DATA("\0\0\0\0\2hi"), MCORE_OK);
     CHECK_INT(headers_of(1, 1, PAIRS("grpc-status", "0", "x-b-bin", "AQI,  Aw==", "x-c", "")),
@@ -111,8 +112,8 @@ TEST(what_a_status_can_be) {
     static const struct {
         const char *text;
         uint32_t code;
-    } rows[] = {{"1", 1},  {"16", 16}, {"17", 2}, {"99999999999999", 2}, {"", 2},
-                {"-1", 2}, {"1 ", 2},  {"x", 2},  {"007", 7}};
+    } rows[] = {{"1", 1},  {"16", 16}, {"17", 2}, {"99999999999999", 2}, {"", 2}, {"-1", 2},
+                {"1 ", 2}, {"x", 2},   {"007", 7}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         begin();
         headers_of(0, 1, PAIRS(GRPC, "grpc-status", rows[i].text));

@@ -221,7 +221,7 @@ TEST(timeout_parse) {
         CHECK_INT(mcore__grpc_timeout_parse(text(good[i].text), &ns), MCORE_OK);
         CHECK(ns == good[i].ns);
     }
-    static const char *const bad[] = {"",    "S",   "1",    "1s",         "1h", "-1S", "+1S",
+    static const char *const bad[] = {"",    "S",   "1",    "1s",         "1h",  "-1S",  "+1S",
                                       " 1S", "1S ", "1.5S", "123456789S", "1SS", "0x1S", "1 S"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint64_t ns = 42;
@@ -246,8 +246,8 @@ TEST(timeout_format) {
         {60000000000, "1M"},
         {7200000000000, "2H"},
         {99999999, "99999999n"},
-        {100000001, "100000u"},     /* nine digits of ns: rounded down */
-        {123456789012, "123456m"},  /* 123,456,789 us has nine digits too */
+        {100000001, "100000u"},    /* nine digits of ns: rounded down */
+        {123456789012, "123456m"}, /* 123,456,789 us has nine digits too */
         {UINT64_MAX, "5124095H"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -308,10 +308,9 @@ TEST(percent) {
 }
 
 TEST(percent_decode_leaves_what_is_no_escape) {
-    static const char *const cases[][2] = {{"%", "%"},     {"%4", "%4"},    {"%zz", "%zz"},
-                                           {"%41", "A"},   {"%4a", "J"},    {"%4A", "J"},
-                                           {"%%41", "%A"}, {"a%4", "a%4"},  {"%4g%41", "%4gA"},
-                                           {"%2541", "%41"}};
+    static const char *const cases[][2] = {
+        {"%", "%"},   {"%4", "%4"},   {"%zz", "%zz"}, {"%41", "A"},       {"%4a", "J"},
+        {"%4A", "J"}, {"%%41", "%A"}, {"a%4", "a%4"}, {"%4g%41", "%4gA"}, {"%2541", "%41"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mcore__buffer out = {0};
         CHECK_INT(mcore__percent_decode(text(cases[i][0]), &out), MCORE_OK);
@@ -323,10 +322,14 @@ TEST(percent_decode_leaves_what_is_no_escape) {
 /* ---- Base64 ---- */
 
 TEST(base64_vectors) { /* RFC 4648 10, without padding */
-    static const char *const cases[][3] = {
-        {"", "", ""},           {"f", "Zg", "Zg=="},          {"fo", "Zm8", "Zm8="},
-        {"foo", "Zm9v", "Zm9v"}, {"foob", "Zm9vYg", "Zm9vYg=="}, {"fooba", "Zm9vYmE", "Zm9vYmE="},
-        {"foobar", "Zm9vYmFy", "Zm9vYmFy"}, {"\xfb\xff\xfe", "+//+", "+//+"}};
+    static const char *const cases[][3] = {{"", "", ""},
+                                           {"f", "Zg", "Zg=="},
+                                           {"fo", "Zm8", "Zm8="},
+                                           {"foo", "Zm9v", "Zm9v"},
+                                           {"foob", "Zm9vYg", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy", "Zm9vYmFy"},
+                                           {"\xfb\xff\xfe", "+//+", "+//+"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mcore__buffer out = {0};
         CHECK_INT(mcore__base64_encode(text(cases[i][0]), &out), MCORE_OK);
@@ -341,9 +344,9 @@ TEST(base64_vectors) { /* RFC 4648 10, without padding */
 }
 
 TEST(base64_refuses) {
-    static const char *const bad[] = {"Z",    "Zg=",  "Zg===", "Zm8==", "=",     "==",   "Z===",
-                                      "Zm9v=", "Z g", "Zg\n",  "Zm-_",  "Zm9vY", "Zh",   "Zm9",
-                                      "Zm9=", "=Zm9", "Zg==Zg==", "Zm9v====", "Zm,v"};
+    static const char *const bad[] = {
+        "Z",    "Zg=",   "Zg===", "Zm8==", "=",    "==",   "Z===",     "Zm9v=",    "Z g", "Zg\n",
+        "Zm-_", "Zm9vY", "Zh",    "Zm9",   "Zm9=", "=Zm9", "Zg==Zg==", "Zm9v====", "Zm,v"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mcore__buffer out = {0};
         CHECK_INT(mcore__buffer_append_text(&out, "before"), MCORE_OK);
@@ -362,9 +365,9 @@ TEST(base64_round_trip) {
         mcore__buffer encoded = {0}, back = {0};
         CHECK_INT(mcore__base64_encode((mcore_slice){bytes, len}, &encoded), MCORE_OK);
         CHECK_INT(mcore__buffer_len(&encoded), (len * 4 + 2) / 3);
-        CHECK_INT(mcore__base64_decode(
-                      (mcore_slice){encoded.data, mcore__buffer_len(&encoded)}, &back),
-                  MCORE_OK);
+        CHECK_INT(
+            mcore__base64_decode((mcore_slice){encoded.data, mcore__buffer_len(&encoded)}, &back),
+            MCORE_OK);
         CHECK(mcore__buffer_len(&back) == len && (!len || memcmp(back.data, bytes, len) == 0));
         mcore__buffer_free(&encoded);
         mcore__buffer_free(&back);

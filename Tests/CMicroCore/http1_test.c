@@ -221,7 +221,9 @@ static const refusal refusals[] = {
     {POST "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n", 400, 0},
     {POST "Transfer-Encoding : chunked\r\n\r\n", 400, 0},
     {POST "Transfer-Encoding\t: chunked\r\n\r\n", 400, 0},
-    {POST "Transfer-Encoding:\x0b" "chunked\r\n\r\n", 400, 0},
+    {POST "Transfer-Encoding:\x0b"
+          "chunked\r\n\r\n",
+     400, 0},
     {POST "Transfer-Encoding: chunked\x0b\r\n\r\n", 400, 0},
     {POST "Transfer-Encoding: chunked\r\r\n\r\n", 400, 0},
     {POST "Transfer-Encoding\x0b: chunked\r\n\r\n", 400, 0},
@@ -273,8 +275,12 @@ static const refusal refusals[] = {
     {GET "X\x80: z\r\n\r\n", 400, 0},
     {GET "X\": z\r\n\r\n", 400, 0},
     {GET "X: a\rb\r\n\r\n", 400, 0},
-    {GET "X: a\x01" "b\r\n\r\n", 400, 0},
-    {GET "X: a\x7f" "b\r\n\r\n", 400, 0},
+    {GET "X: a\x01"
+         "b\r\n\r\n",
+     400, 0},
+    {GET "X: a\x7f"
+         "b\r\n\r\n",
+     400, 0},
     {GET "X: a\0b\r\n\r\n", 400, sizeof GET - 1 + 10},
     /* the request line */
     {"\r\n" GET "\r\n", 400, 0},
@@ -350,7 +356,7 @@ static const refusal refusals[] = {
     {CHUNKED "00000000000000005\r\nhello\r\n", 400, 0},
     {CHUNKED "FFFFFFFFFFFFFFFF\r\n", 413, 0},
     {CHUNKED "10000000000000005\r\nhello\r\n", 413, 0},
-    {CHUNKED "186A1\r\n", 413, 0}, /* 100,001 */
+    {CHUNKED "186A1\r\n", 413, 0},               /* 100,001 */
     {CHUNKED "5\r\nhello\r\n1869C\r\n", 413, 0}, /* 99,996 + 5 */
     {CHUNKED "0\r\nX: y\n\r\n", 400, 0},
     {CHUNKED "0\r\nX : y\r\n\r\n", 400, 0},
@@ -549,7 +555,10 @@ TEST(random_mutations_do_not_depend_on_the_split) {
             CHECK_INT(cut.status, whole.status);
             CHECK_INT(cut.busy, whole.busy);
         }
-        if (whole.status) refused++; else accepted++;
+        if (whole.status)
+            refused++;
+        else
+            accepted++;
     }
     CHECK(refused > 2000 && accepted > 2000);
     printf("split oracle: %d refused, %d accepted\n", refused, accepted);
@@ -586,12 +595,23 @@ TEST(write_head_refuses) { /* 1-10 */
     mcore__buffer out = {0};
     CHECK_INT(mcore__buffer_append_text(&out, "before"), MCORE_OK);
     const mcore__field bad[] = {
-        field("x", "a\r\nb: c"), field("x", "a\nb"),     field("x", "a\rb"),
-        field("x", " a"),        field("x", "a "),       field("X", "a"),
-        field("x y", "a"),       field("x:", "a"),       field("", "a"),
-        field(":status", "200"), field("x\r\ny", "a"),   field("content-length", "5"),
-        field("connection", "close"), field("transfer-encoding", "chunked"),
-        field("keep-alive", "5"), field("upgrade", "h2c"), field("trailer", "x"),
+        field("x", "a\r\nb: c"),
+        field("x", "a\nb"),
+        field("x", "a\rb"),
+        field("x", " a"),
+        field("x", "a "),
+        field("X", "a"),
+        field("x y", "a"),
+        field("x:", "a"),
+        field("", "a"),
+        field(":status", "200"),
+        field("x\r\ny", "a"),
+        field("content-length", "5"),
+        field("connection", "close"),
+        field("transfer-encoding", "chunked"),
+        field("keep-alive", "5"),
+        field("upgrade", "h2c"),
+        field("trailer", "x"),
         {MCORE__HEADER_OTHER, {"x", 1}, {"a\0b", 3}},
         {MCORE__HEADER_DATE, {"content-length", 14}, {"5", 1}},
     };
@@ -616,8 +636,15 @@ TEST(reasons) {
     static const struct {
         uint32_t status;
         const char *text;
-    } cases[] = {{100, "Continue"}, {200, "OK"}, {404, "Not Found"}, {413, "Content Too Large"},
-                 {505, "HTTP Version Not Supported"}, {0, ""}, {299, ""}, {600, ""}, {99, ""}};
+    } cases[] = {{100, "Continue"},
+                 {200, "OK"},
+                 {404, "Not Found"},
+                 {413, "Content Too Large"},
+                 {505, "HTTP Version Not Supported"},
+                 {0, ""},
+                 {299, ""},
+                 {600, ""},
+                 {99, ""}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         CHECK(strcmp(mcore__http_reason(cases[i].status), cases[i].text) == 0);
     }

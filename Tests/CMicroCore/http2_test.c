@@ -38,7 +38,7 @@ typedef struct side {
     mcore__buffer out;
     seen_stream *streams; /* by id / 2 */
     uint64_t now_ns;
-    int hold_data;  /* 1: bytes are not given back to the windows */
+    int hold_data; /* 1: bytes are not given back to the windows */
     void (*on_request)(struct side *side, uint32_t id);
     void (*on_headers)(struct side *side, uint32_t id);
     uint32_t requests, closes, goaways, goaway_last, goaway_code, settings, settings_max, pongs;
@@ -180,10 +180,10 @@ static void settle(side *a, side *b) { CHECK_INT(settle_in(a, b, SIZE_MAX), MCOR
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 static const mcore__field request_fields[] = {
-    FIELD(METHOD, "POST"),       FIELD(SCHEME, "http"),
+    FIELD(METHOD, "POST"),         FIELD(SCHEME, "http"),
     FIELD(PATH, "/demo.Echo/Say"), FIELD(AUTHORITY, "localhost"),
-    FIELD(TE, "trailers"),       FIELD(CONTENT_TYPE, "application/grpc"),
-    FIELD(GRPC_TIMEOUT, "1S"),   OTHER("x-request", "42"),
+    FIELD(TE, "trailers"),         FIELD(CONTENT_TYPE, "application/grpc"),
+    FIELD(GRPC_TIMEOUT, "1S"),     OTHER("x-request", "42"),
 };
 static const mcore__field response_fields[] = {FIELD(STATUS, "200"),
                                                FIELD(CONTENT_TYPE, "application/grpc")};
@@ -265,7 +265,6 @@ TEST(unary_exchange_in_pieces_of_any_size) {
     }
 }
 
-
 /* ---- Bodies and windows ---- */
 
 static uint8_t pattern(size_t i) { return (uint8_t)(i * 131 + (i >> 9)); }
@@ -342,17 +341,17 @@ TEST(consume_after_close_frees_the_connection_window) {
     settle(&p.client, &p.server);
     p.server.hold_data = 1;
     uint32_t first, second;
-    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL,
-                                &first),
-              MCORE_OK);
+    CHECK_INT(
+        mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL, &first),
+        MCORE_OK);
     send_pattern(&p.client, first, 65535);
     settle(&p.client, &p.server);
     mcore__h2_reset(p.server.h2, first, MCORE__H2_CANCEL);
     settle(&p.client, &p.server);
     CHECK_INT(seen(&p.server, first)->closes, 1);
-    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL,
-                                &second),
-              MCORE_OK);
+    CHECK_INT(
+        mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL, &second),
+        MCORE_OK);
     send_pattern(&p.client, second, 5000);
     settle(&p.client, &p.server);
     CHECK_INT(seen(&p.server, second)->headers_count, 1);
@@ -513,9 +512,9 @@ TEST(three_hundred_streams_at_once) {
             CHECK_INT(mcore__h2_streams_left(p.client.h2), 299 - i);
         }
         uint32_t none;
-        CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL,
-                                    &none),
-                  MCORE_EREFUSED);
+        CHECK_INT(
+            mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL, &none),
+            MCORE_EREFUSED);
         settle(&p.client, &p.server);
         for (int i = 0; i < 300; i++) {
             check_echoed(&p.client, ids[i], "parallel");
@@ -629,9 +628,9 @@ TEST(refused_bodies_do_not_use_up_the_connection_window) {
     uint32_t id;
     p.server.on_headers = refuse;
     for (int i = 0; i < 30; i++) {
-        CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL,
-                                    &id),
-                  MCORE_OK);
+        CHECK_INT(
+            mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL, &id),
+            MCORE_OK);
         send_pattern(&p.client, id, 60000);
         settle(&p.client, &p.server);
         CHECK_INT(seen(&p.client, id)->refused, 1);
@@ -657,9 +656,9 @@ TEST(a_storm_of_cancels_is_no_attack) {
     for (int i = 0; i < 50000; i++) {
         p.server.now_ns += 200000; /* 5,000 a second for 10 s */
         uint32_t id;
-        CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL,
-                                    &id),
-                  MCORE_OK);
+        CHECK_INT(
+            mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL, &id),
+            MCORE_OK);
         settle(&p.client, &p.server);
         mcore__h2_reset(p.client.h2, id, MCORE__H2_CANCEL);
         settle(&p.client, &p.server);
@@ -741,12 +740,23 @@ TEST(what_is_not_valid_is_not_sent) {
     p.server.on_request = NULL;
     uint32_t id;
     const mcore__field bad[] = {
-        OTHER("X-Upper", "v"),     OTHER("x y", "v"),          OTHER("", "v"),
-        OTHER("x", "a\r\nb"),      OTHER("x", "a\nb"),         OTHER("x", " v"),
-        OTHER("x", "v\t"),         FIELD(CONNECTION, "close"), OTHER("connection", "close"),
-        OTHER("upgrade", "h2c"),   FIELD(KEEP_ALIVE, "1"),     OTHER("transfer-encoding", "x"),
-        FIELD(STATUS, "200"),      FIELD(PATH, "/late"),       OTHER(":path", "/late"),
-        OTHER(":unknown", "v"),    {MCORE__HEADER_OTHER, {"x", 1}, {"a\0b", 3}},
+        OTHER("X-Upper", "v"),
+        OTHER("x y", "v"),
+        OTHER("", "v"),
+        OTHER("x", "a\r\nb"),
+        OTHER("x", "a\nb"),
+        OTHER("x", " v"),
+        OTHER("x", "v\t"),
+        FIELD(CONNECTION, "close"),
+        OTHER("connection", "close"),
+        OTHER("upgrade", "h2c"),
+        FIELD(KEEP_ALIVE, "1"),
+        OTHER("transfer-encoding", "x"),
+        FIELD(STATUS, "200"),
+        FIELD(PATH, "/late"),
+        OTHER(":path", "/late"),
+        OTHER(":unknown", "v"),
+        {MCORE__HEADER_OTHER, {"x", 1}, {"a\0b", 3}},
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         mcore__field fields[] = {request_fields[0], request_fields[1], request_fields[2],
@@ -863,8 +873,7 @@ TEST(goaway_in_two_steps) {
     CHECK_INT(p.client.goaway_last, 0x7fffffff);
     CHECK_INT(mcore__h2_streams_left(p.client.h2), 0);
     uint32_t none;
-    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL,
-                                &none),
+    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL, &none),
               MCORE_EREFUSED);
     settle(&p.client, &p.server);
     /* nghttp2 does not send what was still queued when the GOAWAY came: it is refused unsent. */
@@ -918,8 +927,7 @@ TEST(client_goaway) {
     p.server.on_request = echo;
     uint32_t id = request(&p.client, "x", NULL), none;
     CHECK_INT(mcore__h2_goaway(p.client.h2, MCORE__H2_NO_ERROR, NULL), MCORE_OK);
-    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL,
-                                &none),
+    CHECK_INT(mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 1, NULL, &none),
               MCORE_EREFUSED);
     settle(&p.client, &p.server);
     CHECK_INT(p.server.goaways, 1);
@@ -1018,8 +1026,10 @@ static void end_early_if_possible(side *s, uint32_t id) {
 static int exchange_without_memory(void) {
     pair p;
     mcore_status made = side_init(&p.client, MCORE__H2_CLIENT, &default_limits);
-    if (made == MCORE_OK) made = side_init(&p.server, MCORE__H2_SERVER, &default_limits);
-    else p.server = (side){.streams = calloc(STREAMS, sizeof(seen_stream))};
+    if (made == MCORE_OK)
+        made = side_init(&p.server, MCORE__H2_SERVER, &default_limits);
+    else
+        p.server = (side){.streams = calloc(STREAMS, sizeof(seen_stream))};
     if (made != MCORE_OK) {
         CHECK_INT(made, MCORE_ENOMEM);
         pair_free(&p);
@@ -1042,8 +1052,8 @@ static int exchange_without_memory(void) {
     p.server.on_headers = end_early_if_possible;
     uint32_t third = 0, fourth = 0;
     if (!status) {
-        status = mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL,
-                                   &third);
+        status =
+            mcore__h2_request(p.client.h2, request_fields, COUNT(request_fields), 0, NULL, &third);
     }
     if (!status) status = settle_in(&p.client, &p.server, SIZE_MAX);
     if (!status) status = request_with(&p.client, 1, 1, &fourth); /* crosses the farewell */
@@ -1094,8 +1104,19 @@ TEST(every_allocation_fails_once) {
 
 /* ---- Attacks: raw frames against a server session ---- */
 
-enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE,
-       CONTINUATION, TYPES };
+enum {
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION,
+    TYPES
+};
 enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4, PADDED = 8 };
 
 static const char magic[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -1115,9 +1136,9 @@ typedef struct attack {
 
 static void put_frame(mcore__buffer *b, uint32_t len, int type, int flags, uint32_t id,
                       const void *payload) {
-    uint8_t head[9] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)type,
-                       (uint8_t)flags,       (uint8_t)(id >> 24), (uint8_t)(id >> 16),
-                       (uint8_t)(id >> 8),   (uint8_t)id};
+    uint8_t head[9] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
+                       (uint8_t)type,        (uint8_t)flags,      (uint8_t)(id >> 24),
+                       (uint8_t)(id >> 16),  (uint8_t)(id >> 8),  (uint8_t)id};
     CHECK_INT(mcore__buffer_append(b, head, 9), MCORE_OK);
     CHECK_INT(mcore__buffer_append(b, payload, len), MCORE_OK);
 }
@@ -1202,7 +1223,7 @@ static void attack_end(attack *a, const char *name, uint32_t code, uint32_t fram
 
 static const uint8_t get_block[] = {0x82, 0x86, 0x84, 0x41, 1, 'h'};       /* GET http / h */
 static const uint8_t post_block[] = {0x83, 0x86, 0x84, 0x41, 1, 'h', 0x0f, /* content-length: 1 */
-                                     0x0d, 1, '1'};
+                                     0x0d, 1,    '1'};
 
 static void put_get(mcore__buffer *b, uint32_t id, int flags) {
     put_frame(b, sizeof get_block, HEADERS, END_HEADERS | flags, id, get_block);
@@ -1283,9 +1304,7 @@ static void single_shot(const char *name, void (*fill)(mcore__buffer *), uint32_
     attack_end(&a, name, code, 1);
 }
 
-static void fill_window_zero(mcore__buffer *b) {
-    put_frame(b, 4, WINDOW_UPDATE, 0, 0, "\0\0\0\0");
-}
+static void fill_window_zero(mcore__buffer *b) { put_frame(b, 4, WINDOW_UPDATE, 0, 0, "\0\0\0\0"); }
 static void fill_priority_length(mcore__buffer *b) {
     put_get(b, 1, 0);
     put_frame(b, 4, PRIORITY, 0, 1, "\0\0\0\0");

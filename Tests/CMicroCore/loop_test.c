@@ -218,7 +218,8 @@ TEST(posts_of_four_threads_arrive_in_order) {
 
 static void *stop_from_outside(void *arg) {
     /* Any thread may ask these. */
-    while (mcore_loop_now_ns(arg) == 0) {}
+    while (mcore_loop_now_ns(arg) == 0) {
+    }
     (void)mcore_loop_turn_age_ns(arg);
     (void)mcore_loop_backlog(arg);
     mcore_loop_stop(arg);
@@ -308,7 +309,8 @@ static void start_timers(void *arg) {
         /* Some after the turn has lasted for a while: "now" is not the turn's beginning. */
         if (i == MANY_TIMERS / 2) {
             uint64_t began = thread_cpu_ns();
-            while (thread_cpu_ns() - began < 8 * MS) {}
+            while (thread_cpu_ns() - began < 8 * MS) {
+            }
         }
         struct timespec t;
         clock_gettime(CLOCK_BOOTTIME, &t);
@@ -377,7 +379,8 @@ TEST(an_idle_loop_uses_no_processor_time) {
 static void check_time(void *arg) {
     mcore_loop *loop = mcore_loop_current();
     uint64_t first = mcore_loop_now_ns(loop), began = thread_cpu_ns();
-    while (thread_cpu_ns() - began < 3 * MS) {}
+    while (thread_cpu_ns() - began < 3 * MS) {
+    }
     uint64_t *out = arg;
     out[0] = mcore_loop_now_ns(loop) - first; /* one reading for the turn */
     out[1] = mcore_loop_turn_age_ns(loop);
@@ -677,10 +680,12 @@ static int use_a_loop(int real) {
         mcore_signal_watch *signal_watch;
         if (mcore_loop_watch_path(loop, "/tmp", set_flag, &ran, &path) == MCORE_OK)
             mcore_loop_unwatch_path(path);
-        else failures++;
+        else
+            failures++;
         if (mcore_loop_watch_signal(loop, SIGUSR1, on_signal, &ran, &signal_watch) == MCORE_OK)
             mcore_loop_unwatch_signal(signal_watch);
-        else failures++;
+        else
+            failures++;
     }
     mcore_loop_stop(loop);
     mcore_loop_run(loop);

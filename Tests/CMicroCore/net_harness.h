@@ -167,8 +167,10 @@ HARNESS void on_sent(void *ctx, mcore_conn *conn, uint64_t op, mcore_status stat
     check_event(s, conn);
     if (op != s->next_sent++) mistake(s->net, "on_sent out of order");
     if (s->sent_failed && status == MCORE_OK) mistake(s->net, "sent after one that was not");
-    if (status == MCORE_OK) s->sent++;
-    else s->sent_failed++;
+    if (status == MCORE_OK)
+        s->sent++;
+    else
+        s->sent_failed++;
     s->last_sent_status = status;
     if (s->echo) free(s->echo_copies[op]);
     after_event(s->net);
@@ -248,9 +250,12 @@ enum { VARIANTS = sizeof variants / sizeof variants[0] };
 HARNESS const char *listen_address(const variant *v) {
     static char text[128];
     static int number;
-    if (!v->address) snprintf(text, sizeof text, "%s/socket-%d", folder, number++);
-    else if (v->address[0] == '@') snprintf(text, sizeof text, "@mcore-%d-%d", getpid(), number++);
-    else snprintf(text, sizeof text, "%s", v->address);
+    if (!v->address)
+        snprintf(text, sizeof text, "%s/socket-%d", folder, number++);
+    else if (v->address[0] == '@')
+        snprintf(text, sizeof text, "@mcore-%d-%d", getpid(), number++);
+    else
+        snprintf(text, sizeof text, "%s", v->address);
     return text;
 }
 
@@ -258,8 +263,7 @@ HARNESS mcore_status try_listen(net *n, const char *address) {
     memset(&n->listener, 0, sizeof n->listener);
     n->listener.net = n;
     n->listener.is_listener = 1;
-    mcore_status status =
-        n->t->listen(n->self, address, &events, &n->listener, &n->listener.conn);
+    mcore_status status = n->t->listen(n->self, address, &events, &n->listener, &n->listener.conn);
     if (status < 0) return status;
     size_t len = sizeof n->address - 1;
     CHECK_INT(n->t->peer_name(n->listener.conn, n->address, &len), MCORE_OK);
@@ -271,8 +275,10 @@ HARNESS void net_open(net *n, const variant *v) {
     memset(n, 0, sizeof *n);
     n->name = v->name;
     n->t = v->transport();
-    if (v->simulated) CHECK_INT(mcore_loop_create_simulated(7, &n->loop), MCORE_OK);
-    else CHECK_INT(mcore_loop_create(&n->loop), MCORE_OK);
+    if (v->simulated)
+        CHECK_INT(mcore_loop_create_simulated(7, &n->loop), MCORE_OK);
+    else
+        CHECK_INT(mcore_loop_create(&n->loop), MCORE_OK);
     CHECK_INT(n->t->create(mcore__loop_host(n->loop), (mcore_slice){NULL, 0}, &n->self), MCORE_OK);
     CHECK_INT(try_listen(n, listen_address(v)), MCORE_OK);
 }

@@ -138,8 +138,10 @@ static void aborts_with_sends_outstanding(net *n) {
     CHECK(pump(n, server_noticed));
     /* Nobody takes the broken-off stream for a whole one; a unix socket has no reset. */
     if (n->t != mcore_transport_unix()) CHECK_INT(n->servers[0].closed, 1);
-    if (n->servers[0].closed) CHECK_INT(n->servers[0].why, MCORE_ECONNRESET);
-    else do_close(&n->servers[0], 1);
+    if (n->servers[0].closed)
+        CHECK_INT(n->servers[0].why, MCORE_ECONNRESET);
+    else
+        do_close(&n->servers[0], 1);
     CHECK(pump(n, both_closed));
 }
 
@@ -282,9 +284,9 @@ static void knows_bad_addresses(net *n) {
     CHECK_INT(n->t->listen(n->self, "", &events, &n->listener, &conn), MCORE_EINVAL);
     CHECK_INT(n->t->connect(n->self, "", 0, &events, client, &conn), MCORE_EINVAL);
     CHECK_INT(n->t->listen(n->self, n->address, &events, &n->listener, &conn), MCORE_EADDRINUSE);
-    CHECK_INT(n->t->create(mcore__loop_host(n->loop), (mcore_slice){"{\"x\":1}", 7},
-                           (void **)&conn),
-              MCORE_EINVAL);
+    CHECK_INT(
+        n->t->create(mcore__loop_host(n->loop), (mcore_slice){"{\"x\":1}", 7}, (void **)&conn),
+        MCORE_EINVAL);
 }
 
 /* A peer that goes while nobody reads must not keep the loop busy. */
@@ -414,8 +416,8 @@ static int live_through(const variant *v) {
     client = &s;
     n.name = v->name;
     n.t = v->transport();
-    mcore_status status = v->simulated ? mcore_loop_create_simulated(7, &n.loop)
-                                       : mcore_loop_create(&n.loop);
+    mcore_status status =
+        v->simulated ? mcore_loop_create_simulated(7, &n.loop) : mcore_loop_create(&n.loop);
     if (status < 0) return 0;
     if (n.t->create(mcore__loop_host(n.loop), (mcore_slice){NULL, 0}, &n.self) < 0) {
         mcore_loop_destroy(n.loop);

@@ -336,8 +336,10 @@ TEST(p2c_avoids_a_node_that_fails_fast) {
     setup(MCORE_PICK_P2C, 2);
     for (int i = 0; i < 50; i++) {
         answer(0, 10 * MS);
-        if (i < 2) answer(1, 10 * MS);
-        else mcore__pick_observe(&b.entries[1], MS / 10, 0, b.now_ns);
+        if (i < 2)
+            answer(1, 10 * MS);
+        else
+            mcore__pick_observe(&b.entries[1], MS / 10, 0, b.now_ns);
         b.now_ns += 50 * MS;
     }
     CHECK(b.entries[1].latency_ns >= 9 * MS); /* failing fast didn't make it look fast */

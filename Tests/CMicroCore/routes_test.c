@@ -54,10 +54,8 @@ TEST(refuses_what_cannot_be_a_route) {
 
 TEST(keeps_options_and_is_frozen_by_a_server) {
     mcore_routes *routes;
-    mcore_route_options options = {.struct_size = sizeof options,
-                                   .any_method = 1,
-                                   .timeout_ms = 1500,
-                                   .message_bytes_max = 9};
+    mcore_route_options options = {
+        .struct_size = sizeof options, .any_method = 1, .timeout_ms = 1500, .message_bytes_max = 9};
     CHECK_INT(mcore_routes_create(&routes), MCORE_OK);
     CHECK_INT(mcore_routes_add(routes, text("/a"), handler, NULL, &options), MCORE_OK);
     options.timeout_ms = UINT64_MAX;
@@ -105,9 +103,9 @@ TEST(micro_timeout_grammar) {
         {"18446744073709551615", UINT64_MAX},
         {"99999999999999999999h", UINT64_MAX},
     };
-    static const char *const bad[] = {"",   " 5s", "5 s", "-5s", "+5s", "s",   ".s",  "5x",
-                                      "1.", "1.5", "5s5", "5sm", "1e3", "0x5", "5S",
-                                      "111111111111111111111111111111111s"};
+    static const char *const bad[] = {
+        "",   " 5s", "5 s", "-5s", "+5s", "s",   ".s", "5x",
+        "1.", "1.5", "5s5", "5sm", "1e3", "0x5", "5S", "111111111111111111111111111111111s"};
     uint64_t ns;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         ns = 1;

@@ -16,9 +16,9 @@ enum { END_STREAM = 1, END_HEADERS = 4 };
 
 static size_t put_frame(uint8_t *out, int type, int flags, uint32_t id, const void *payload,
                         size_t len) {
-    uint8_t head[9] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, (uint8_t)type,
-                       (uint8_t)flags, (uint8_t)(id >> 24), (uint8_t)(id >> 16),
-                       (uint8_t)(id >> 8), (uint8_t)id};
+    uint8_t head[9] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
+                       (uint8_t)type,        (uint8_t)flags,      (uint8_t)(id >> 24),
+                       (uint8_t)(id >> 16),  (uint8_t)(id >> 8),  (uint8_t)id};
     memcpy(out, head, 9);
     if (len) memcpy(out + 9, payload, len);
     return 9 + len;
@@ -109,8 +109,10 @@ TEST(garbage_gets_a_400_and_the_door) {
         client *c = client_connect(r);
         client_send_bytes(c, garbage[i].bytes, garbage[i].len);
         RIG_UNTIL(r, c->closed, 6000);
-        if (i != 4) CHECK(client_has(c, "HTTP/1.1 400 "));
-        else CHECK(client_has(c, "HTTP/1.1 505 ")); /* a request line of HTTP/2 */
+        if (i != 4)
+            CHECK(client_has(c, "HTTP/1.1 400 "));
+        else
+            CHECK(client_has(c, "HTTP/1.1 505 ")); /* a request line of HTTP/2 */
         CHECK(client_has(c, "connection: close\r\n"));
         CHECK(client_has(c, "application/problem+json"));
         CHECK_INT(client_count(c, "HTTP/1.1 "), 1);
@@ -215,8 +217,10 @@ TEST(half_a_header_block) {
     for (int i = 0; i < 20 && !c->closed; i++) {
         rig_run(r, 1000);
         /* Whole frames with nothing in them, and bytes of frames, make it no younger. */
-        if (i < 3) send_frame(c, CONTINUATION, 0, 1, "", 0);
-        else client_send_bytes(c, "\0", 1);
+        if (i < 3)
+            send_frame(c, CONTINUATION, 0, 1, "", 0);
+        else
+            client_send_bytes(c, "\0", 1);
     }
     CHECK(c->closed);
     CHECK_BETWEEN(rig_now_ms(r) - begin, 5000, 6010);
@@ -308,7 +312,10 @@ TEST(windows_that_open_by_a_byte) {
     rig *r = rig_start();
     client *c = raw_h2(r);
     send_headers(c, 1, END_HEADERS, "/t/big", "application/grpc");
-    send_frame(c, DATA, END_STREAM, 1, "\0\0\0\0\7" "1000000", 12);
+    send_frame(c, DATA, END_STREAM, 1,
+               "\0\0\0\0\7"
+               "1000000",
+               12);
     uint64_t begin = rig_now_ms(r);
     for (int i = 0; i < 30 && !c->closed; i++) {
         rig_run(r, 1000);
@@ -482,8 +489,10 @@ TEST(disconnected_at_every_byte) {
     size_t h2_len = put_conversation(h2), h1_len = sizeof h1_conversation - 1;
     for (size_t i = 0; i <= h2_len + h1_len; i++) {
         client *c = client_connect(r);
-        if (i <= h2_len) client_send_bytes(c, h2, i);
-        else client_send_bytes(c, h1_conversation, i - h2_len);
+        if (i <= h2_len)
+            client_send_bytes(c, h2, i);
+        else
+            client_send_bytes(c, h1_conversation, i - h2_len);
         rig_run(r, 1);
         if (i % 2) rig_run(r, 2);
         client_end(c);
@@ -510,10 +519,18 @@ static size_t mutate(uint8_t *bytes, size_t len, uint64_t *state) {
     for (uint64_t n = next_random(state) % 6; n > 0; n--) {
         size_t at = next_random(state) % len;
         switch (next_random(state) % 4) {
-        case 0: bytes[at] = (uint8_t)next_random(state); break;
-        case 1: bytes[at] ^= (uint8_t)(1u << next_random(state) % 8); break;
-        case 2: len = at + 1; break;
-        default: memmove(bytes + at, bytes + at / 2, len - at); break;
+        case 0:
+            bytes[at] = (uint8_t)next_random(state);
+            break;
+        case 1:
+            bytes[at] ^= (uint8_t)(1u << next_random(state) % 8);
+            break;
+        case 2:
+            len = at + 1;
+            break;
+        default:
+            memmove(bytes + at, bytes + at / 2, len - at);
+            break;
         }
     }
     return len;
@@ -525,8 +542,10 @@ TEST(mutated_conversations) {
     uint8_t bytes[1024];
     for (int round = 0; round < 6000; round++) {
         size_t len = sizeof h1_conversation - 1;
-        if (round % 2) len = put_conversation(bytes);
-        else memcpy(bytes, h1_conversation, len);
+        if (round % 2)
+            len = put_conversation(bytes);
+        else
+            memcpy(bytes, h1_conversation, len);
         len = mutate(bytes, len, &state);
         client *c = client_connect(r);
         for (size_t at = 0; at < len;) {
@@ -564,7 +583,11 @@ TEST(any_order_of_events) {
             uint64_t pick = next_random(&state);
             reply *any = h2->reply_count ? &h2->replies[pick % h2->reply_count] : NULL;
             switch (next_random(&state) % 12) {
-            case 0: case 1: case 2: client_grpc(h2, "/t/hold", "x"); break;
+            case 0:
+            case 1:
+            case 2:
+                client_grpc(h2, "/t/hold", "x");
+                break;
             case 3:
                 client_grpc_with(h2, "/t/hold", "x", 1, &soon, 1);
                 client_pump(h2);
@@ -573,19 +596,25 @@ TEST(any_order_of_events) {
                 if (any && !any->closed) mcore__h2_reset(h2->h2, any->id, MCORE__H2_CANCEL);
                 client_pump(h2);
                 break;
-            case 5: case 6: case 7:
+            case 5:
+            case 6:
+            case 7:
                 if (r->held_count) rig_release_held(r, (unsigned)(pick % r->held_count));
                 break;
             case 8:
                 client_send_text(c[2], "POST /t/hold HTTP/1.1\r\nhost: a\r\nmicro-timeout: 4\r\n"
                                        "content-length: 0\r\n\r\n");
                 break;
-            case 9: if (step > 40) client_abort(c[next_random(&state) % 3]); break;
+            case 9:
+                if (step > 40) client_abort(c[next_random(&state) % 3]);
+                break;
             case 10:
                 if (step > 30 && !draining++)
                     mcore_server_drain(r->server, next_random(&state) % 20, NULL, NULL);
                 break;
-            default: rig_run(r, next_random(&state) % 4); break;
+            default:
+                rig_run(r, next_random(&state) % 4);
+                break;
             }
         }
         for (int i = 0; i < 3; i++) client_end(c[i]);

@@ -383,9 +383,9 @@ static void real_start(real *all) {
         servers[i] = l->server;
     }
     CHECK_INT(mcore_server_set_peers(servers[0], servers, REAL_LOOPS), MCORE_OK);
-    CHECK_INT(mcore_server_listen(servers[0], mcore_transport_tcp(), "127.0.0.1:0", bound,
-                                  sizeof bound),
-              MCORE_OK);
+    CHECK_INT(
+        mcore_server_listen(servers[0], mcore_transport_tcp(), "127.0.0.1:0", bound, sizeof bound),
+        MCORE_OK);
     CHECK_INT(mcore_server_set_peers(servers[0], servers, 1), MCORE_EINVAL);
     all->port = atoi(strrchr(bound, ':') + 1);
     for (int i = 0; i < REAL_LOOPS; i++)
@@ -433,7 +433,8 @@ TEST(connections_are_spread_over_two_loops) {
         fds[i] = real_connect(&all);
         int len = snprintf(request, sizeof request,
                            "POST /t/real HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n"
-                           "no%02d", i);
+                           "no%02d",
+                           i);
         CHECK(write(fds[i], request, (size_t)len) == len);
         real_expect(fds[i], request + len - 4);
     }

@@ -80,19 +80,18 @@ typedef struct rig {
     mcore__timer stop;
     rig_held held[RIG_HELD];
     unsigned held_count, told;
-    unsigned handled;    /* handlers that ran */
+    unsigned handled; /* handlers that ran */
     unsigned running_max;
     int answer_when_told;
-    char seen[4096];     /* what "/t/see" saw */
+    char seen[4096]; /* what "/t/see" saw */
     int drained;
     uint32_t cut;
 } rig;
 
 static inline void rig_answer_text(mcore_call *call, const char *type, const void *body,
                                    size_t len) {
-    mcore_answer answer = {.struct_size = sizeof answer,
-                           .content_type = {type, strlen(type)},
-                           .body = {body, len}};
+    mcore_answer answer = {
+        .struct_size = sizeof answer, .content_type = {type, strlen(type)}, .body = {body, len}};
     mcore_call_answer(call, &answer);
 }
 
@@ -181,8 +180,7 @@ static inline void rig_big(void *ctx, mcore_call *call, const mcore_request *req
 static inline void rig_see(void *ctx, mcore_call *call, const mcore_request *request) {
     rig *r = ctx;
     rig_note(r);
-    int n = snprintf(r->seen, sizeof r->seen, "%u|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s",
-                     request->protocol,
+    int n = snprintf(r->seen, sizeof r->seen, "%u|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s", request->protocol,
                      (int)request->method.len, (const char *)request->method.data,
                      (int)request->path.len, (const char *)request->path.data,
                      (int)request->query.len, (const char *)request->query.data,
@@ -215,7 +213,7 @@ static inline void rig_no_content(void *ctx, mcore_call *call, const mcore_reque
 }
 
 static inline void rig_add(rig *r, const char *path, mcore_handler handler, uint32_t any_method,
-                    uint64_t timeout_ms, uint32_t message_bytes_max) {
+                           uint64_t timeout_ms, uint32_t message_bytes_max) {
     mcore_route_options options = {.struct_size = sizeof options,
                                    .any_method = any_method,
                                    .timeout_ms = timeout_ms,
@@ -334,7 +332,7 @@ typedef struct client {
     unsigned goaways;
     uint32_t goaway_last[4], goaway_code;
     char goaway_text[64];
-    int hold_windows;  /* takes no body bytes: its windows stay closed */
+    int hold_windows; /* takes no body bytes: its windows stay closed */
 } client;
 
 typedef struct client_send {
@@ -466,7 +464,9 @@ static inline void client_on_headers(void *ctx, uint32_t id, void *stream,
                                (int)f->name.len, (const char *)f->name.data, (int)f->value.len,
                                (const char *)f->value.data);
         switch (f->token) {
-        case MCORE__HEADER_STATUS: copy_text(to->status, sizeof to->status, f->value); break;
+        case MCORE__HEADER_STATUS:
+            copy_text(to->status, sizeof to->status, f->value);
+            break;
         case MCORE__HEADER_GRPC_STATUS:
             copy_text(to->grpc_status, sizeof to->grpc_status, f->value);
             break;
@@ -476,8 +476,11 @@ static inline void client_on_headers(void *ctx, uint32_t id, void *stream,
         case MCORE__HEADER_GRPC_STATUS_DETAILS:
             copy_text(to->details, sizeof to->details, f->value);
             break;
-        case MCORE__HEADER_CONTENT_TYPE: copy_text(to->type, sizeof to->type, f->value); break;
-        default: break;
+        case MCORE__HEADER_CONTENT_TYPE:
+            copy_text(to->type, sizeof to->type, f->value);
+            break;
+        default:
+            break;
         }
     }
 }
@@ -561,7 +564,7 @@ static inline client *client_connect_h2(rig *r) {
 
 /* Opens a stream. `more` are further fields. Returns NULL when the session does not take it. */
 static inline reply *client_open(client *c, const char *method, const char *path, const char *type,
-                          const mcore__field *more, size_t more_count, uint32_t end) {
+                                 const mcore__field *more, size_t more_count, uint32_t end) {
     mcore__field fields[200] = {
         {MCORE__HEADER_METHOD, TEXT(":method"), {method, strlen(method)}},
         {MCORE__HEADER_SCHEME, TEXT(":scheme"), TEXT("http")},
@@ -570,8 +573,8 @@ static inline reply *client_open(client *c, const char *method, const char *path
     };
     size_t count = 4;
     if (type)
-        fields[count++] = (mcore__field){MCORE__HEADER_CONTENT_TYPE, TEXT("content-type"),
-                                         {type, strlen(type)}};
+        fields[count++] =
+            (mcore__field){MCORE__HEADER_CONTENT_TYPE, TEXT("content-type"), {type, strlen(type)}};
     for (size_t i = 0; i < more_count; i++) {
         fields[count] = more[i];
         fields[count].token = mcore__header_token_of(more[i].name.data, more[i].name.len);
@@ -591,7 +594,7 @@ static inline void client_body(client *c, reply *to, const void *bytes, size_t l
 
 /* A whole gRPC request; not pumped. */
 static inline reply *client_grpc_with(client *c, const char *path, const void *message, size_t len,
-                               const mcore__field *more, size_t more_count) {
+                                      const mcore__field *more, size_t more_count) {
     reply *to = client_open(c, "POST", path, "application/grpc", more, more_count, 0);
     if (!to) return NULL;
     uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
@@ -609,7 +612,7 @@ static inline reply *client_grpc(client *c, const char *path, const char *messag
 
 /* A whole plain request over HTTP/2. */
 static inline reply *client_http(client *c, const char *method, const char *path, const char *type,
-                          const char *body) {
+                                 const char *body) {
     reply *to = client_open(c, method, path, type, NULL, 0, body == NULL);
     if (to && body) client_body(c, to, body, strlen(body), 1);
     client_pump(c);

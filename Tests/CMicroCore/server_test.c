@@ -162,13 +162,21 @@ TEST(http1_end_of_input_does_not_lose_the_answer) {
 TEST(request_as_a_handler_sees_it) {
     rig *r = rig_start();
     client *c = client_connect_h2(r);
-    const mcore__field more[] = {
-        FIELD("te", "trailers"), FIELD("user-agent", "ua"), FIELD("accept", "a/b"),
-        FIELD("grpc-accept-encoding", "gzip"), FIELD("grpc-anything", "x"),
-        FIELD("content-language", "de"), FIELD("authorization", "Bearer t"),
-        FIELD("micro-timeout", "5s"), FIELD("x-a", "1"), FIELD("x-a", "2"),
-        FIELD("cookie", "c=d"), FIELD("traceparent", "00-1"), FIELD("x-b-bin", "aGk"),
-        FIELD("x-c-bin", "aGk=, eW8="), FIELD("x-d-bin", "")};
+    const mcore__field more[] = {FIELD("te", "trailers"),
+                                 FIELD("user-agent", "ua"),
+                                 FIELD("accept", "a/b"),
+                                 FIELD("grpc-accept-encoding", "gzip"),
+                                 FIELD("grpc-anything", "x"),
+                                 FIELD("content-language", "de"),
+                                 FIELD("authorization", "Bearer t"),
+                                 FIELD("micro-timeout", "5s"),
+                                 FIELD("x-a", "1"),
+                                 FIELD("x-a", "2"),
+                                 FIELD("cookie", "c=d"),
+                                 FIELD("traceparent", "00-1"),
+                                 FIELD("x-b-bin", "aGk"),
+                                 FIELD("x-c-bin", "aGk=, eW8="),
+                                 FIELD("x-d-bin", "")};
     reply *a = client_grpc_with(c, "/t/see?q=1&w", "m", 1, more, sizeof more / sizeof *more);
     client_pump(c);
     RIG_UNTIL(r, a->closed, 100);
@@ -369,8 +377,9 @@ TEST(too_many_calls_and_connections) {
 TEST(an_answer_that_is_not_valid_becomes_internal) {
     rig *r = rig_start();
     client *c = client_connect_h2(r);
-    static const char *const names[] = {"", "Upper", "a b", ":status", "content-length",
-                                        "transfer-encoding", "connection", "grpc-status"};
+    static const char *const names[] = {"",           "Upper",          "a b",
+                                        ":status",    "content-length", "transfer-encoding",
+                                        "connection", "grpc-status"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         reply *a = client_grpc(c, "/t/invalid", names[i]);
         reply *b = client_http(c, "POST", "/t/invalid", "text/plain", names[i]);
@@ -534,11 +543,18 @@ TEST(connection_bytes_in_single_steps) {
     client *c = client_connect(r);
     /* Preface, SETTINGS, HEADERS (POST http / with literal path) and DATA, byte by byte. */
     static const char bytes[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
-                                "\0\0\x2d\1\4\0\0\0\1\x83\x86\x44\x07/t/echo" "\x41\1a"
-                                "\x5f\x10" "application/grpc" "\0\2te\x08trailers"
+                                "\0\0\x2d\1\4\0\0\0\1\x83\x86\x44\x07/t/echo"
+                                "\x41\1a"
+                                "\x5f\x10"
+                                "application/grpc"
+                                "\0\2te\x08trailers"
                                 "\0\0\7\0\1\0\0\0\1\0\0\0\0\2hi";
-    size_t header = sizeof "\x83\x86\x44\x07/t/echo" "\x5f\x10" "application/grpc" "\x41\1a"
-                           "\0\2te\x08trailers" - 1;
+    size_t header = sizeof "\x83\x86\x44\x07/t/echo"
+                           "\x5f\x10"
+                           "application/grpc"
+                           "\x41\1a"
+                           "\0\2te\x08trailers" -
+                    1;
     CHECK_INT(header, 0x2d);
     for (size_t i = 0; i + 1 < sizeof bytes; i++) {
         client_send_bytes(c, bytes + i, 1);

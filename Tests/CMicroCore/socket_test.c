@@ -34,8 +34,8 @@ static mcore_conn *second_detach;
 static void adopt_ticket(void *ticket) {
     other.side.net = &other.net;
     other.side.is_server = other.side.echo = other.side.close_on_eof = 1;
-    other.adopt_status = other.net.t->adopt(other.net.self, ticket, &events, &other.side,
-                                            &other.side.conn);
+    other.adopt_status =
+        other.net.t->adopt(other.net.self, ticket, &events, &other.side, &other.side.conn);
     atomic_fetch_add(&other.adopted, 1);
 }
 
@@ -46,8 +46,10 @@ static void *detach_on_accept(void *ctx, mcore_conn *conn) {
     listener->accepted++;
     if (t->detach(conn, &ticket) != MCORE_OK) detach_mistakes++;
     if (t->detach(conn, &again) != MCORE_EINVAL) detach_mistakes++;
-    if (discard_tickets) t->discard(ticket);
-    else if (mcore_loop_post(other.net.loop, adopt_ticket, ticket) != MCORE_OK) detach_mistakes++;
+    if (discard_tickets)
+        t->discard(ticket);
+    else if (mcore_loop_post(other.net.loop, adopt_ticket, ticket) != MCORE_OK)
+        detach_mistakes++;
     after_event(listener->net);
     return NULL;
 }
@@ -75,9 +77,9 @@ static void moves_connections(const variant *v) {
     memset(&other, 0, sizeof other);
     other.net.t = n.t;
     CHECK_INT(mcore_loop_create(&other.net.loop), MCORE_OK);
-    CHECK_INT(n.t->create(mcore__loop_host(other.net.loop), (mcore_slice){NULL, 0},
-                          &other.net.self),
-              MCORE_OK);
+    CHECK_INT(
+        n.t->create(mcore__loop_host(other.net.loop), (mcore_slice){NULL, 0}, &other.net.self),
+        MCORE_OK);
     CHECK_INT(pthread_create(&other.thread, NULL, run_other, &other), 0);
 
     CHECK_INT(do_connect(&n, n.address, client), MCORE_OK);
@@ -293,9 +295,9 @@ TEST(tcp_sets_its_options) {
 /* ---- Addresses ---- */
 
 TEST(tcp_addresses_are_parsed) {
-    static const char *const bad[] = {"",      "x",      "1.2.3.4",    ":",         "a:b",
-                                      "a:-1",  "a:1x",   "a:65536",    "a:000080",  "::1:80",
-                                      "[::1]", "[]:80",  "[::1:80",    "[::1]80",   "a: 1"};
+    static const char *const bad[] = {"",      "x",     "1.2.3.4", ":",        "a:b",
+                                      "a:-1",  "a:1x",  "a:65536", "a:000080", "::1:80",
+                                      "[::1]", "[]:80", "[::1:80", "[::1]80",  "a: 1"};
     mcore__host_port at;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK_INT(mcore__host_port_parse(bad[i], &at), MCORE_EINVAL);
@@ -438,8 +440,8 @@ static void times_out(const variant *v, mcore__address *address, const char *tex
 
 TEST(connecting_times_out) {
     mcore__address tcp = {.len = sizeof tcp.u.v4};
-    tcp.u.v4 = (struct sockaddr_in){.sin_family = AF_INET,
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    tcp.u.v4 =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     times_out(&variants[0], &tcp, NULL);
     mcore__address local = {.len = sizeof local.u.local};
     local.u.local.sun_family = AF_UNIX;
@@ -458,8 +460,8 @@ TEST(connecting_goes_on_to_the_next_address) {
     client = &s;
     net_open(&n, &variants[0]);
     mcore__address deaf = {.len = sizeof deaf.u.v4}, refusing;
-    deaf.u.v4 = (struct sockaddr_in){.sin_family = AF_INET,
-                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    deaf.u.v4 =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     refusing = deaf;
     int fd = deaf_listener(&deaf.u.any, &deaf.len, fillers, 4);
     int silent = socket(AF_INET, SOCK_STREAM, 0); /* bound, but it does not listen */
@@ -491,8 +493,8 @@ TEST(connecting_goes_on_after_a_late_refusal) {
     client = &s;
     net_open(&n, &variants[0]);
     mcore__address deaf = {.len = sizeof deaf.u.v4};
-    deaf.u.v4 = (struct sockaddr_in){.sin_family = AF_INET,
-                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    deaf.u.v4 =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = deaf_listener(&deaf.u.any, &deaf.len, fillers, 4);
     n.server_template.close_on_eof = 1;
     s.net = &n;

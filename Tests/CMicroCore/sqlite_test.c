@@ -70,7 +70,8 @@ static void check_word(mcore_sqlite *db, const char *sql, const char *word) {
 
 TEST(values_come_back) {
     mcore_sqlite *db = opened(":memory:", 0);
-    CHECK_INT(mcore_sqlite_exec(db, "CREATE TABLE t (a, b, c, d, e); CREATE TABLE u (a);"), MCORE_OK);
+    CHECK_INT(mcore_sqlite_exec(db, "CREATE TABLE t (a, b, c, d, e); CREATE TABLE u (a);"),
+              MCORE_OK);
     mcore_sqlite_stmt *insert = NULL;
     CHECK_INT(mcore_sqlite_prepare(db, text("INSERT INTO t VALUES (?1,?2,?3,?4,?5) -- all\n;  "),
                                    &insert),
@@ -124,7 +125,8 @@ TEST(wrong_statements_are_refused) {
     CHECK_INT(mcore_sqlite_bind_int(stmt, 2, 1), MCORE_EINVAL);
     CHECK_INT(mcore_sqlite_bind_int(stmt, 0, 1), MCORE_EINVAL);
     mcore_sqlite_finalize(stmt);
-    CHECK_INT(mcore_sqlite_exec(db, "CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (1)"), MCORE_OK);
+    CHECK_INT(mcore_sqlite_exec(db, "CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (1)"),
+              MCORE_OK);
     CHECK_INT(mcore_sqlite_exec(db, "INSERT INTO t VALUES (1)"), MCORE_EEXIST);
     mcore_sqlite_close(db);
     mcore_sqlite_close(NULL);
@@ -221,9 +223,10 @@ TEST(what_cannot_be_opened_is_refused) {
 TEST(damage_inside_is_found) {
     fresh();
     mcore_sqlite *db = opened(file, 100);
-    CHECK_INT(mcore_sqlite_exec(db, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
-                                    "SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO t SELECT "
-                                    "hex(randomblob(40)) FROM n; PRAGMA wal_checkpoint(TRUNCATE)"),
+    CHECK_INT(mcore_sqlite_exec(db,
+                                "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+                                "SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO t SELECT "
+                                "hex(randomblob(40)) FROM n; PRAGMA wal_checkpoint(TRUNCATE)"),
               MCORE_OK);
     mcore_sqlite_close(db);
     int fd = open(file, O_RDWR);

@@ -84,6 +84,7 @@ static int test_main(int argc, char **argv) {
         }
     }
     printf("%s: %d passed, %d failed\n", argv[0], passed, failed);
+    fflush(stdout); /* before a sanitizer ends the program */
     return failed != 0;
 }
 

@@ -55,9 +55,9 @@ static void on_model_fire(void *ctx) {
     modelled *m = ctx;
     fired_count++;
     mistakes += !m->active;
-    mistakes += m->due_ms > target_ms;        /* early */
+    mistakes += m->due_ms > target_ms; /* early */
     mistakes += m->due_ms != wheel.now_ms;
-    mistakes += m->due_ms < last_due;         /* out of order */
+    mistakes += m->due_ms < last_due; /* out of order */
     mistakes += m->due_ms == last_due && m->order < last_order;
     mistakes += mcore__timer_active(&m->timer);
     last_due = m->due_ms;
@@ -66,13 +66,18 @@ static void on_model_fire(void *ctx) {
     /* Start, restart and stop others, also of the same tick, while timers fire. */
     modelled *other = &timers[random_next() % TIMERS];
     switch (random_next() % 4) {
-    case 0: model_start(m, wheel.now_ms + random_delay() % 5000); break;
-    case 1: model_stop(other); break;
+    case 0:
+        model_start(m, wheel.now_ms + random_delay() % 5000);
+        break;
+    case 1:
+        model_stop(other);
+        break;
     case 2:
         model_stop(other);
         model_start(other, wheel.now_ms + random_delay() % 100);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -86,8 +91,10 @@ static void check_against_model(void) {
     }
     uint64_t next = mcore__wheel_next(&wheel);
     CHECK(next <= earliest);
-    if (earliest == UINT64_MAX) CHECK(next == UINT64_MAX);
-    else CHECK(next > wheel.now_ms);
+    if (earliest == UINT64_MAX)
+        CHECK(next == UINT64_MAX);
+    else
+        CHECK(next > wheel.now_ms);
     if ((earliest ^ wheel.now_ms) < 64) CHECK_INT(next, earliest);
 }
 
@@ -124,7 +131,7 @@ TEST(agrees_with_a_naive_model) {
 static void count(void *ctx) { ++*(int *)ctx; }
 
 TEST(fires_exactly_when_due) {
-    static const uint64_t delays[] = {1,    63,    64,     65,     4095,   4096,
+    static const uint64_t delays[] = {1,    63,     64,     65,     4095,     4096,
                                       4097, 262143, 262144, 262145, 1u << 24, 1u << 30};
     for (size_t i = 0; i < sizeof delays / sizeof delays[0]; i++) {
         for (uint64_t now = 0; now < 130; now += 13) {

@@ -12,7 +12,7 @@ import Testing
 #endif
 
 /// Real files, real locks, real processes.
-@Suite struct LocalRegisterTests {
+@Suite(.timeLimit(.minutes(2))) struct LocalRegisterTests {
     private static let hour = Duration.seconds(3600)
 
     @Test(arguments: RegisterConformance.checks)

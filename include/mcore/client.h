@@ -85,12 +85,12 @@ void mcore_target_close(mcore_target *target);
 
 typedef struct mcore_node_stats {
     uint32_t struct_size;
-    uint32_t outstanding;      /* calls in flight */
+    uint32_t outstanding; /* calls in flight */
     uint64_t successes;
-    uint64_t failures;         /* attempts that ended without an answer of the node */
-    uint64_t latency_ewma_ns;  /* 0 before the first answer */
-    uint32_t connected;        /* 1: a connection is ready */
-    uint32_t backing_off;      /* 1: not tried until the back-off ends */
+    uint64_t failures;        /* attempts that ended without an answer of the node */
+    uint64_t latency_ewma_ns; /* 0 before the first answer */
+    uint32_t connected;       /* 1: a connection is ready */
+    uint32_t backing_off;     /* 1: not tried until the back-off ends */
 } mcore_node_stats;
 
 /* Errors: MCORE_ENOENT. */
@@ -101,10 +101,10 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
 
 typedef struct mcore_call_plan {
     uint32_t struct_size;
-    uint32_t attempts_max;    /* 1: never retried; at most 5 */
-    mcore_slice path;         /* "/greeter/Greeter.Hello" */
-    mcore_slice content_type; /* "application/grpc+json" */
-    mcore_slice body;         /* the message, without prefix; copied */
+    uint32_t attempts_max;        /* 1: never retried; at most 5 */
+    mcore_slice path;             /* "/greeter/Greeter.Hello" */
+    mcore_slice content_type;     /* "application/grpc+json" */
+    mcore_slice body;             /* the message, without prefix; copied */
     const mcore_header *metadata; /* copied */
     size_t metadata_count;
     uint64_t timeout_ns;         /* of all attempts together; 0 is refused */
@@ -116,16 +116,16 @@ typedef struct mcore_call_plan {
 
 typedef struct mcore_result {
     uint32_t struct_size;
-    uint32_t rpc_code;      /* MCORE_RPC_*: the answer's, or what the failure amounts to */
-    mcore_status transport; /* MCORE_OK when a node answered; otherwise why none did */
-    uint32_t written;       /* 1: some attempt may have been processed by a node */
-    uint32_t attempts;      /* that were started */
+    uint32_t rpc_code;           /* MCORE_RPC_*: the answer's, or what the failure amounts to */
+    mcore_status transport;      /* MCORE_OK when a node answered; otherwise why none did */
+    uint32_t written;            /* 1: some attempt may have been processed by a node */
+    uint32_t attempts;           /* that were started */
     uint32_t retries_unwritten;  /* tried again because the request was provably not processed */
     uint32_t retries_idempotent; /* tried again because the plan allowed it */
     uint32_t metadata_count;
-    mcore_slice node_id;      /* of the last attempt; empty when there was none */
-    mcore_slice message;      /* grpc-message, decoded; or what went wrong, with the address */
-    mcore_slice details;      /* grpc-status-details-bin, decoded */
+    mcore_slice node_id; /* of the last attempt; empty when there was none */
+    mcore_slice message; /* grpc-message, decoded; or what went wrong, with the address */
+    mcore_slice details; /* grpc-status-details-bin, decoded */
     mcore_slice content_type;
     mcore_slice body;
     const mcore_header *metadata; /* response headers, then trailers */

@@ -54,12 +54,12 @@ typedef struct mcore_call mcore_call;
 
 typedef struct mcore_request {
     uint32_t struct_size;
-    uint32_t protocol;       /* MCORE_PROTOCOL_* */
-    mcore_slice method;      /* "POST", "GET" */
-    mcore_slice path;        /* without the query */
-    mcore_slice query;       /* without the "?" */
-    mcore_slice content_type; /* as sent, parameters included; may be empty */
-    mcore_slice accept;      /* as sent; may be empty */
+    uint32_t protocol;            /* MCORE_PROTOCOL_* */
+    mcore_slice method;           /* "POST", "GET" */
+    mcore_slice path;             /* without the query */
+    mcore_slice query;            /* without the "?" */
+    mcore_slice content_type;     /* as sent, parameters included; may be empty */
+    mcore_slice accept;           /* as sent; may be empty */
     const mcore_header *metadata; /* what the protocol itself does not use, in order */
     size_t metadata_count;
     uint64_t deadline_ns; /* on the loop's clock; 0: none */
@@ -69,8 +69,8 @@ typedef struct mcore_request {
 
 typedef struct mcore_answer {
     uint32_t struct_size;
-    uint32_t rpc_code;        /* MCORE_RPC_*; 0 is success */
-    uint32_t http_status;     /* of a plain HTTP answer; 0: mcore_rpc_http_status(rpc_code) */
+    uint32_t rpc_code;    /* MCORE_RPC_*; 0 is success */
+    uint32_t http_status; /* of a plain HTTP answer; 0: mcore_rpc_http_status(rpc_code) */
     uint32_t metadata_count;
     mcore_slice content_type; /* of a plain HTTP answer, and of a gRPC one when it begins with
                                * "application/grpc"; empty: no body, or the request's own */
@@ -133,24 +133,24 @@ typedef struct mcore_server mcore_server;
 /* Every limit is enforced before the memory is taken. */
 typedef struct mcore_server_options {
     uint32_t struct_size;
-    uint32_t message_bytes_max;        /* one message; 4 MiB */
-    uint32_t header_list_bytes_max;    /* sum of name + value + 32; 16 KiB */
-    uint32_t header_count_max;         /* 128 */
-    uint32_t streams_max;              /* concurrent calls of a connection; 256 */
-    uint32_t calls_max;                /* running handlers of this loop; 10,000; beyond it calls
-                                        * are refused as RESOURCE_EXHAUSTED */
-    uint32_t connections_max;          /* of this loop; 10,000; beyond it they are closed */
-    uint32_t preface_timeout_ms;       /* from accept to a recognised protocol; 5,000 */
-    uint32_t header_timeout_ms;        /* from the first to the last byte of a header; 5,000 */
-    uint32_t body_timeout_ms;          /* without any byte of an unfinished body; 30,000 */
-    uint32_t idle_timeout_ms;          /* connection without a call; 300,000 */
-    uint32_t write_timeout_ms;         /* output that the peer does not take; 10,000 */
-    uint32_t output_bytes_max;         /* unsent bytes of a connection beyond which it is not
-                                        * read; 1 MiB */
-    uint32_t ping_interval_min_ms;     /* pings that come faster are strikes, 2 strikes end the
-                                        * connection with ENHANCE_YOUR_CALM; 10,000 */
-    uint32_t drain_delay_ms;           /* of step 2 of mcore_server_drain; 0 */
-    mcore_slice server_name;           /* the "server" header; empty: none */
+    uint32_t message_bytes_max;     /* one message; 4 MiB */
+    uint32_t header_list_bytes_max; /* sum of name + value + 32; 16 KiB */
+    uint32_t header_count_max;      /* 128 */
+    uint32_t streams_max;           /* concurrent calls of a connection; 256 */
+    uint32_t calls_max;             /* running handlers of this loop; 10,000; beyond it calls
+                                     * are refused as RESOURCE_EXHAUSTED */
+    uint32_t connections_max;       /* of this loop; 10,000; beyond it they are closed */
+    uint32_t preface_timeout_ms;    /* from accept to a recognised protocol; 5,000 */
+    uint32_t header_timeout_ms;     /* from the first to the last byte of a header; 5,000 */
+    uint32_t body_timeout_ms;       /* without any byte of an unfinished body; 30,000 */
+    uint32_t idle_timeout_ms;       /* connection without a call; 300,000 */
+    uint32_t write_timeout_ms;      /* output that the peer does not take; 10,000 */
+    uint32_t output_bytes_max;      /* unsent bytes of a connection beyond which it is not
+                                     * read; 1 MiB */
+    uint32_t ping_interval_min_ms;  /* pings that come faster are strikes, 2 strikes end the
+                                     * connection with ENHANCE_YOUR_CALM; 10,000 */
+    uint32_t drain_delay_ms;        /* of step 2 of mcore_server_drain; 0 */
+    mcore_slice server_name;        /* the "server" header; empty: none */
 } mcore_server_options;
 
 void mcore_server_options_default(mcore_server_options *out_options);
@@ -163,8 +163,7 @@ mcore_status mcore_server_create(mcore_loop *loop, mcore_routes *routes,
 /* Connections that `server` accepts go to whichever of `peers` has the fewest, itself included if
  * it is among them; a transport without detach() keeps them here. The peers live on other loops
  * and must be drained after this one. `peers` is copied. Before the first listen. */
-mcore_status mcore_server_set_peers(mcore_server *server, mcore_server *const *peers,
-                                    size_t count);
+mcore_status mcore_server_set_peers(mcore_server *server, mcore_server *const *peers, size_t count);
 
 /* Listens on `address` ("127.0.0.1:0") with a transport. On success the bound address is written
  * to `bound` (0-terminated, cut at `bound_size`).
@@ -174,7 +173,8 @@ mcore_status mcore_server_listen(mcore_server *server, const mcore_transport_plu
 
 /* Ends the server in order, then calls `done(ctx, cut)` once, with the number of calls that had to
  * be cut off:
- * 1. listeners are closed, HTTP/2 connections get GOAWAY(2^31-1), HTTP/1.1 ones "Connection: close";
+ * 1. listeners are closed, HTTP/2 connections get GOAWAY(2^31-1), HTTP/1.1 ones "Connection:
+ * close";
  * 2. one round trip (or drain_delay_ms) later GOAWAY names the last stream that will be processed;
  * 3. calls in flight are waited for, `grace_ms` at most from the start;
  * 4. what is left is cancelled (UNAVAILABLE), its handlers are told and waited for, and all is
@@ -189,13 +189,13 @@ void mcore_server_destroy(mcore_server *server);
 
 typedef struct mcore_server_stats {
     uint32_t struct_size;
-    uint32_t connections;      /* open now */
-    uint32_t calls;            /* handlers running now */
+    uint32_t connections; /* open now */
+    uint32_t calls;       /* handlers running now */
     uint32_t reserved;
     uint64_t connections_total;
-    uint64_t calls_total;      /* handlers started */
-    uint64_t calls_refused;    /* by a limit */
-    uint64_t protocol_errors;  /* connections ended for one */
+    uint64_t calls_total;     /* handlers started */
+    uint64_t calls_refused;   /* by a limit */
+    uint64_t protocol_errors; /* connections ended for one */
     uint64_t bytes_received, bytes_sent;
 } mcore_server_stats;
 

@@ -22,7 +22,9 @@
 extern "C" {
 #endif
 
-#define MCORE_TRANSPORT_ABI_MAJOR 1u /* incompatible change: bump it and rename the entry to _v2 */
+#define MCORE_TRANSPORT_ABI_MAJOR                                                                  \
+    1u /* incompatible change: bump it and rename the entry to _v2                                 \
+        */
 #define MCORE_TRANSPORT_ENTRY_SYMBOL "mcore_transport_plugin_v1"
 
 /* Every table begins with struct_size = sizeof as its author compiled it, and is append-only: no
@@ -34,11 +36,11 @@ typedef struct mcore_conn mcore_conn; /* owned by the plugin, opaque to the host
 
 typedef struct mcore_host { /* host -> plugin; outlives every instance */
     uint32_t struct_size, abi_major;
-    void *self; /* first argument of every function below */
+    void *self;                              /* first argument of every function below */
     void *(*alloc)(void *self, size_t size); /* NULL on failure */
     void (*dealloc)(void *self, void *ptr, size_t size);
     void (*log)(void *self, int32_t level, const char *utf8, size_t len);
-    uint64_t (*now_ns)(void *self); /* monotonic */
+    uint64_t (*now_ns)(void *self);                                     /* monotonic */
     mcore_status (*post)(void *self, void (*fn)(void *arg), void *arg); /* runs fn on the loop */
 } mcore_host;
 

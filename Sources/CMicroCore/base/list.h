@@ -8,7 +8,8 @@ typedef struct mcore__list {
     struct mcore__list *next, *prev;
 } mcore__list;
 
-#define MCORE__CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define MCORE__CONTAINER(ptr, type, member)                                                        \
+    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 static inline void mcore__list_init(mcore__list *l) { l->next = l->prev = l; }
 static inline int mcore__list_empty(const mcore__list *l) { return l->next == l; }

@@ -35,7 +35,8 @@ void mcore__grpc_prefix(uint8_t out[MCORE__GRPC_PREFIX_BYTES], uint32_t len, uin
 /* "grpc-timeout": 1 to 8 digits and one of H M S m u n. MCORE_EPROTO when it is anything else;
  * a value beyond UINT64_MAX ns is UINT64_MAX. */
 mcore_status mcore__grpc_timeout_parse(mcore_slice text, uint64_t *out_ns);
-/* Writes the largest unit-exact text that is not longer than ns, at least "1n"; returns its length. */
+/* Writes the largest unit-exact text that is not longer than ns, at least "1n"; returns its length.
+ */
 #define MCORE__GRPC_TIMEOUT_BYTES 10u
 size_t mcore__grpc_timeout_format(uint64_t ns, char out[MCORE__GRPC_TIMEOUT_BYTES]);
 

@@ -83,8 +83,8 @@ static const uint8_t name_bytes[256] = {
 /* 1 marks a byte that no value holds. Beyond CR, LF and NUL these are the other control characters,
  * which RFC 9110 5.5 calls invalid and which HTTP/2 peers answer with a reset. */
 static const uint8_t value_refused[256] = {
-    1, 1, 1, 1, 1, 1, 1, 1, 1, /* 0x09 is tab */ 0, 1, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, [0x7f] = 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, /* 0x09 is tab */ 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, [0x7f] = 1,
 };
 
 int mcore__field_name_valid(mcore_slice name) {

@@ -134,8 +134,7 @@ static void fill_head(mcore__h1_parser *parser, mcore__h1_head *out) {
     out->keep_alive = !framing->connection_close &&
                       (parser->minor_version == 1 || framing->connection_keep_alive);
     /* A client of 1.0 cannot wait for an interim response (RFC 9110 10.1.1). */
-    out->expect_continue =
-        framing->expect_continue && parser->minor_version == 1 && out->has_body;
+    out->expect_continue = framing->expect_continue && parser->minor_version == 1 && out->has_body;
 }
 
 static mcore__h1_event finish_head(mcore__h1_parser *parser, mcore__h1_head *out) {

@@ -22,11 +22,11 @@ typedef struct mcore__h1_limits {
 typedef struct mcore__h1_parser mcore__h1_parser;
 
 typedef enum mcore__h1_event {
-    MCORE__H1_MORE,  /* all input was taken, more is needed */
-    MCORE__H1_HEAD,  /* mcore__h1_head is complete */
-    MCORE__H1_BODY,  /* some decoded bytes of the body */
-    MCORE__H1_END,   /* the message is complete; the next call begins another */
-    MCORE__H1_ERROR  /* the connection is to be answered with `error_status` and closed */
+    MCORE__H1_MORE, /* all input was taken, more is needed */
+    MCORE__H1_HEAD, /* mcore__h1_head is complete */
+    MCORE__H1_BODY, /* some decoded bytes of the body */
+    MCORE__H1_END,  /* the message is complete; the next call begins another */
+    MCORE__H1_ERROR /* the connection is to be answered with `error_status` and closed */
 } mcore__h1_event;
 
 typedef struct mcore__h1_head {
@@ -36,7 +36,7 @@ typedef struct mcore__h1_head {
     uint32_t minor_version; /* 0 or 1 */
     uint32_t keep_alive;    /* what version and Connection together ask for */
     uint32_t expect_continue;
-    uint32_t has_body;      /* 0: MCORE__H1_END follows at once */
+    uint32_t has_body; /* 0: MCORE__H1_END follows at once */
 } mcore__h1_head;
 
 typedef struct mcore__h1_result {
@@ -59,7 +59,8 @@ int mcore__h1_parser_busy(const mcore__h1_parser *parser);
 
 /* Writes a response head with "content-length: body_len" and, if !keep_alive, "connection: close".
  * Fields that frame the message are the writer's own and refused.
- * Errors: MCORE_EINVAL (a field that is not valid on the wire), MCORE_ENOMEM; `out` is unchanged. */
+ * Errors: MCORE_EINVAL (a field that is not valid on the wire), MCORE_ENOMEM; `out` is unchanged.
+ */
 mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mcore__field *fields,
                                   size_t field_count, uint64_t body_len, int keep_alive);
 

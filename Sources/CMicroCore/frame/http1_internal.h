@@ -15,7 +15,7 @@
 typedef enum mcore__h1_state {
     MCORE__H1_REQUEST_LINE,
     MCORE__H1_FIELD_LINE,
-    MCORE__H1_BODY_LENGTH,     /* `left` bytes of a body with Content-Length */
+    MCORE__H1_BODY_LENGTH,      /* `left` bytes of a body with Content-Length */
     MCORE__H1_CHUNK_SIZE_FIRST, /* at least one digit */
     MCORE__H1_CHUNK_SIZE,
     MCORE__H1_CHUNK_EXTENSION,
@@ -55,11 +55,11 @@ struct mcore__h1_parser {
     mcore__h1_span *spans;
     mcore__field *fields; /* of the head that was handed out */
     uint32_t span_count, span_capacity;
-    uint32_t field_count;  /* received, with those that are not kept */
-    uint64_t field_bytes;  /* the same, sum of name + value + 32 */
+    uint32_t field_count; /* received, with those that are not kept */
+    uint64_t field_bytes; /* the same, sum of name + value + 32 */
     mcore__h1_framing framing;
 
-    uint64_t left;     /* of the body, or of the chunk */
+    uint64_t left;      /* of the body, or of the chunk */
     uint64_t body_room; /* what chunks may still bring */
     uint32_t chunk_digits, extension_len, extensions_total;
 };

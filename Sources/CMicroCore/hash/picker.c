@@ -80,8 +80,8 @@ void mcore__picker_change(mcore__picker *picker, mcore__pick_entry *entry, uint3
     /* One that was away while the others went on must not catch up in a burst. */
     uint64_t ahead = entry->turn - picker->clock;
     if (ahead > mcore__pick_stride(entry)) {
-        entry->turn = (int64_t)ahead < 0 ? picker->clock
-                                         : picker->clock + mcore__pick_stride(entry);
+        entry->turn =
+            (int64_t)ahead < 0 ? picker->clock : picker->clock + mcore__pick_stride(entry);
     }
     picker_insert(picker, entry, rank);
 }
@@ -197,9 +197,12 @@ static mcore__pick_entry *pick_from(mcore__picker *picker, uint32_t rank, mcore_
     mcore__pick_rank *from = &picker->ranks[rank];
     if (from->count == 0) return NULL;
     switch (picker->policy) {
-    case MCORE_PICK_RANDOM: return draw(from, tried, NULL, random);
-    case MCORE_PICK_ROUND_ROBIN: return take_turn(picker, from, tried);
-    default: return draw_p2c(from, tried, now_ns, random);
+    case MCORE_PICK_RANDOM:
+        return draw(from, tried, NULL, random);
+    case MCORE_PICK_ROUND_ROBIN:
+        return take_turn(picker, from, tried);
+    default:
+        return draw_p2c(from, tried, now_ns, random);
     }
 }
 
@@ -214,8 +217,8 @@ mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried t
     mcore__pick_tried none = {NULL, 0};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         if (steps[i].tried_too && tried.count == 0) continue;
-        mcore__pick_entry *entry = pick_from(picker, steps[i].rank,
-                                             steps[i].tried_too ? none : tried, now_ns, &random);
+        mcore__pick_entry *entry =
+            pick_from(picker, steps[i].rank, steps[i].tried_too ? none : tried, now_ns, &random);
         if (!entry) continue;
         entry->picked_ns = now_ns;
         return entry;

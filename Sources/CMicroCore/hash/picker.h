@@ -21,17 +21,17 @@ enum {
 
 /* One candidate, embedded in what it stands for. All of it is the picker's, but `outstanding`. */
 typedef struct mcore__pick_entry {
-    uint64_t serial;       /* never reused: calls remember by it whom they tried */
-    uint32_t outstanding;  /* attempts in flight; counted by the owner */
-    uint32_t weight;       /* round robin only */
+    uint64_t serial;      /* never reused: calls remember by it whom they tried */
+    uint32_t outstanding; /* attempts in flight; counted by the owner */
+    uint32_t weight;      /* round robin only */
     uint32_t rank;
-    uint32_t slot;         /* where it stands within its rank */
-    uint64_t turn;         /* round robin: when it is due, in virtual time */
-    uint64_t order;        /* round robin: who came first, of those due at the same time */
-    uint64_t picked_ns;    /* when it was picked last (or added) */
-    uint64_t observed_ns;  /* when latency_ns and success were brought up to date; 0: never */
-    uint64_t latency_ns;   /* moving average; 0: no answer yet */
-    double success;        /* moving average of 1 for an answer and 0 for a failure */
+    uint32_t slot;        /* where it stands within its rank */
+    uint64_t turn;        /* round robin: when it is due, in virtual time */
+    uint64_t order;       /* round robin: who came first, of those due at the same time */
+    uint64_t picked_ns;   /* when it was picked last (or added) */
+    uint64_t observed_ns; /* when latency_ns and success were brought up to date; 0: never */
+    uint64_t latency_ns;  /* moving average; 0: no answer yet */
+    double success;       /* moving average of 1 for an answer and 0 for a failure */
 } mcore__pick_entry;
 
 typedef struct mcore__pick_rank {

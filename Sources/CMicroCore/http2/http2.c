@@ -27,8 +27,7 @@ enum {
 #if defined(__ELF__)
 /* In Debian's 1.52.0-1+deb12u2 and in 1.61: without it, CONTINUATION floods are not stopped
  * (CVE-2024-28182). Weak, so that an older library is refused at create rather than at load. */
-void nghttp2_option_set_max_continuations(nghttp2_option *option, size_t val)
-    __attribute__((weak));
+void nghttp2_option_set_max_continuations(nghttp2_option *option, size_t val) __attribute__((weak));
 #endif
 
 /* ---- Create and destroy ---- */
@@ -223,9 +222,9 @@ mcore_status mcore__h2_feed(mcore__h2 *h2, const uint8_t *data, size_t len, uint
 static void note_sent_frame(mcore__h2 *h2, const uint8_t *frame, size_t len) {
     h2->anything_written = 1;
     if (len < FRAME_HEAD_BYTES) return;
-    uint32_t id = ((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 |
-                   frame[8]) &
-                  0x7fffffff;
+    uint32_t id =
+        ((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8]) &
+        0x7fffffff;
     switch (frame[3]) {
     case NGHTTP2_HEADERS: {
         h2->inside_header_block = !(frame[4] & NGHTTP2_FLAG_END_HEADERS);
@@ -300,8 +299,8 @@ uint32_t mcore__h2_streams_left(mcore__h2 *h2) {
         h2->goaway_submitted) {
         return 0;
     }
-    uint32_t max = nghttp2_session_get_remote_settings(h2->session,
-                                                       NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    uint32_t max =
+        nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     uint32_t next_id = nghttp2_session_get_next_stream_id(h2->session);
     uint32_t ids = next_id > WINDOW_MAX ? 0 : (WINDOW_MAX - next_id) / 2 + 1;
     uint32_t left = max > h2->streams.count ? max - h2->streams.count : 0;
@@ -344,9 +343,8 @@ mcore_status mcore__h2_goaway(mcore__h2 *h2, uint32_t error_code, const char *de
     if (mcore__h2_over(h2)) return MCORE_ECLOSED;
     size_t len = debug ? strlen(debug) : 0;
     uint32_t last_id = h2->goaway_submitted ? h2->goaway_last_id : h2->last_handed_out;
-    mcore_status status = submitted(
-        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, (int32_t)last_id, error_code,
-                              (const uint8_t *)debug, len));
+    mcore_status status = submitted(nghttp2_submit_goaway(
+        h2->session, NGHTTP2_FLAG_NONE, (int32_t)last_id, error_code, (const uint8_t *)debug, len));
     if (status != MCORE_OK) return status;
     h2->goaway_submitted = 1;
     h2->goaway_last_id = last_id;

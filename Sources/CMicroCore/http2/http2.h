@@ -20,21 +20,21 @@ typedef struct mcore__h2 mcore__h2;
 enum { MCORE__H2_CLIENT = 1, MCORE__H2_SERVER = 2 };
 
 enum { /* RFC 9113, 7 */
-    MCORE__H2_NO_ERROR = 0,
-    MCORE__H2_PROTOCOL_ERROR = 1,
-    MCORE__H2_INTERNAL_ERROR = 2,
-    MCORE__H2_REFUSED_STREAM = 7,
-    MCORE__H2_CANCEL = 8,
-    MCORE__H2_ENHANCE_YOUR_CALM = 11
+       MCORE__H2_NO_ERROR = 0,
+       MCORE__H2_PROTOCOL_ERROR = 1,
+       MCORE__H2_INTERNAL_ERROR = 2,
+       MCORE__H2_REFUSED_STREAM = 7,
+       MCORE__H2_CANCEL = 8,
+       MCORE__H2_ENHANCE_YOUR_CALM = 11
 };
 
 typedef struct mcore__h2_limits {
     uint32_t header_list_bytes_max; /* advertised, and enforced: see mcore__h2_headers.overflow */
     uint32_t header_count_max;
-    uint32_t streams_max;          /* that the peer may have open (server) */
-    uint32_t stream_window_bytes;  /* receive window of a stream */
-    uint32_t conn_window_bytes;    /* receive window of the connection */
-    uint32_t ping_interval_min_ms; /* server: closer pings are strikes */
+    uint32_t streams_max;             /* that the peer may have open (server) */
+    uint32_t stream_window_bytes;     /* receive window of a stream */
+    uint32_t conn_window_bytes;       /* receive window of the connection */
+    uint32_t ping_interval_min_ms;    /* server: closer pings are strikes */
     uint32_t reset_burst, reset_rate; /* resets by the peer: so many at once, so many per second */
 } mcore__h2_limits;
 

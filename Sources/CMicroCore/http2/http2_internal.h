@@ -34,15 +34,15 @@ enum {
 
 typedef struct mcore__h2_stream {
     uint32_t id;
-    uint8_t handed_out;   /* the caller knows it, so on_close is due */
+    uint8_t handed_out;    /* the caller knows it, so on_close is due */
     uint8_t final_headers; /* the request's, or the response's that is not 1xx, have arrived */
-    uint8_t remote_ended; /* END_STREAM was received */
-    uint8_t closed;       /* inside on_close */
-    uint8_t reset;        /* we have reset it, nothing but on_close follows */
-    uint8_t responded;    /* its headers are queued (a request's always are) */
-    uint8_t ended;        /* nothing more is to be queued */
-    uint8_t deferred;     /* nghttp2 waits for mcore__h2_resume */
-    uint8_t written;      /* its headers were given out */
+    uint8_t remote_ended;  /* END_STREAM was received */
+    uint8_t closed;        /* inside on_close */
+    uint8_t reset;         /* we have reset it, nothing but on_close follows */
+    uint8_t responded;     /* its headers are queued (a request's always are) */
+    uint8_t ended;         /* nothing more is to be queued */
+    uint8_t deferred;      /* nghttp2 waits for mcore__h2_resume */
+    uint8_t written;       /* its headers were given out */
     uint32_t trailer_count;
     size_t trailer_bytes; /* of `out`, at its end */
     mcore__buffer out;    /* body that was not given out, then the encoded trailers */
@@ -101,14 +101,14 @@ struct mcore__h2 {
     uint8_t engine_ended;   /* nghttp2 has queued its last GOAWAY and ignores all input */
 
     uint8_t goaway_received;
-    uint8_t goaway_submitted;    /* by mcore__h2_goaway */
+    uint8_t goaway_submitted; /* by mcore__h2_goaway */
     uint8_t settled;
     uint8_t anything_written;
     uint8_t inside_header_block; /* the output ends between HEADERS and its CONTINUATION */
     uint32_t goaway_last_id;     /* named by mcore__h2_goaway */
     uint32_t goaway_code;
-    uint32_t last_handed_out;    /* highest id of a request that on_headers got */
-    uint32_t highest_received;   /* highest id of a HEADERS frame of the peer */
+    uint32_t last_handed_out;  /* highest id of a request that on_headers got */
+    uint32_t highest_received; /* highest id of a HEADERS frame of the peer */
 
     mcore__buffer *out; /* inside produce */
     size_t out_max;

@@ -128,7 +128,7 @@ int mcore__h2_limit_begun_frame(mcore__h2 *h2, const nghttp2_frame_hd *hd) {
             return calm_down(h2, "too_many_settings");
         }
         return charge_control_frame(h2);
-    case NGHTTP2_RST_STREAM: /* has a bucket of its own */
+    case NGHTTP2_RST_STREAM:   /* has a bucket of its own */
     case NGHTTP2_CONTINUATION: /* counted by nghttp2 */
         return 0;
     default:

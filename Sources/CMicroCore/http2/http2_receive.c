@@ -197,8 +197,8 @@ static int receive_goaway(mcore__h2 *h2, const nghttp2_frame *frame) {
     h2->goaway_received = 1;
     if (!h2->events->on_goaway) return 0;
     mcore_slice debug = {frame->goaway.opaque_data, frame->goaway.opaque_data_len};
-    h2->events->on_goaway(h2->ctx, (uint32_t)frame->goaway.last_stream_id,
-                          frame->goaway.error_code, debug);
+    h2->events->on_goaway(h2->ctx, (uint32_t)frame->goaway.last_stream_id, frame->goaway.error_code,
+                          debug);
     return after_event(h2);
 }
 
@@ -248,8 +248,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_
     if (!stream) return 0;
     stream->closed = 1;
     /* nghttp2 closes what lies beyond a GOAWAY's last stream with REFUSED_STREAM as well. */
-    uint32_t refused = h2->role == MCORE__H2_CLIENT && !stream->reset &&
-                       error_code == MCORE__H2_REFUSED_STREAM;
+    uint32_t refused =
+        h2->role == MCORE__H2_CLIENT && !stream->reset && error_code == MCORE__H2_REFUSED_STREAM;
     if (h2->block.stream == stream) h2->block.stream = NULL;
     if (stream->handed_out) {
         h2->events->on_close(h2->ctx, stream->id, stream->user, error_code, refused);

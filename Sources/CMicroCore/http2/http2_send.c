@@ -198,8 +198,8 @@ static int stop_request(mcore__h2 *h2, uint32_t id) {
     mcore__h2_stream *stream = mcore__h2_find(&h2->streams, id);
     if (!stream || stream->remote_ended || stream->reset) return 0;
     stream->reset = 1;
-    int rv = nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, (int32_t)id,
-                                       NGHTTP2_NO_ERROR);
+    int rv =
+        nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, (int32_t)id, NGHTTP2_NO_ERROR);
     if (rv == 0) return 0;
     mcore__h2_end_by_engine(h2, rv);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -263,8 +263,8 @@ mcore_status mcore__h2_request(mcore__h2 *h2, const mcore__field *fields, size_t
     if (!stream) return MCORE_ENOMEM;
 
     nghttp2_data_provider body = {.source = {.ptr = stream}, .read_callback = on_read};
-    int32_t id = nghttp2_submit_request(h2->session, NULL, h2->nv, count,
-                                        end_stream ? NULL : &body, NULL);
+    int32_t id =
+        nghttp2_submit_request(h2->session, NULL, h2->nv, count, end_stream ? NULL : &body, NULL);
     if (id < 0) {
         mcore__h2_recycle(&h2->streams, stream);
         return status_of_engine(id);

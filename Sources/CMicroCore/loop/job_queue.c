@@ -76,8 +76,8 @@ void mcore__post_queue_take(mcore__post_queue *queue) {
     /* What was taken comes first; as long as there is some, the rest can wait where it is. */
     if (queue->taken) return;
     if (!atomic_load_explicit(&queue->pushed, memory_order_relaxed)) return;
-    mcore__posted_job *newest = atomic_exchange_explicit(&queue->pushed, NULL,
-                                                         memory_order_acquire);
+    mcore__posted_job *newest =
+        atomic_exchange_explicit(&queue->pushed, NULL, memory_order_acquire);
     while (newest) {
         mcore__posted_job *older = newest->next;
         newest->next = queue->taken;

@@ -33,8 +33,8 @@ static void host_log(void *self, int32_t level, const char *utf8, size_t len) {
     (void)self;
     char line[512];
     int cut = len > 400 ? 400 : (int)len;
-    int size = snprintf(line, sizeof line, "micro: transport: level %d: %.*s\n", (int)level, cut,
-                        utf8);
+    int size =
+        snprintf(line, sizeof line, "micro: transport: level %d: %.*s\n", (int)level, cut, utf8);
     if (size > 0 && write(STDERR_FILENO, line, (size_t)size) < 0) return;
 }
 

@@ -17,8 +17,8 @@ typedef struct mcore__driver {
     /* Turns the loop until mcore__loop_stopping. Errors: MCORE_EUNAVAILABLE when nothing is left
      * that could ever happen. */
     mcore_status (*run)(mcore_loop *loop);
-    void (*wake)(mcore_loop *loop);        /* any thread: there is something to do */
-    uint64_t (*now_ns)(mcore_loop *loop);  /* a fresh reading */
+    void (*wake)(mcore_loop *loop);       /* any thread: there is something to do */
+    uint64_t (*now_ns)(mcore_loop *loop); /* a fresh reading */
     uint64_t (*wall_ns)(mcore_loop *loop);
     mcore_status (*submit)(mcore_loop *loop, mcore_job work, mcore_job done, void *arg);
     /* Waits for submitted work and for handles that are closing, then frees the loop. */

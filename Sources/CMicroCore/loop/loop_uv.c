@@ -90,8 +90,10 @@ static void on_prepare(uv_prepare_t *handle) {
     uv_driver *d = handle->data;
     int pending = mcore__loop_pending(&d->loop);
     if (pending != d->idling) {
-        if (pending) uv_idle_start(&d->idle, on_idle);
-        else uv_idle_stop(&d->idle);
+        if (pending)
+            uv_idle_start(&d->idle, on_idle);
+        else
+            uv_idle_stop(&d->idle);
         d->idling = pending;
     }
     arm(d);
@@ -225,8 +227,8 @@ mcore_status mcore_loop_create(mcore_loop **out_loop) {
 
     uv_driver *d = mcore__zalloc(sizeof *d);
     if (!d) return MCORE_ENOMEM;
-    mcore_status status = mcore__loop_init(&d->loop, &real_driver, real_now_ns(NULL),
-                                           kernel_seed());
+    mcore_status status =
+        mcore__loop_init(&d->loop, &real_driver, real_now_ns(NULL), kernel_seed());
     if (status < 0) goto fail;
     int error = uv_loop_init(&d->uv);
     if (error < 0) {

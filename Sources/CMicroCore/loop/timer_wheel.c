@@ -12,9 +12,8 @@ typedef struct position {
  * never wrap, and the lowest occupied level holds the earliest timer. */
 static position position_of(const mcore__wheel *wheel, uint64_t due_ms) {
     uint64_t differ = wheel->now_ms ^ due_ms;
-    unsigned level = differ < MCORE__WHEEL_SLOTS
-                         ? 0
-                         : (63u - (unsigned)__builtin_clzll(differ)) / SLOT_BITS;
+    unsigned level =
+        differ < MCORE__WHEEL_SLOTS ? 0 : (63u - (unsigned)__builtin_clzll(differ)) / SLOT_BITS;
     assert(level < MCORE__WHEEL_LEVELS);
     return (position){level, (due_ms >> (level * SLOT_BITS)) & (MCORE__WHEEL_SLOTS - 1)};
 }
@@ -87,8 +86,10 @@ void mcore__wheel_advance(mcore__wheel *wheel, uint64_t now_ms) {
         wheel->occupied[at.level] &= ~(UINT64_C(1) << at.slot);
         while (!mcore__list_empty(&due)) {
             mcore__timer *timer = pop(&due);
-            if (at.level > 0) insert(wheel, timer);
-            else timer->fn(timer->ctx);
+            if (at.level > 0)
+                insert(wheel, timer);
+            else
+                timer->fn(timer->ctx);
         }
     }
     if (now_ms > wheel->now_ms) wheel->now_ms = now_ms;

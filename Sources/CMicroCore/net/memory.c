@@ -45,11 +45,11 @@ struct mcore_conn {
     const mcore_transport_events *ev;
     void *ctx;
     mcore__later later;
-    mcore__list node;  /* listener: in the registry */
-    char *name;        /* of the listener, or of the peer */
-    mcore_conn *peer;  /* the other end; NULL before it is open and after it went away */
-    send_list queue;   /* not taken by the peer yet */
-    send_list done;    /* on_sent is due */
+    mcore__list node; /* listener: in the registry */
+    char *name;       /* of the listener, or of the peer */
+    mcore_conn *peer; /* the other end; NULL before it is open and after it went away */
+    send_list queue;  /* not taken by the peer yet */
+    send_list done;   /* on_sent is due */
     uint8_t state;
     uint8_t reading;
     uint8_t closing;    /* close(0) was called */
@@ -65,8 +65,10 @@ static void mark(mcore_conn *conn) { mcore__later_mark(conn->owner->loop, &conn-
 
 static void list_push(send_list *list, send *s) {
     s->next = NULL;
-    if (list->first) list->last->next = s;
-    else list->first = s;
+    if (list->first)
+        list->last->next = s;
+    else
+        list->first = s;
     list->last = s;
 }
 
@@ -132,8 +134,10 @@ static void fail(mcore_conn *conn, mcore_status status) {
     if (!peer) return;
     conn->peer = peer->peer = NULL;
     /* One that has said all it had to say has its orderly end all the same. */
-    if (peer->closing && !peer->queue.first && peer->state == OPEN) end(peer, MCORE_OK);
-    else fail(peer, MCORE_ECONNRESET);
+    if (peer->closing && !peer->queue.first && peer->state == OPEN)
+        end(peer, MCORE_OK);
+    else
+        fail(peer, MCORE_ECONNRESET);
 }
 
 /* All that was sent has been taken: the peer gets the end of the stream. */
@@ -346,8 +350,10 @@ static mcore_status memory_send(mcore_conn *conn, uint64_t op, const mcore_slice
     s->first = 0;
     memcpy(s->slices, v, n * sizeof *v);
     list_push(&conn->queue, s);
-    if (conn->peer) mark(conn->peer);
-    else if (conn->state == OPEN) fail(conn, MCORE_ECONNRESET); /* the peer is gone */
+    if (conn->peer)
+        mark(conn->peer);
+    else if (conn->state == OPEN)
+        fail(conn, MCORE_ECONNRESET); /* the peer is gone */
     return MCORE_OK;
 }
 

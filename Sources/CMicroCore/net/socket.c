@@ -35,8 +35,7 @@ mcore_status mcore__sockets_create(const mcore_host *host, mcore_slice config_js
     if (!uv) return MCORE_ENOTSUP;
     mcore__sockets *s = host->alloc(host->self, sizeof *s);
     if (!s) return MCORE_ENOMEM;
-    *s = (mcore__sockets){
-        .host = host, .kind = kind, .loop = loop, .uv = uv, .reserve_fd = -1};
+    *s = (mcore__sockets){.host = host, .kind = kind, .loop = loop, .uv = uv, .reserve_fd = -1};
     *out_self = s;
     return MCORE_OK;
 }
@@ -85,8 +84,10 @@ static void send_free(mcore__sockets *owner, mcore__send *send) {
 
 static void list_push(mcore__send_list *list, mcore__send *send) {
     send->next = NULL;
-    if (list->first) list->last->next = send;
-    else list->first = send;
+    if (list->first)
+        list->last->next = send;
+    else
+        list->first = send;
     list->last = send;
 }
 
@@ -100,15 +101,18 @@ static mcore__send *list_pop(mcore__send_list *list) {
 
 static int interest(const mcore_conn *conn) {
     switch (conn->state) {
-    case MCORE__SOCKET_LISTENING: return conn->paused ? 0 : UV_READABLE;
-    case MCORE__SOCKET_CONNECTING: return UV_WRITABLE;
+    case MCORE__SOCKET_LISTENING:
+        return conn->paused ? 0 : UV_READABLE;
+    case MCORE__SOCKET_CONNECTING:
+        return UV_WRITABLE;
     case MCORE__SOCKET_OPEN: {
         /* Without an interest the descriptor is not polled at all: a peer that went away while
          * nothing is read or written would otherwise be reported for ever. */
         int read = !conn->ended && (conn->reading || conn->closing);
         return (read ? UV_READABLE : 0) | (conn->queue.first ? UV_WRITABLE : 0);
     }
-    default: return 0;
+    default:
+        return 0;
     }
 }
 
@@ -119,8 +123,10 @@ void mcore__socket_rewatch(mcore_conn *conn) {
     int wanted = interest(conn);
     if (wanted == conn->polled) return;
     conn->polled = wanted;
-    if (wanted) uv_poll_start(&conn->poll, wanted, on_poll);
-    else uv_poll_stop(&conn->poll);
+    if (wanted)
+        uv_poll_start(&conn->poll, wanted, on_poll);
+    else
+        uv_poll_stop(&conn->poll);
 }
 
 /* Each change costs two system calls. So an interest is added at once, but dropped only when an
@@ -154,8 +160,10 @@ static void on_unwatched(uv_handle_t *handle) {
     conn->watched = conn->unwatching = 0;
     conn->polled = 0;
     close_fd(conn);
-    if (conn->state == MCORE__SOCKET_CONNECTING) mcore__socket_dial(conn);
-    else gone(conn);
+    if (conn->state == MCORE__SOCKET_CONNECTING)
+        mcore__socket_dial(conn);
+    else
+        gone(conn);
 }
 
 void mcore__socket_unwatch(mcore_conn *conn) {
@@ -245,9 +253,7 @@ void mcore__socket_deliver(void *arg) {
     }
 }
 
-static void deliver_later(mcore_conn *conn) {
-    mcore__later_mark(conn->owner->loop, &conn->later);
-}
+static void deliver_later(mcore_conn *conn) { mcore__later_mark(conn->owner->loop, &conn->later); }
 
 /* ---- The orderly end ---- */
 
@@ -300,13 +306,16 @@ static void on_timer(void *arg) {
         conn->dial->last = MCORE_ETIMEDOUT;
         if (mcore_loop_now_ns(conn->owner->loop) >= conn->dial->deadline_ns)
             mcore__socket_fail(conn, MCORE_ETIMEDOUT);
-        else if (conn->watched) mcore__socket_unwatch(conn);
-        else mcore__socket_dial(conn);
+        else if (conn->watched)
+            mcore__socket_unwatch(conn);
+        else
+            mcore__socket_dial(conn);
         break;
     case MCORE__SOCKET_OPEN: /* the peer keeps its side open; what we sent is its own */
         end(conn, MCORE_OK);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -382,8 +391,10 @@ mcore_status mcore__socket_send(mcore_conn *conn, uint64_t op, const mcore_slice
     list_push(&conn->queue, send);
     if (!was_empty || conn->state == MCORE__SOCKET_CONNECTING) return MCORE_OK;
     int error = write_queue(conn, n > SLICES_PER_WRITE ? WRITES_PER_EVENT : 1);
-    if (error) mcore__socket_fail(conn, mcore__status_of_errno(error));
-    else if (conn->queue.first) watch_more(conn);
+    if (error)
+        mcore__socket_fail(conn, mcore__status_of_errno(error));
+    else if (conn->queue.first)
+        watch_more(conn);
     if (conn->done.first) deliver_later(conn);
     return MCORE_OK;
 }
@@ -410,8 +421,10 @@ static int read_some(mcore_conn *conn) {
         if (n < 0) {
             if (errno == EINTR) continue;
             if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-            if (conn->shut) end(conn, MCORE_OK);
-            else mcore__socket_fail(conn, mcore__status_of_errno(errno));
+            if (conn->shut)
+                end(conn, MCORE_OK);
+            else
+                mcore__socket_fail(conn, mcore__status_of_errno(errno));
             return 1;
         }
         progress = 1;
@@ -463,14 +476,19 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
         events = UV_READABLE | UV_WRITABLE;
     }
     switch (conn->state) {
-    case MCORE__SOCKET_LISTENING: mcore__socket_accept(conn); break;
-    case MCORE__SOCKET_CONNECTING: mcore__socket_dial_ready(conn); break;
+    case MCORE__SOCKET_LISTENING:
+        mcore__socket_accept(conn);
+        break;
+    case MCORE__SOCKET_CONNECTING:
+        mcore__socket_dial_ready(conn);
+        break;
     case MCORE__SOCKET_OPEN:
         /* What is due comes before what the peer sent: on_open before on_data. */
         if (conn->open_due || conn->done.first) mcore__socket_deliver(conn);
         if (conn->state == MCORE__SOCKET_OPEN) stream_ready(conn, events, status < 0);
         break;
-    default: break;
+    default:
+        break;
     }
     mcore__socket_rewatch(conn);
 }

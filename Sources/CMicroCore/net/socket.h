@@ -87,9 +87,9 @@ typedef struct mcore__resolve mcore__resolve;
 typedef struct mcore__dial {
     mcore__address addresses[MCORE__DIAL_ADDRESSES_MAX]; /* tried in turn */
     size_t count, next;
-    uint64_t deadline_ns;     /* UINT64_MAX: none */
-    mcore_status last;        /* why the latest address failed */
-    mcore__resolve *resolve;  /* while it is under way */
+    uint64_t deadline_ns;    /* UINT64_MAX: none */
+    mcore_status last;       /* why the latest address failed */
+    mcore__resolve *resolve; /* while it is under way */
     void (*forget_resolve)(mcore__resolve *resolve);
 } mcore__dial;
 
@@ -98,26 +98,26 @@ struct mcore_conn {
     mcore__sockets *owner;
     const mcore_transport_events *ev;
     void *ctx;
-    mcore__later later;    /* runs mcore__socket_deliver */
-    mcore__timer timer;    /* of a dial, of a listener's pause, of an orderly end */
+    mcore__later later;     /* runs mcore__socket_deliver */
+    mcore__timer timer;     /* of a dial, of a listener's pause, of an orderly end */
     mcore__send_list queue; /* not all written yet */
     mcore__send_list done;  /* on_sent is due */
     mcore__dial *dial;
     mcore__address address; /* the peer's, or the bound one of a listener */
     uint64_t inode, device; /* of the file of a unix listener */
     int fd;
-    int polled;  /* what uv_poll watches: UV_READABLE, UV_WRITABLE */
+    int polled; /* what uv_poll watches: UV_READABLE, UV_WRITABLE */
     uint8_t state;
-    uint8_t watched;     /* `poll` is initialised */
-    uint8_t unwatching;  /* ... and being closed */
-    uint8_t in_accept;   /* inside on_accept */
+    uint8_t watched;    /* `poll` is initialised */
+    uint8_t unwatching; /* ... and being closed */
+    uint8_t in_accept;  /* inside on_accept */
     uint8_t detached;
-    uint8_t reading;     /* by set_reading */
-    uint8_t ended;       /* the peer sent its last byte */
-    uint8_t closing;     /* close(0) was called */
-    uint8_t shut;        /* ... and our last byte is written */
-    uint8_t paused;      /* listener: does not accept for a moment */
-    uint8_t open_due;    /* on_open was not called yet */
+    uint8_t reading;  /* by set_reading */
+    uint8_t ended;    /* the peer sent its last byte */
+    uint8_t closing;  /* close(0) was called */
+    uint8_t shut;     /* ... and our last byte is written */
+    uint8_t paused;   /* listener: does not accept for a moment */
+    uint8_t open_due; /* on_open was not called yet */
     mcore_status open_status;
     mcore_status why; /* it ended */
 };
@@ -170,7 +170,7 @@ void mcore__socket_accept(mcore_conn *listener); /* it is readable */
 mcore_status mcore__socket_connect(mcore__sockets *owner, uint64_t timeout_ms,
                                    const mcore_transport_events *ev, void *ctx,
                                    mcore_conn **out_conn);
-void mcore__socket_dial(mcore_conn *conn);      /* tries the next address */
+void mcore__socket_dial(mcore_conn *conn);       /* tries the next address */
 void mcore__socket_dial_ready(mcore_conn *conn); /* the kernel has an answer */
 void mcore__socket_dial_free(mcore_conn *conn);
 

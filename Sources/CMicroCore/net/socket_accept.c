@@ -66,11 +66,15 @@ static int turn_away(mcore_conn *listener) {
 /* Takes what accept4 said about an attempt that failed. Returns 1 to go on. */
 static int accept_failed(mcore_conn *listener, int error) {
     switch (error) {
-    case EAGAIN: return 0;
+    case EAGAIN:
+        return 0;
     case EMFILE:
-    case ENFILE: return turn_away(listener);
+    case ENFILE:
+        return turn_away(listener);
     case ENOMEM:
-    case ENOBUFS: pause_accepting(listener); return 0;
+    case ENOBUFS:
+        pause_accepting(listener);
+        return 0;
     /* Errors of the connection that waited, not of the listener: accept(2). */
     case EINTR:
     case ECONNABORTED:
@@ -81,8 +85,11 @@ static int accept_failed(mcore_conn *listener, int error) {
     case EHOSTDOWN:
     case ENONET:
     case EHOSTUNREACH:
-    case ENETUNREACH: return 1;
-    default: mcore__socket_fail(listener, mcore__status_of_errno(error)); return 0;
+    case ENETUNREACH:
+        return 1;
+    default:
+        mcore__socket_fail(listener, mcore__status_of_errno(error));
+        return 0;
     }
 }
 
@@ -117,7 +124,9 @@ void mcore__socket_accept(mcore_conn *listener) {
         memset(&address, 0, sizeof address);
         address.len = sizeof address.u;
         int fd = accept4(listener->fd, &address.u.any, &address.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) welcome(listener, fd, &address);
-        else if (!accept_failed(listener, errno)) return;
+        if (fd >= 0)
+            welcome(listener, fd, &address);
+        else if (!accept_failed(listener, errno))
+            return;
     }
 }

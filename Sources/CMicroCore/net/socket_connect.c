@@ -84,8 +84,10 @@ static int attempt(mcore_conn *conn, const mcore__address *address) {
     int error = connect(fd, &address->u.any, address->len) < 0 ? errno : 0;
     if (error == 0 || error == EINPROGRESS || error == EINTR) {
         conn->fd = fd;
-        if (error == 0) opened(conn);
-        else arm_attempt(conn);
+        if (error == 0)
+            opened(conn);
+        else
+            arm_attempt(conn);
         mcore_status status = mcore__socket_watch(conn);
         if (status < 0) mcore__socket_fail(conn, status);
         return 1;

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096,              /* the system's somaxconn cuts it */
-    USER_TIMEOUT_MS = 30000,     /* a peer that acknowledges nothing for so long is gone */
+    BACKLOG = 4096,          /* the system's somaxconn cuts it */
+    USER_TIMEOUT_MS = 30000, /* a peer that acknowledges nothing for so long is gone */
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 10,
 };
@@ -100,8 +100,7 @@ static mcore_status bind_address(const mcore__host_port *host_port, mcore__addre
     } else {
         size_t count;
         mcore_status status = mcore__host_port_resolve(host_port, 1, out, 1, &count);
-        if (status == MCORE_ENOENT)
-            status = mcore__host_port_resolve(host_port, 0, out, 1, &count);
+        if (status == MCORE_ENOENT) status = mcore__host_port_resolve(host_port, 0, out, 1, &count);
         if (status < 0) return status == MCORE_ENOMEM ? status : MCORE_EINVAL;
     }
     return open_listener(out, out_fd);
@@ -133,8 +132,8 @@ struct mcore__resolve {
 
 static void resolve_work(void *arg) {
     mcore__resolve *r = arg;
-    r->status = mcore__host_port_resolve(&r->host_port, 0, r->addresses,
-                                         MCORE__DIAL_ADDRESSES_MAX, &r->count);
+    r->status = mcore__host_port_resolve(&r->host_port, 0, r->addresses, MCORE__DIAL_ADDRESSES_MAX,
+                                         &r->count);
 }
 
 static void resolve_done(void *arg) {

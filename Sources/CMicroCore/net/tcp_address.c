@@ -40,10 +40,13 @@ mcore_status mcore__host_port_parse(const char *text, mcore__host_port *out) {
 
 static mcore_status status_of_resolve(int error) {
     switch (error) {
-    case EAI_MEMORY: return MCORE_ENOMEM;
+    case EAI_MEMORY:
+        return MCORE_ENOMEM;
     case EAI_AGAIN:
-    case EAI_SYSTEM: return MCORE_EUNREACH;
-    default: return MCORE_ENOENT;
+    case EAI_SYSTEM:
+        return MCORE_EUNREACH;
+    default:
+        return MCORE_ENOENT;
     }
 }
 
@@ -61,8 +64,10 @@ mcore_status mcore__host_port_resolve(const mcore__host_port *host_port, int num
         memset(address, 0, sizeof *address);
         memcpy(&address->u, at->ai_addr, at->ai_addrlen);
         address->len = at->ai_addrlen;
-        if (at->ai_family == AF_INET) address->u.v4.sin_port = htons(host_port->port);
-        else address->u.v6.sin6_port = htons(host_port->port);
+        if (at->ai_family == AF_INET)
+            address->u.v4.sin_port = htons(host_port->port);
+        else
+            address->u.v6.sin6_port = htons(host_port->port);
     }
     freeaddrinfo(found);
     *out_count = count;

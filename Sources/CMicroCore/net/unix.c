@@ -105,8 +105,10 @@ static mcore_status open_listener(const mcore__address *address, int *out_fd) {
     }
     mcore_status status = MCORE_OK;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) status = mcore__status_of_errno(errno);
-    else status = bind_and_listen(fd, address);
+    if (fd < 0)
+        status = mcore__status_of_errno(errno);
+    else
+        status = bind_and_listen(fd, address);
     if (folder >= 0) close(folder);
     if (status < 0 && fd >= 0) close(fd);
     *out_fd = fd;

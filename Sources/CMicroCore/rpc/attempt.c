@@ -88,13 +88,15 @@ static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retr
         return finish(attempt); /* what happened says more than "deadline exceeded" */
     }
     /* The budget protects the nodes; what was never written has cost them nothing. */
-    int free_of_charge = event->kind == MCORE__ATTEMPT_UNREACHED ||
-                         event->kind == MCORE__ATTEMPT_UNWRITTEN;
+    int free_of_charge =
+        event->kind == MCORE__ATTEMPT_UNREACHED || event->kind == MCORE__ATTEMPT_UNWRITTEN;
     if (!free_of_charge && !mcore__retry_budget_spend(budget, event->now_ns)) {
         return finish(attempt);
     }
-    if (was_processed(event)) attempt->retries_idempotent++;
-    else attempt->retries_unwritten++;
+    if (was_processed(event))
+        attempt->retries_idempotent++;
+    else
+        attempt->retries_unwritten++;
     if (event->another) {
         attempt->state = MCORE__ATTEMPT_CHOOSING;
         return MCORE__ATTEMPT_PICK;

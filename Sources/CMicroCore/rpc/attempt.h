@@ -14,7 +14,7 @@
  * to twenty seconds have earned can be saved up, so that the end of one node, with all that was
  * under way there, does not use up what its calls are owed. */
 typedef struct mcore__retry_budget {
-    double tokens; /* retries that may be made now */
+    double tokens;    /* retries that may be made now */
     double earned[2]; /* by the calls of this window, and of the one before */
     double percent, per_second;
     uint64_t window, updated_ns;

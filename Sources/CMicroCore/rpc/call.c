@@ -12,7 +12,7 @@ struct mcore_call {
     mcore__list node; /* mcore_server.calls or .free_calls */
     mcore_server *server;
     mcore__server_stream *stream; /* NULL: an answer goes nowhere */
-    mcore__timer timer; /* the deadline, then the late news of a cancellation */
+    mcore__timer timer;           /* the deadline, then the late news of a cancellation */
     void (*cancel_fn)(void *ctx, mcore_status why);
     void *cancel_ctx;
     mcore_status why; /* nobody waits any more */

@@ -14,9 +14,9 @@ static void on_backoff_end(void *ctx);
 
 /* ---- Life ---- */
 
-/* Frees the channel when nobody needs it any more. Its connections end on their own. */
 static void channel_hold(mcore__channel *channel) { channel->holds++; }
 
+/* Frees the channel when nobody needs it any more. Its connections end on their own. */
 static void channel_release(mcore__channel *channel) {
     channel->holds--;
     if (channel->holds > 0 || !mcore__list_empty(&channel->nodes)) return;
@@ -83,8 +83,7 @@ static mcore__channel *find_channel(mcore_client *client, mcore_slice address,
     return NULL;
 }
 
-mcore_status mcore__channel_attach(mcore_client *client, mcore_slice address,
-                                   mcore__node *node) {
+mcore_status mcore__channel_attach(mcore_client *client, mcore_slice address, mcore__node *node) {
     mcore_slice name;
     mcore__client_transport *transport = mcore__client_find_transport(client, address, &name);
     if (!transport || name.len == 0) return MCORE_EINVAL;
@@ -177,8 +176,10 @@ void mcore__channel_lost(mcore__channel *channel, mcore__link *link, mcore_statu
     channel_hold(channel);
     channel->link = NULL;
     channel->state = MCORE__CHANNEL_IDLE;
-    if (failure != MCORE_OK) back_off(channel, failure, text);
-    else if (!mcore__list_empty(&channel->waiting)) connect_now(channel);
+    if (failure != MCORE_OK)
+        back_off(channel, failure, text);
+    else if (!mcore__list_empty(&channel->waiting))
+        connect_now(channel);
     channel_release(channel);
 }
 
@@ -202,15 +203,19 @@ void mcore__channel_submit(mcore__channel *channel, mcore__client_call *call) {
     } else {
         call->where = MCORE__CALL_WAITING;
         mcore__list_append(&channel->waiting, &call->place);
-        if (channel->state == MCORE__CHANNEL_IDLE) connect_now(channel);
-        else mcore__channel_pump(channel);
+        if (channel->state == MCORE__CHANNEL_IDLE)
+            connect_now(channel);
+        else
+            mcore__channel_pump(channel);
     }
     channel_release(channel);
 }
 
 void mcore__channel_withdraw(mcore__client_call *call) {
-    if (call->where == MCORE__CALL_OPEN) mcore__link_abandon(call);
-    else mcore__list_remove(&call->place);
+    if (call->where == MCORE__CALL_OPEN)
+        mcore__link_abandon(call);
+    else
+        mcore__list_remove(&call->place);
 }
 
 static void start_failed(mcore__client_call *call, mcore_status why) {

@@ -26,7 +26,7 @@ typedef struct mcore__channel {
     mcore__list waiting;      /* calls, in the order in which they came */
     uint32_t holds;           /* functions at work that must not lose it */
     uint32_t pumping;
-    uint32_t failures;        /* in a row */
+    uint32_t failures; /* in a row */
     mcore_status last_failure;
     uint64_t backoff_end_ns;
     mcore__timer backoff_timer;

@@ -243,8 +243,10 @@ static void on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t 
 static void check_idle(mcore__link *link) {
     uint64_t timeout_ns = link->client->options.idle_timeout_ms * NS_PER_MS;
     uint64_t idle_ns = link->open_streams ? 0 : now_of(link) - link->idle_since_ns;
-    if (idle_ns >= timeout_ns) mcore__link_retire(link);
-    else mcore__timer_start(link->loop, &link->life_timer, timeout_ns - idle_ns);
+    if (idle_ns >= timeout_ns)
+        mcore__link_retire(link);
+    else
+        mcore__timer_start(link->loop, &link->life_timer, timeout_ns - idle_ns);
 }
 
 static void on_life_timer(void *ctx) {
@@ -253,10 +255,17 @@ static void on_life_timer(void *ctx) {
     case MCORE__LINK_OPENING:
         die(link, MCORE_ETIMEDOUT, "no HTTP/2 connection within connect_timeout_ms", 0);
         return;
-    case MCORE__LINK_READY: check_idle(link); return;
-    case MCORE__LINK_DRAINING: return;
-    case MCORE__LINK_CLOSING: die(link, MCORE_ETIMEDOUT, "closed", 0); return;
-    case MCORE__LINK_DEAD: close_conn(link, 1); return;
+    case MCORE__LINK_READY:
+        check_idle(link);
+        return;
+    case MCORE__LINK_DRAINING:
+        return;
+    case MCORE__LINK_CLOSING:
+        die(link, MCORE_ETIMEDOUT, "closed", 0);
+        return;
+    case MCORE__LINK_DEAD:
+        close_conn(link, 1);
+        return;
     }
 }
 
@@ -279,8 +288,8 @@ static void on_keepalive_timer(void *ctx) {
         return;
     }
     link->ping_sent_ns = 0;
-    uint64_t since_ns = link->received_ns > link->watch_since_ns ? link->received_ns
-                                                                 : link->watch_since_ns;
+    uint64_t since_ns =
+        link->received_ns > link->watch_since_ns ? link->received_ns : link->watch_since_ns;
     uint64_t interval_ns = options->keepalive_interval_ms * NS_PER_MS;
     uint64_t next_ns = interval_ns - (now_ns - since_ns < interval_ns ? now_ns - since_ns : 0);
     if (now_ns - since_ns >= interval_ns && mcore__h2_ping(link->h2, ++link->pings) == MCORE_OK) {

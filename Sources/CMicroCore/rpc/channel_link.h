@@ -6,7 +6,7 @@
 #include "rpc/channel.h"
 
 typedef enum mcore__link_state {
-    MCORE__LINK_OPENING,  /* until the peer's SETTINGS: only then it is known to speak HTTP/2 */
+    MCORE__LINK_OPENING, /* until the peer's SETTINGS: only then it is known to speak HTTP/2 */
     MCORE__LINK_READY,
     MCORE__LINK_DRAINING, /* no new streams; ends with the last one */
     MCORE__LINK_CLOSING,  /* GOAWAY and what is queued go out, then it is closed */
@@ -21,32 +21,32 @@ typedef struct mcore__link_output {
 } mcore__link_output;
 
 typedef struct mcore__link {
-    mcore__list of_channel; /* channel->links */
+    mcore__list of_channel;  /* channel->links */
     mcore__channel *channel; /* NULL once it is dead */
     mcore_client *client;
     mcore_loop *loop;
     const mcore_transport_plugin *plugin;
     mcore_conn *conn;
     mcore__link_state state;
-    uint32_t opened;        /* the transport is connected */
-    uint32_t inside;        /* feed or produce runs: the session must not be freed or fed */
-    mcore_status doomed;    /* why it is to die when they are through */
+    uint32_t opened;     /* the transport is connected */
+    uint32_t inside;     /* feed or produce runs: the session must not be freed or fed */
+    mcore_status doomed; /* why it is to die when they are through */
     const char *doomed_text;
     mcore__h2 *h2;
     mcore__link_output outputs[MCORE__LINK_OUTPUTS];
-    size_t output_bytes;    /* with the transport */
-    size_t queued_bytes;    /* of bodies, held by the session */
+    size_t output_bytes; /* with the transport */
+    size_t queued_bytes; /* of bodies, held by the session */
     mcore__flush flush;
-    mcore__list streams;    /* calls */
-    mcore__list sending;    /* calls with something left to send */
-    mcore__list borrowing;  /* calls whose body lies in the bytes being fed */
-    mcore_slice feeding;    /* the bytes that are being fed; they outlast the feed */
-    uint32_t open_streams;  /* of the session: also those that nobody waits for any more */
+    mcore__list streams;     /* calls */
+    mcore__list sending;     /* calls with something left to send */
+    mcore__list borrowing;   /* calls whose body lies in the bytes being fed */
+    mcore_slice feeding;     /* the bytes that are being fed; they outlast the feed */
+    uint32_t open_streams;   /* of the session: also those that nobody waits for any more */
     uint32_t last_stream_id; /* beyond it the connection is replaced: ids don't start over */
-    uint32_t answers;       /* streams that were answered */
+    uint32_t answers;        /* streams that were answered */
     uint64_t ready_ns, idle_since_ns, received_ns, watch_since_ns, ping_sent_ns;
     uint64_t pings;
-    mcore__timer life_timer;      /* OPENING: connect timeout; READY: idle; CLOSING: patience */
+    mcore__timer life_timer; /* OPENING: connect timeout; READY: idle; CLOSING: patience */
     mcore__timer keepalive_timer;
 } mcore__link;
 

@@ -103,9 +103,9 @@ void mcore__link_fail_streams(mcore__link *link, mcore_status why, const char *t
     while (!mcore__list_empty(&link->streams)) {
         mcore__client_call *call = MCORE__CONTAINER(link->streams.next, mcore__client_call, place);
         detach(call);
-        mcore__client_call_failed(
-            call, call->written ? MCORE__ATTEMPT_LOST : MCORE__ATTEMPT_UNWRITTEN,
-            MCORE_RPC_UNAVAILABLE, why, text);
+        mcore__client_call_failed(call,
+                                  call->written ? MCORE__ATTEMPT_LOST : MCORE__ATTEMPT_UNWRITTEN,
+                                  MCORE_RPC_UNAVAILABLE, why, text);
     }
 }
 
@@ -135,8 +135,10 @@ static void on_data(void *ctx, uint32_t id, void *stream, const uint8_t *data, s
     mcore_status status = mcore__response_data(response, data, len);
     if (status == MCORE_OK && response->body_borrowed && mcore__list_empty(&call->borrowing)) {
         /* Bytes of the transport's stay until the feed is over; those of the session may not. */
-        if (is_fed(link, data)) mcore__list_append(&link->borrowing, &call->borrowing);
-        else status = mcore__response_keep_body(response);
+        if (is_fed(link, data))
+            mcore__list_append(&link->borrowing, &call->borrowing);
+        else
+            status = mcore__response_keep_body(response);
     }
     if (status != MCORE_OK) end_early(call);
 }

@@ -71,13 +71,20 @@ static mcore__attempt_action step(mcore__client_call *call, mcore__attempt_event
 
 static void perform(mcore__client_call *call, mcore__attempt_action action, uint64_t delay_ns) {
     switch (action) {
-    case MCORE__ATTEMPT_NOTHING: return;
-    case MCORE__ATTEMPT_PICK: pick_node(call); return;
+    case MCORE__ATTEMPT_NOTHING:
+        return;
+    case MCORE__ATTEMPT_PICK:
+        pick_node(call);
+        return;
     case MCORE__ATTEMPT_PAUSE:
         mcore__timer_start(call->client->loop, &call->attempt_timer, delay_ns);
         return;
-    case MCORE__ATTEMPT_PARK: mcore__target_park(call->target, call); return;
-    case MCORE__ATTEMPT_FINISH: end_call(call); return;
+    case MCORE__ATTEMPT_PARK:
+        mcore__target_park(call->target, call);
+        return;
+    case MCORE__ATTEMPT_FINISH:
+        end_call(call);
+        return;
     }
 }
 

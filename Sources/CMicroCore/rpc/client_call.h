@@ -58,10 +58,10 @@ typedef struct mcore__client_call {
     struct mcore__node *node; /* of the last attempt; NULL before the first */
     struct mcore__link *link; /* OPEN */
     uint32_t stream_id;
-    uint32_t written;         /* its headers were handed to the transport */
-    mcore__list sending;      /* link->sending: written or sent incompletely */
-    size_t queued;            /* bytes of the body that the engine still holds */
-    mcore__list borrowing;    /* link->borrowing: its body lies in the bytes being fed */
+    uint32_t written;      /* its headers were handed to the transport */
+    mcore__list sending;   /* link->sending: written or sent incompletely */
+    size_t queued;         /* bytes of the body that the engine still holds */
+    mcore__list borrowing; /* link->borrowing: its body lies in the bytes being fed */
     uint64_t attempt_started_ns, attempt_deadline_ns;
     uint64_t tried[MCORE__ATTEMPTS_MAX]; /* serials of nodes */
     uint32_t tried_count;

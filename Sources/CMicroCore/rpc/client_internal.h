@@ -46,8 +46,8 @@ struct mcore_client {
 
     mcore__table channels; /* by address */
     mcore__list targets;
-    uint32_t links;        /* connections that did not have on_closed yet */
-    uint64_t serials;      /* the last one given to a node */
+    uint32_t links;   /* connections that did not have on_closed yet */
+    uint64_t serials; /* the last one given to a node */
 
     mcore__client_slot *slots;
     uint32_t slot_count, slot_free; /* MCORE__CLIENT_NO_SLOT: none */
@@ -59,8 +59,8 @@ struct mcore_client {
 
     mcore__later work; /* `done` of ended calls, and the steps of close */
 
-    uint32_t closing; /* no new calls */
-    uint32_t closed;  /* `close_done` has run */
+    uint32_t closing;   /* no new calls */
+    uint32_t closed;    /* `close_done` has run */
     uint32_t torn_down; /* channels and targets are being closed */
     mcore__timer grace_timer;
     void (*close_done)(void *ctx);
@@ -74,7 +74,6 @@ struct mcore_client {
 mcore__client_transport *mcore__client_find_transport(mcore_client *client, mcore_slice address,
                                                       mcore_slice *out_rest);
 /* Creates the instance on first use. */
-mcore_status mcore__client_open_transport(mcore_client *client,
-                                          mcore__client_transport *transport);
+mcore_status mcore__client_open_transport(mcore_client *client, mcore__client_transport *transport);
 
 #endif

@@ -31,8 +31,10 @@ static int is_reserved(mcore_slice name, mcore__header_token token) {
     case MCORE__HEADER_TE:
     case MCORE__HEADER_TRAILER:
     case MCORE__HEADER_TRANSFER_ENCODING:
-    case MCORE__HEADER_UPGRADE: return 1;
-    default: break;
+    case MCORE__HEADER_UPGRADE:
+        return 1;
+    default:
+        break;
     }
     return begins_with(name, "grpc-") || (name.len == 10 && begins_with(name, "user-agent"));
 }
@@ -89,8 +91,10 @@ static mcore_status append(mcore__client_request *request, mcore_slice bytes, in
                            mcore_slice *out_copy) {
     size_t before = mcore__buffer_len(&request->bytes);
     mcore_status status = MCORE_OK;
-    if (as_base64) status = mcore__base64_encode(bytes, &request->bytes);
-    else if (bytes.len) status = mcore__buffer_append(&request->bytes, bytes.data, bytes.len);
+    if (as_base64)
+        status = mcore__base64_encode(bytes, &request->bytes);
+    else if (bytes.len)
+        status = mcore__buffer_append(&request->bytes, bytes.data, bytes.len);
     *out_copy = (mcore_slice){NULL, mcore__buffer_len(&request->bytes) - before};
     return status;
 }

@@ -52,9 +52,10 @@ void mcore__response_reset(mcore__response *response) {
 
 /* ---- Verdicts ---- */
 
-__attribute__((format(printf, 4, 5))) static mcore_status
-give_up(mcore__response *response, uint32_t rpc_code, mcore_status transport, const char *format,
-        ...) {
+__attribute__((format(printf, 4, 5))) static mcore_status give_up(mcore__response *response,
+                                                                  uint32_t rpc_code,
+                                                                  mcore_status transport,
+                                                                  const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(response->error, sizeof response->error, format, arguments);
@@ -72,26 +73,37 @@ static mcore_status out_of_memory(mcore__response *response) {
 
 uint32_t mcore__rpc_code_of_http(uint32_t http_status) {
     switch (http_status) {
-    case 400: return MCORE_RPC_INTERNAL;
-    case 401: return MCORE_RPC_UNAUTHENTICATED;
-    case 403: return MCORE_RPC_PERMISSION_DENIED;
-    case 404: return MCORE_RPC_UNIMPLEMENTED;
+    case 400:
+        return MCORE_RPC_INTERNAL;
+    case 401:
+        return MCORE_RPC_UNAUTHENTICATED;
+    case 403:
+        return MCORE_RPC_PERMISSION_DENIED;
+    case 404:
+        return MCORE_RPC_UNIMPLEMENTED;
     case 429:
     case 502:
     case 503:
-    case 504: return MCORE_RPC_UNAVAILABLE;
-    default: return MCORE_RPC_UNKNOWN;
+    case 504:
+        return MCORE_RPC_UNAVAILABLE;
+    default:
+        return MCORE_RPC_UNKNOWN;
     }
 }
 
 uint32_t mcore__rpc_code_of_reset(uint32_t error_code) {
     enum { INADEQUATE_SECURITY = 12 };
     switch (error_code) {
-    case MCORE__H2_REFUSED_STREAM: return MCORE_RPC_UNAVAILABLE;
-    case MCORE__H2_CANCEL: return MCORE_RPC_CANCELLED;
-    case MCORE__H2_ENHANCE_YOUR_CALM: return MCORE_RPC_RESOURCE_EXHAUSTED;
-    case INADEQUATE_SECURITY: return MCORE_RPC_PERMISSION_DENIED;
-    default: return MCORE_RPC_INTERNAL;
+    case MCORE__H2_REFUSED_STREAM:
+        return MCORE_RPC_UNAVAILABLE;
+    case MCORE__H2_CANCEL:
+        return MCORE_RPC_CANCELLED;
+    case MCORE__H2_ENHANCE_YOUR_CALM:
+        return MCORE_RPC_RESOURCE_EXHAUSTED;
+    case INADEQUATE_SECURITY:
+        return MCORE_RPC_PERMISSION_DENIED;
+    default:
+        return MCORE_RPC_INTERNAL;
     }
 }
 
@@ -201,8 +213,10 @@ static mcore_status take_field(mcore__response *response, const mcore__field *fi
         return MCORE_OK;
     case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
     case MCORE__HEADER_CONTENT_LENGTH:
-    case MCORE__HEADER_TRAILER: return MCORE_OK;
-    default: break;
+    case MCORE__HEADER_TRAILER:
+        return MCORE_OK;
+    default:
+        break;
     }
     if (field->name.len && *(const char *)field->name.data == ':') return MCORE_OK;
     if (ends_with(field->name, "-bin")) return add_binary(response, field->name, field->value);
@@ -222,10 +236,9 @@ mcore_status mcore__response_headers(mcore__response *response, const mcore__h2_
         mcore_status status = take_field(response, field);
         if (status == MCORE_ENOMEM) return out_of_memory(response);
         if (status != MCORE_OK) {
-            return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
-                           "the value of \"%.*s\" is not base64",
-                           (int)(field->name.len < 64 ? field->name.len : 64),
-                           (const char *)field->name.data);
+            return give_up(
+                response, MCORE_RPC_INTERNAL, MCORE_EPROTO, "the value of \"%.*s\" is not base64",
+                (int)(field->name.len < 64 ? field->name.len : 64), (const char *)field->name.data);
         }
     }
     return MCORE_OK;

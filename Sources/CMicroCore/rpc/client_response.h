@@ -20,19 +20,19 @@ typedef struct mcore__response_entry {
 } mcore__response_entry;
 
 typedef struct mcore__response {
-    mcore__buffer text; /* names and values, decoded */
+    mcore__buffer text;             /* names and values, decoded */
     mcore__response_entry *entries; /* metadata */
     mcore_header *headers;          /* the same for the caller, made at the end */
     uint32_t entry_count, entry_capacity;
     mcore__response_range message, details, content_type;
     mcore__grpc_cutter cutter;
-    mcore__buffer copy;     /* of the body, when it outlives what it was borrowed from */
+    mcore__buffer copy; /* of the body, when it outlives what it was borrowed from */
     mcore_slice body;
     uint32_t body_borrowed; /* `body` belongs to the connection */
     uint32_t bodies;        /* messages that arrived */
     uint32_t has_headers, has_trailers, is_grpc, has_encoding;
     uint32_t http_status;
-    uint32_t grpc_status;   /* MCORE__RESPONSE_NO_STATUS before it arrived */
+    uint32_t grpc_status; /* MCORE__RESPONSE_NO_STATUS before it arrived */
 
     /* The verdict. */
     uint32_t rpc_code;

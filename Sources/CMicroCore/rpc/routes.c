@@ -125,9 +125,8 @@ static mcore__route *route_create(mcore_slice path, mcore_handler handler, void 
     route->ctx = ctx;
     route->any_method = options->any_method;
     route->message_bytes_max = options->message_bytes_max;
-    route->timeout_ns = options->timeout_ms > UINT64_MAX / 1000000u
-                            ? UINT64_MAX
-                            : options->timeout_ms * 1000000u;
+    route->timeout_ns =
+        options->timeout_ms > UINT64_MAX / 1000000u ? UINT64_MAX : options->timeout_ms * 1000000u;
     return route;
 }
 

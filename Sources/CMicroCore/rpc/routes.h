@@ -13,7 +13,7 @@ typedef struct mcore__route {
     size_t path_len;
     mcore_handler handler;
     void *ctx;
-    uint64_t timeout_ns; /* 0: as the caller says */
+    uint64_t timeout_ns;        /* 0: as the caller says */
     uint32_t message_bytes_max; /* 0: the server's limit */
     uint32_t any_method;
 } mcore__route;

@@ -76,8 +76,7 @@ mcore_status mcore_server_create(mcore_loop *loop, mcore_routes *routes,
 
 mcore_status mcore_server_set_peers(mcore_server *server, mcore_server *const *peers,
                                     size_t count) {
-    if (!server || (count && !peers) || !mcore__list_empty(&server->listeners))
-        return MCORE_EINVAL;
+    if (!server || (count && !peers) || !mcore__list_empty(&server->listeners)) return MCORE_EINVAL;
     mcore_server **copy = NULL;
     if (count) {
         copy = mcore__alloc(count * sizeof *copy);

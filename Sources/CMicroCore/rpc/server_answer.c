@@ -12,7 +12,7 @@ enum {
     DETAILS_BYTES_MAX = 12 * 1024,
 };
 
-#define NAME(TOKEN, text) MCORE__HEADER_##TOKEN, (mcore_slice) { text, sizeof text - 1 }
+#define NAME(TOKEN, text) MCORE__HEADER_##TOKEN, (mcore_slice){text, sizeof text - 1}
 
 static void put(mcore__reply *reply, mcore__header_token token, mcore_slice name,
                 mcore_slice value) {
@@ -56,8 +56,10 @@ static mcore_status check_metadata(const mcore_answer *answer, size_t *out_text_
         size_t bytes = binary ? (entry->value.len + 2) / 3 * 4 : entry->value.len;
         sum += entry->name.len + bytes + 32;
         if (sum > MCORE__SERVER_FIELDS_BYTES_MAX) return MCORE_EINVAL;
-        if (binary) encoded += bytes;
-        else if (!mcore__field_value_valid(entry->value)) return MCORE_EINVAL;
+        if (binary)
+            encoded += bytes;
+        else if (!mcore__field_value_valid(entry->value))
+            return MCORE_EINVAL;
         if (is_reserved(mcore__header_token_of(entry->name.data, entry->name.len)))
             return MCORE_EINVAL;
     }
@@ -112,8 +114,8 @@ static mcore_status begin_reply(mcore_server *server, const mcore_answer *answer
 
 static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
                                mcore__reply *reply) {
-    uint32_t http = answer->http_status ? answer->http_status
-                                        : mcore_rpc_http_status(answer->rpc_code);
+    uint32_t http =
+        answer->http_status ? answer->http_status : mcore_rpc_http_status(answer->rpc_code);
     if (http < 200 || http > 599) return MCORE_EINVAL;
     if (answer->content_type.len && !mcore__field_value_valid(answer->content_type))
         return MCORE_EINVAL;
@@ -128,8 +130,8 @@ static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
             mcore__buffer_reset(&server->json, MCORE__SERVER_STREAM_KEEP_BYTES);
             status = mcore__problem_write(&server->json, http, answer->message);
             if (status) return status;
-            reply->body = (mcore_slice){mcore__buffer_bytes(&server->json),
-                                        mcore__buffer_len(&server->json)};
+            reply->body =
+                (mcore_slice){mcore__buffer_bytes(&server->json), mcore__buffer_len(&server->json)};
             type = (mcore_slice){"application/problem+json", 24};
         } else if (reply->body.len && !type.len) {
             type = (mcore_slice){"application/octet-stream", 24};
@@ -174,8 +176,7 @@ static mcore_status put_failure(mcore_server *server, const mcore_answer *answer
         status = put_encoded(server, reply, NAME(GRPC_MESSAGE, "grpc-message"), message,
                              mcore__percent_encode);
     if (!status && answer->details.len && answer->details.len <= DETAILS_BYTES_MAX)
-        status = put_encoded(server, reply,
-                             NAME(GRPC_STATUS_DETAILS, "grpc-status-details-bin"),
+        status = put_encoded(server, reply, NAME(GRPC_STATUS_DETAILS, "grpc-status-details-bin"),
                              answer->details, mcore__base64_encode);
     return status;
 }
@@ -189,8 +190,7 @@ static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream 
         return MCORE_EINVAL;
     if (answer->body.len > UINT32_MAX - MCORE__GRPC_PREFIX_BYTES) return MCORE_EINVAL;
     size_t text_bytes = 0;
-    if (answer->rpc_code)
-        text_bytes = 3 * MESSAGE_BYTES_MAX + (DETAILS_BYTES_MAX + 2) / 3 * 4;
+    if (answer->rpc_code) text_bytes = 3 * MESSAGE_BYTES_MAX + (DETAILS_BYTES_MAX + 2) / 3 * 4;
     mcore_status status = begin_reply(server, answer, text_bytes, reply);
     if (status) return status;
     reply->status = 200;

@@ -8,7 +8,7 @@
 
 typedef struct mcore__reply {
     uint32_t status;
-    uint32_t has_body; /* 0: the status forbids one */
+    uint32_t has_body;    /* 0: the status forbids one */
     mcore__field *fields; /* server->fields: two are free before it, for the protocol's own */
     size_t count;
     mcore_slice body;

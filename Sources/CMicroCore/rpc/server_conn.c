@@ -105,8 +105,10 @@ static void on_timer(void *ctx) {
     mcore__server_conn *conn = ctx;
     uint64_t now = now_of(conn);
     conn->timer_due_ns = MCORE__NEVER;
-    if (conn->state == MCORE__CONN_OPEN) expire(conn, now);
-    else if (now >= conn->close_due_ns) mcore__conn_abort(conn);
+    if (conn->state == MCORE__CONN_OPEN)
+        expire(conn, now);
+    else if (now >= conn->close_due_ns)
+        mcore__conn_abort(conn);
     mcore__conn_schedule(conn);
 }
 
@@ -115,8 +117,7 @@ static void on_timer(void *ctx) {
 static void close_in_order(mcore__server_conn *conn) {
     if (conn->state == MCORE__CONN_CLOSED) return;
     conn->state = MCORE__CONN_CLOSED;
-    conn->close_due_ns =
-        mcore__after_ms(now_of(conn), conn->server->options.write_timeout_ms);
+    conn->close_due_ns = mcore__after_ms(now_of(conn), conn->server->options.write_timeout_ms);
     conn->transport->close(conn->conn, 0);
     mcore__conn_schedule(conn);
 }
@@ -130,8 +131,7 @@ void mcore__conn_abort(mcore__server_conn *conn) {
 void mcore__conn_finish(mcore__server_conn *conn) {
     if (conn->state != MCORE__CONN_OPEN) return;
     conn->state = MCORE__CONN_FLUSHING;
-    conn->close_due_ns =
-        mcore__after_ms(now_of(conn), conn->server->options.write_timeout_ms);
+    conn->close_due_ns = mcore__after_ms(now_of(conn), conn->server->options.write_timeout_ms);
     mcore__conn_schedule(conn);
     mcore__conn_mark(conn);
 }
@@ -150,8 +150,7 @@ uint64_t mcore__conn_unsent(const mcore__server_conn *conn) {
 }
 
 void mcore__conn_mark(mcore__server_conn *conn) {
-    if (conn->state != MCORE__CONN_CLOSED)
-        mcore__flush_mark(conn->server->loop, &conn->flush);
+    if (conn->state != MCORE__CONN_CLOSED) mcore__flush_mark(conn->server->loop, &conn->flush);
 }
 
 /* Backpressure. Only a connection whose last send() the peer did not take yet is paused: when
@@ -219,8 +218,7 @@ static void on_flush(void *ctx) {
     if (conn->state == MCORE__CONN_CLOSED) return;
     note_unsent(conn);
     int sent = !conn->in_flight && !mcore__buffer_len(&conn->pending);
-    if (sent && conn->state == MCORE__CONN_OPEN && conn->session &&
-        conn->protocol->finished(conn))
+    if (sent && conn->state == MCORE__CONN_OPEN && conn->session && conn->protocol->finished(conn))
         mcore__conn_finish(conn);
     if (sent && conn->state == MCORE__CONN_FLUSHING) close_in_order(conn);
     update_reading(conn);
@@ -231,15 +229,19 @@ static void on_flush(void *ctx) {
 
 static void feed(mcore__server_conn *conn, const uint8_t *data, size_t len) {
     conn->active_ns = now_of(conn);
-    if (conn->protocol) conn->protocol->feed(conn, data, len);
-    else mcore__conn_detect(conn, data, len);
+    if (conn->protocol)
+        conn->protocol->feed(conn, data, len);
+    else
+        mcore__conn_detect(conn, data, len);
 }
 
 static void end_of_input(mcore__server_conn *conn) {
     conn->eof = 1;
     if (conn->state != MCORE__CONN_OPEN) return;
-    if (!conn->protocol) mcore__conn_finish(conn);
-    else conn->protocol->eof(conn);
+    if (!conn->protocol)
+        mcore__conn_finish(conn);
+    else
+        conn->protocol->eof(conn);
 }
 
 static void on_data(void *ctx, mcore_conn *transport_conn, const mcore_slice *v, uint32_t n) {
@@ -267,16 +269,20 @@ static void on_sent(void *ctx, mcore_conn *transport_conn, uint64_t op, mcore_st
     }
     mcore__server_buffer_give(conn->server, &conn->sending);
     if (conn->state == MCORE__CONN_CLOSED) return;
-    if (status) mcore__conn_abort(conn);
-    else mcore__conn_mark(conn);
+    if (status)
+        mcore__conn_abort(conn);
+    else
+        mcore__conn_mark(conn);
 }
 
 static void on_closed(void *ctx, mcore_conn *transport_conn, mcore_status why) {
     (void)transport_conn;
     (void)why;
     uint32_t kind = *(const uint32_t *)ctx;
-    if (kind == MCORE__SERVER_LISTENER) mcore__server_listener_closed(ctx);
-    else mcore__conn_free(ctx);
+    if (kind == MCORE__SERVER_LISTENER)
+        mcore__server_listener_closed(ctx);
+    else
+        mcore__conn_free(ctx);
 }
 
 const mcore_transport_events mcore__server_events = {
@@ -291,8 +297,10 @@ const mcore_transport_events mcore__server_events = {
 
 void mcore__conn_drain(mcore__server_conn *conn) {
     if (conn->state != MCORE__CONN_OPEN) return;
-    if (conn->protocol) conn->protocol->drain(conn);
-    else mcore__conn_finish(conn); /* it has sent no request yet */
+    if (conn->protocol)
+        conn->protocol->drain(conn);
+    else
+        mcore__conn_finish(conn); /* it has sent no request yet */
     mcore__conn_mark(conn);
     mcore__conn_schedule(conn);
 }

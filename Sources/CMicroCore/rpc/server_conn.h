@@ -72,14 +72,14 @@ struct mcore__server_conn {
     uint64_t timer_due_ns; /* what the timer is set to; MCORE__NEVER: it is not */
 
     uint64_t accepted_ns;
-    uint64_t active_ns;    /* when it was last busy */
-    uint64_t progress_ns;  /* when the peer last took a fair part of the output */
+    uint64_t active_ns;      /* when it was last busy */
+    uint64_t progress_ns;    /* when the peer last took a fair part of the output */
     uint64_t progress_bytes; /* taken since then */
-    uint64_t close_due_ns; /* of every state but OPEN */
-    uint64_t body_bytes;   /* share of mcore_server.body_bytes */
+    uint64_t close_due_ns;   /* of every state but OPEN */
+    uint64_t body_bytes;     /* share of mcore_server.body_bytes */
 
     uint8_t in_flight;
-    uint8_t unsent;    /* there was output at the last look, so progress_ns counts */
+    uint8_t unsent; /* there was output at the last look, so progress_ns counts */
     uint8_t reading;
     uint8_t eof;
     uint8_t preface_len;

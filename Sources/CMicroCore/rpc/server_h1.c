@@ -24,7 +24,7 @@ typedef struct h1_session {
     uint64_t since_ns; /* begin of the header, or last byte of the body */
     uint8_t begun;     /* some bytes of a request came and it is not complete */
     uint8_t in_body;
-    uint8_t refused;   /* `refusal` is the answer, once the rest of the request was read */
+    uint8_t refused; /* `refusal` is the answer, once the rest of the request was read */
     uint8_t keep_alive;
 } h1_session;
 
@@ -63,8 +63,10 @@ static void h1_answer(mcore__server_stream *stream, const mcore_answer *answer) 
         session->phase = H1_READING;
     } else {
         session->phase = H1_OVER;
-        if (status) mcore__conn_abort(conn);
-        else mcore__conn_finish(conn);
+        if (status)
+            mcore__conn_abort(conn);
+        else
+            mcore__conn_finish(conn);
     }
     mcore__conn_mark(conn);
 }
@@ -84,9 +86,9 @@ static void begin_request(mcore__server_conn *conn, const mcore__h1_head *head) 
     /* HTTP/1.0 keeps a connection only by an extension that is not worth its traps. */
     session->keep_alive = head->keep_alive && head->minor_version > 0;
     memset(&session->refusal, 0, sizeof session->refusal);
-    session->refused = (uint8_t)mcore__request_begin(
-        &session->stream, MCORE_PROTOCOL_HTTP1, head->method, head->target, head->fields,
-        head->field_count, 0, &session->refusal);
+    session->refused = (uint8_t)mcore__request_begin(&session->stream, MCORE_PROTOCOL_HTTP1,
+                                                     head->method, head->target, head->fields,
+                                                     head->field_count, 0, &session->refusal);
     if (!head->expect_continue || !head->has_body) return;
     if (session->refused) {
         refuse(conn, &session->refusal);
@@ -127,10 +129,12 @@ static void malformed(mcore__server_conn *conn, const mcore__h1_result *result) 
                           .http_status = result->error_status,
                           .text = result->error};
     session->begun = 1; /* whatever else comes is not read */
-    why.limit = result->error_status == 413 || result->error_status == 414 ||
-                result->error_status == 431;
-    if (why.limit) why.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED;
-    else mcore__count(&conn->server->protocol_errors, 1);
+    why.limit =
+        result->error_status == 413 || result->error_status == 414 || result->error_status == 431;
+    if (why.limit)
+        why.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED;
+    else
+        mcore__count(&conn->server->protocol_errors, 1);
     session->stream.protocol = MCORE_PROTOCOL_HTTP1;
     refuse(conn, &why);
 }
@@ -164,10 +168,14 @@ static void parse(mcore__server_conn *conn, mcore_slice *input) {
             if (!mcore__h1_parser_busy(session->parser)) session->begun = 0;
             break;
         }
-        if (event == MCORE__H1_HEAD) begin_request(conn, &result.head);
-        else if (event == MCORE__H1_BODY) take_body(conn, result.body);
-        else if (event == MCORE__H1_END) end_request(conn);
-        else malformed(conn, &result);
+        if (event == MCORE__H1_HEAD)
+            begin_request(conn, &result.head);
+        else if (event == MCORE__H1_BODY)
+            take_body(conn, result.body);
+        else if (event == MCORE__H1_END)
+            end_request(conn);
+        else
+            malformed(conn, &result);
     }
 }
 
@@ -303,8 +311,7 @@ static uint32_t h1_cut(mcore__server_conn *conn) {
     h1_session *session = conn->session;
     if (h1_idle(conn)) return 0;
     mcore_call *call = session->stream.call;
-    mcore__refusal why = {.rpc_code = MCORE_RPC_UNAVAILABLE,
-                          .text = "the server is shutting down"};
+    mcore__refusal why = {.rpc_code = MCORE_RPC_UNAVAILABLE, .text = "the server is shutting down"};
     session->stream.protocol = MCORE_PROTOCOL_HTTP1;
     refuse(conn, &why);
     if (call) mcore__call_abandon(call, MCORE_EDRAINING);

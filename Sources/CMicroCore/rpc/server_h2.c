@@ -28,7 +28,7 @@ typedef struct h2_session {
     uint64_t goaway_min_ns, goaway_due_ns;
     uint8_t had_request;
     uint8_t ping_due; /* once the GOAWAY before it was produced: its PONG proves that it was read */
-    uint8_t gone; /* the last GOAWAY was queued */
+    uint8_t gone;     /* the last GOAWAY was queued */
 } h2_session;
 
 static uint64_t now_of(const mcore__server_conn *conn) {
@@ -110,8 +110,10 @@ static void on_end(void *ctx, uint32_t id, void *known) {
     mcore__list_remove(&stream->aux);
     if (stream->answered) return;
     mcore__refusal why = {0};
-    if (mcore__request_end(stream, &why)) refuse(stream, &why);
-    else run(stream);
+    if (mcore__request_end(stream, &why))
+        refuse(stream, &why);
+    else
+        run(stream);
 }
 
 static void on_close(void *ctx, uint32_t id, void *known, uint32_t error_code, uint32_t refused) {
@@ -171,8 +173,7 @@ static mcore_status answer_grpc(mcore__server_stream *stream, const mcore_answer
     h2_session *session = stream->conn->session;
     mcore__reply reply;
     uint32_t failure;
-    mcore_status status =
-        mcore__reply_grpc(stream->conn->server, stream, answer, &reply, &failure);
+    mcore_status status = mcore__reply_grpc(stream->conn->server, stream, answer, &reply, &failure);
     if (!status)
         status = mcore__h2_respond(session->h2, stream->id, reply.fields, reply.count, failure);
     if (status || failure) return status;
@@ -197,8 +198,8 @@ static mcore_status answer_http(mcore__server_stream *stream, const mcore_answer
     fields[0] = (mcore__field){MCORE__HEADER_STATUS, {":status", 7}, {code, 3}};
     if (reply.has_body) {
         int len = snprintf(length, sizeof length, "%zu", reply.body.len);
-        fields[count++] = (mcore__field){MCORE__HEADER_CONTENT_LENGTH, {"content-length", 14},
-                                         {length, (size_t)len}};
+        fields[count++] = (mcore__field){
+            MCORE__HEADER_CONTENT_LENGTH, {"content-length", 14}, {length, (size_t)len}};
     }
     int send_body = reply.has_body && reply.body.len && !stream->is_head;
     status = mcore__h2_respond(session->h2, stream->id, fields, count, !send_body);
@@ -214,10 +215,12 @@ static void h2_answer(mcore__server_stream *stream, const mcore_answer *answer) 
     mcore__list_remove(&stream->receiving);
     mcore__list_remove(&stream->aux);
     mcore_status status = stream->protocol == MCORE_PROTOCOL_GRPC ? answer_grpc(stream, answer)
-                                                                 : answer_http(stream, answer);
+                                                                  : answer_http(stream, answer);
     session->answer_bytes += stream->answer_bytes;
-    if (status) mcore__h2_reset(session->h2, stream->id, MCORE__H2_INTERNAL_ERROR);
-    else if (!stream->ended) mcore__list_append(&session->early, &stream->aux);
+    if (status)
+        mcore__h2_reset(session->h2, stream->id, MCORE__H2_INTERNAL_ERROR);
+    else if (!stream->ended)
+        mcore__list_append(&session->early, &stream->aux);
     mcore__conn_mark(conn);
 }
 
@@ -246,8 +249,7 @@ static mcore_status h2_open(mcore__server_conn *conn) {
     };
     h2_session *session = mcore__zalloc(sizeof *session);
     if (!session) return MCORE_ENOMEM;
-    mcore_status status =
-        mcore__h2_create(MCORE__H2_SERVER, &limits, &events, conn, &session->h2);
+    mcore_status status = mcore__h2_create(MCORE__H2_SERVER, &limits, &events, conn, &session->h2);
     if (status) {
         mcore__free(session);
         return status;
@@ -284,7 +286,8 @@ static void watch_header(mcore__server_conn *conn, const uint8_t *data, size_t l
     mcore__frame_watch_feed(&session->watch, data, len);
     int fresh = session->watch.completed != session->watch_completed;
     session->watch_completed = session->watch.completed;
-    if (!mcore__frame_watch_pending(&session->watch)) session->header_since_ns = MCORE__NEVER;
+    if (!mcore__frame_watch_pending(&session->watch))
+        session->header_since_ns = MCORE__NEVER;
     else if (fresh || session->header_since_ns == MCORE__NEVER)
         session->header_since_ns = now_of(conn);
 }
@@ -394,8 +397,8 @@ static uint64_t h2_deadline(const mcore__server_conn *conn) {
     due = mcore__earlier(due, settle_due(session));
     const mcore__server_stream *stream = longest_silent(session);
     if (!stream) return due;
-    return mcore__earlier(
-        due, mcore__after_ms(stream->heard_ns, conn->server->options.body_timeout_ms));
+    return mcore__earlier(due,
+                          mcore__after_ms(stream->heard_ns, conn->server->options.body_timeout_ms));
 }
 
 static void h2_expire(mcore__server_conn *conn, uint64_t now_ns) {
@@ -432,8 +435,8 @@ static void h2_drain(mcore__server_conn *conn) {
     }
     session->ping_due = 1;
     session->goaway_min_ns = mcore__after_ms(now, delay_ms);
-    session->goaway_due_ns = mcore__after_ms(
-        now, delay_ms > MCORE__SERVER_PONG_MS ? delay_ms : MCORE__SERVER_PONG_MS);
+    session->goaway_due_ns =
+        mcore__after_ms(now, delay_ms > MCORE__SERVER_PONG_MS ? delay_ms : MCORE__SERVER_PONG_MS);
 }
 
 static int h2_finished(const mcore__server_conn *conn) {
@@ -442,9 +445,7 @@ static int h2_finished(const mcore__server_conn *conn) {
     return session->gone && !session->open_count && !mcore__h2_wants_write(session->h2);
 }
 
-static void h2_bye(mcore__server_conn *conn) {
-    send_goaway(conn, MCORE__H2_NO_ERROR, "closing");
-}
+static void h2_bye(mcore__server_conn *conn) { send_goaway(conn, MCORE__H2_NO_ERROR, "closing"); }
 
 static uint32_t h2_cut(mcore__server_conn *conn) {
     h2_session *session = conn->session;

@@ -101,8 +101,8 @@ struct mcore_server {
 
     /* Reused by every answer; none outlives the call that fills it. */
     mcore__field fields[MCORE__SERVER_FIELDS_MAX];
-    mcore__buffer text; /* encoded field values */
-    mcore__buffer json; /* a problem+json body */
+    mcore__buffer text;    /* encoded field values */
+    mcore__buffer json;    /* a problem+json body */
     mcore__buffer scratch; /* base64 of a request's "-bin" metadata, decoded */
 
     mcore__list free_streams, free_calls;

@@ -9,10 +9,14 @@ static size_t utf8_sequence(const uint8_t *at, size_t left) {
     uint8_t lead = at[0], low = 0x80, high = 0xBF;
     size_t len;
     if (lead < 0x80) return 1;
-    if (lead >= 0xC2 && lead <= 0xDF) len = 2;
-    else if (lead >= 0xE0 && lead <= 0xEF) len = 3;
-    else if (lead >= 0xF0 && lead <= 0xF4) len = 4;
-    else return 0;
+    if (lead >= 0xC2 && lead <= 0xDF)
+        len = 2;
+    else if (lead >= 0xE0 && lead <= 0xEF)
+        len = 3;
+    else if (lead >= 0xF0 && lead <= 0xF4)
+        len = 4;
+    else
+        return 0;
     if (lead == 0xE0) low = 0xA0;
     if (lead == 0xED) high = 0x9F;
     if (lead == 0xF0) low = 0x90;
@@ -26,12 +30,18 @@ static size_t utf8_sequence(const uint8_t *at, size_t left) {
 static mcore_status append_escaped(mcore__buffer *out, const uint8_t *at) {
     char text[8];
     switch (*at) {
-    case '"': return mcore__buffer_append(out, "\\\"", 2);
-    case '\\': return mcore__buffer_append(out, "\\\\", 2);
-    case '\n': return mcore__buffer_append(out, "\\n", 2);
-    case '\r': return mcore__buffer_append(out, "\\r", 2);
-    case '\t': return mcore__buffer_append(out, "\\t", 2);
-    default: break;
+    case '"':
+        return mcore__buffer_append(out, "\\\"", 2);
+    case '\\':
+        return mcore__buffer_append(out, "\\\\", 2);
+    case '\n':
+        return mcore__buffer_append(out, "\\n", 2);
+    case '\r':
+        return mcore__buffer_append(out, "\\r", 2);
+    case '\t':
+        return mcore__buffer_append(out, "\\t", 2);
+    default:
+        break;
     }
     int len = snprintf(text, sizeof text, "\\u%04x", *at);
     return mcore__buffer_append(out, text, (size_t)len);
@@ -42,8 +52,8 @@ static mcore_status append_json_text(mcore__buffer *out, mcore_slice text) {
     const uint8_t *at = text.data, *end = at + text.len, *run = at;
     while (at < end) {
         size_t len = utf8_sequence(at, (size_t)(end - at));
-        int plain = len > 1 || (len == 1 && *at >= 0x20 && *at != '"' && *at != '\\' &&
-                                *at != 0x7F);
+        int plain =
+            len > 1 || (len == 1 && *at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7F);
         if (plain) {
             at += len;
             continue;

@@ -71,8 +71,7 @@ static mcore_status keep_binary(mcore__server_stream *stream, mcore_header *meta
         const char *last = stop;
         while (last > at && last[-1] == ' ') last--;
         mcore__buffer_reset(scratch, MCORE__SERVER_STREAM_KEEP_BYTES);
-        mcore_status status =
-            mcore__base64_decode((mcore_slice){at, (size_t)(last - at)}, scratch);
+        mcore_status status = mcore__base64_decode((mcore_slice){at, (size_t)(last - at)}, scratch);
         if (status == MCORE_EPROTO) {
             *out_bad = 1;
             return MCORE_OK;
@@ -99,8 +98,12 @@ static void set_target(mcore__server_stream *stream, mcore_slice target) {
 static mcore_status keep_field(mcore__server_stream *stream, const mcore__field *field,
                                mcore_header *metadata, head_facts *facts) {
     switch (field->token) {
-    case MCORE__HEADER_METHOD: stream->method = keep(stream, field->value); return MCORE_OK;
-    case MCORE__HEADER_PATH: set_target(stream, field->value); return MCORE_OK;
+    case MCORE__HEADER_METHOD:
+        stream->method = keep(stream, field->value);
+        return MCORE_OK;
+    case MCORE__HEADER_PATH:
+        set_target(stream, field->value);
+        return MCORE_OK;
     case MCORE__HEADER_CONTENT_TYPE:
         stream->content_type = keep(stream, field->value);
         return MCORE_OK;
@@ -110,9 +113,14 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
     case MCORE__HEADER_GRPC_ENCODING:
         stream->encoding = keep(stream, field->value);
         return MCORE_OK;
-    case MCORE__HEADER_GRPC_TIMEOUT: facts->grpc_timeout = field->value; return MCORE_OK;
-    case MCORE__HEADER_MICRO_TIMEOUT: facts->micro_timeout = field->value; return MCORE_OK;
-    default: break;
+    case MCORE__HEADER_GRPC_TIMEOUT:
+        facts->grpc_timeout = field->value;
+        return MCORE_OK;
+    case MCORE__HEADER_MICRO_TIMEOUT:
+        facts->micro_timeout = field->value;
+        return MCORE_OK;
+    default:
+        break;
     }
     if (!is_metadata(field)) return MCORE_OK;
     if (is_binary(field->name)) return keep_binary(stream, metadata, field, &facts->bad_base64);
@@ -177,8 +185,7 @@ static int set_deadline(mcore__server_stream *stream, const head_facts *facts,
                         mcore__refusal *why) {
     uint64_t timeout_ns = UINT64_MAX;
     if (stream->protocol == MCORE_PROTOCOL_GRPC) {
-        if (facts->grpc_timeout.data &&
-            mcore__grpc_timeout_parse(facts->grpc_timeout, &timeout_ns))
+        if (facts->grpc_timeout.data && mcore__grpc_timeout_parse(facts->grpc_timeout, &timeout_ns))
             return refuse(why, MCORE_RPC_INTERNAL, 400, "malformed grpc-timeout");
     } else if (facts->micro_timeout.data &&
                mcore__micro_timeout_parse(facts->micro_timeout, &timeout_ns)) {
@@ -210,8 +217,7 @@ int mcore__request_begin(mcore__server_stream *stream, uint32_t http, mcore_slic
     }
     if (find_route(stream, out_why)) return 1;
     if (facts.bad_base64)
-        return refuse(out_why, MCORE_RPC_INVALID_ARGUMENT, 400,
-                      "a \"-bin\" header is not base64");
+        return refuse(out_why, MCORE_RPC_INVALID_ARGUMENT, 400, "a \"-bin\" header is not base64");
     if (set_deadline(stream, &facts, out_why)) return 1;
     uint32_t limit = stream->route->message_bytes_max;
     if (!limit) limit = stream->conn->server->options.message_bytes_max;
@@ -277,8 +283,8 @@ static int http_body(mcore__server_stream *stream, const uint8_t *data, size_t l
     }
     if (mcore__stream_own(stream) || mcore__buffer_append(&stream->owned, data, len))
         return no_memory(why);
-    stream->body = (mcore_slice){mcore__buffer_bytes(&stream->owned),
-                                 mcore__buffer_len(&stream->owned)};
+    stream->body =
+        (mcore_slice){mcore__buffer_bytes(&stream->owned), mcore__buffer_len(&stream->owned)};
     return 0;
 }
 

@@ -15,9 +15,9 @@
 struct mcore__server_conn;
 
 typedef struct mcore__server_stream {
-    mcore__list node; /* free list, or the connection's open streams */
+    mcore__list node;      /* free list, or the connection's open streams */
     mcore__list receiving; /* bodies in arrival, the longest silent first */
-    mcore__list aux; /* HTTP/2: one of its lists of streams to come back to */
+    mcore__list aux;       /* HTTP/2: one of its lists of streams to come back to */
     struct mcore__server_conn *conn;
     mcore_call *call; /* NULL before the handler starts, and after the answer */
     const mcore__route *route;
@@ -36,8 +36,8 @@ typedef struct mcore__server_stream {
     mcore_slice body;
     mcore__buffer owned;
     mcore__grpc_cutter cutter;
-    uint64_t charged; /* bytes counted against the limits of connection and loop */
-    uint64_t heard_ns; /* when its last bytes came */
+    uint64_t charged;      /* bytes counted against the limits of connection and loop */
+    uint64_t heard_ns;     /* when its last bytes came */
     uint64_t answer_bytes; /* of a body that is not sent yet */
 
     uint8_t message_seen; /* gRPC: the one message was cut */

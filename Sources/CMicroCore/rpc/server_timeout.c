@@ -40,8 +40,8 @@ static uint64_t unit(const char **at, const char *end) {
     static const struct {
         char text[3];
         uint64_t ns;
-    } units[] = {{"ns", 1},           {"us", 1000},         {"ms", 1000000},
-                 {"s", 1000000000},   {"m", 60000000000u},  {"h", 3600000000000u}};
+    } units[] = {{"ns", 1},         {"us", 1000},        {"ms", 1000000},
+                 {"s", 1000000000}, {"m", 60000000000u}, {"h", 3600000000000u}};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         size_t len = strlen(units[i].text);
         if ((size_t)(end - *at) < len || memcmp(*at, units[i].text, len) != 0) continue;
@@ -67,8 +67,8 @@ mcore_status mcore__micro_timeout_parse(mcore_slice text, uint64_t *out_ns) {
         if (!(whole_digits + fraction_digits) || !ns) return MCORE_EPROTO;
         total = saturated_sum(total, saturated_product(whole, ns));
         /* In two steps, because billionths * hours does not fit 64 bits. */
-        uint64_t part = ns >= 1000000000 ? billionths * (ns / 1000000000)
-                                         : billionths * ns / 1000000000;
+        uint64_t part =
+            ns >= 1000000000 ? billionths * (ns / 1000000000) : billionths * ns / 1000000000;
         total = saturated_sum(total, part);
     }
     *out_ns = total;

@@ -73,8 +73,7 @@ int mcore__target_has_other(const mcore_target *target, const mcore__client_call
     uint64_t serials[MCORE__ATTEMPTS_MAX + 1];
     memcpy(serials, call->tried, sizeof call->tried);
     serials[tried.count] = call->node->pick.serial;
-    return mcore__picker_has_other(&target->picker,
-                                   (mcore__pick_tried){serials, tried.count + 1});
+    return mcore__picker_has_other(&target->picker, (mcore__pick_tried){serials, tried.count + 1});
 }
 
 void mcore__target_park(mcore_target *target, mcore__client_call *call) {
@@ -181,8 +180,7 @@ static mcore_status name_node(mcore_target *target, const mcore_node *from,
             mcore__free(node);
             return status;
         }
-        mcore__table_add(&target->nodes, &node->entry,
-                         mcore__table_hash(&target->nodes, from->id));
+        mcore__table_add(&target->nodes, &node->entry, mcore__table_hash(&target->nodes, from->id));
     }
     node->stamp = target->stamp;
     *out_node = node;

@@ -21,17 +21,23 @@ struct mcore_file_lock {
 static mcore_status status_of(int error) {
     switch (error) {
     case EAGAIN:
-    case EACCES: return error == EAGAIN ? MCORE_EBUSY : MCORE_EACCES;
+    case EACCES:
+        return error == EAGAIN ? MCORE_EBUSY : MCORE_EACCES;
     case EPERM:
     case EROFS:
     case ELOOP:
-    case EISDIR: return MCORE_EACCES;
+    case EISDIR:
+        return MCORE_EACCES;
     case ENOENT:
-    case ENOTDIR: return MCORE_ENOENT;
+    case ENOTDIR:
+        return MCORE_ENOENT;
     case EMFILE:
-    case ENFILE: return MCORE_EMFILE;
-    case ENOMEM: return MCORE_ENOMEM;
-    default: return MCORE_EIO;
+    case ENFILE:
+        return MCORE_EMFILE;
+    case ENOMEM:
+        return MCORE_ENOMEM;
+    default:
+        return MCORE_EIO;
     }
 }
 

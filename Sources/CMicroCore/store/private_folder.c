@@ -13,11 +13,13 @@ static mcore_status status_of(int error) {
     case EACCES:
     case EPERM:
     case EROFS:
-    case ELOOP:    /* a link */
+    case ELOOP:   /* a link */
     case ENOTDIR: /* a file, or a link to a folder: O_DIRECTORY is looked at first */
         return MCORE_EACCES;
-    case ENOENT: return MCORE_ENOENT;
-    default: return MCORE_EIO;
+    case ENOENT:
+        return MCORE_ENOENT;
+    default:
+        return MCORE_EIO;
     }
 }
 

@@ -36,49 +36,70 @@ struct mcore_sqlite_stmt {
 static mcore_status status_of_errno(int error, mcore_status otherwise) {
     switch (error) {
     case ENOENT:
-    case ENOTDIR: return MCORE_ENOENT;
+    case ENOTDIR:
+        return MCORE_ENOENT;
     case EACCES:
     case EPERM:
     case EROFS:
     case ELOOP:
-    case EISDIR: return MCORE_EACCES;
+    case EISDIR:
+        return MCORE_EACCES;
     case EMFILE:
-    case ENFILE: return MCORE_EMFILE;
-    case ENOMEM: return MCORE_ENOMEM;
+    case ENFILE:
+        return MCORE_EMFILE;
+    case ENOMEM:
+        return MCORE_ENOMEM;
     case ENOSPC:
-    case EDQUOT: return MCORE_ELIMIT;
-    default: return otherwise;
+    case EDQUOT:
+        return MCORE_ELIMIT;
+    default:
+        return otherwise;
     }
 }
 
 static mcore_status status_of(sqlite3 *raw, int code) {
     switch (code) { /* extended codes first */
-    case SQLITE_IOERR_NOMEM: return MCORE_ENOMEM;
-    case SQLITE_IOERR_CORRUPTFS: return MCORE_ECORRUPT;
-    case SQLITE_READONLY_DBMOVED: return MCORE_ENOENT;
-    default: break;
+    case SQLITE_IOERR_NOMEM:
+        return MCORE_ENOMEM;
+    case SQLITE_IOERR_CORRUPTFS:
+        return MCORE_ECORRUPT;
+    case SQLITE_READONLY_DBMOVED:
+        return MCORE_ENOENT;
+    default:
+        break;
     }
     switch (code & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
-    case SQLITE_DONE: return MCORE_OK;
-    case SQLITE_NOMEM: return MCORE_ENOMEM;
+    case SQLITE_DONE:
+        return MCORE_OK;
+    case SQLITE_NOMEM:
+        return MCORE_ENOMEM;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL: return MCORE_EBUSY;
+    case SQLITE_PROTOCOL:
+        return MCORE_EBUSY;
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_READONLY: return MCORE_EACCES;
+    case SQLITE_READONLY:
+        return MCORE_EACCES;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-    case SQLITE_FORMAT: return MCORE_ECORRUPT;
+    case SQLITE_FORMAT:
+        return MCORE_ECORRUPT;
     case SQLITE_FULL:
-    case SQLITE_TOOBIG: return MCORE_ELIMIT;
-    case SQLITE_CONSTRAINT: return MCORE_EEXIST;
-    case SQLITE_INTERRUPT: return MCORE_ECANCELED;
-    case SQLITE_CANTOPEN: return status_of_errno(raw ? sqlite3_system_errno(raw) : 0, MCORE_EIO);
-    case SQLITE_IOERR: return MCORE_EIO;
-    default: return MCORE_EINVAL; /* ERROR, RANGE, MISUSE, MISMATCH, SCHEMA: our SQL is wrong */
+    case SQLITE_TOOBIG:
+        return MCORE_ELIMIT;
+    case SQLITE_CONSTRAINT:
+        return MCORE_EEXIST;
+    case SQLITE_INTERRUPT:
+        return MCORE_ECANCELED;
+    case SQLITE_CANTOPEN:
+        return status_of_errno(raw ? sqlite3_system_errno(raw) : 0, MCORE_EIO);
+    case SQLITE_IOERR:
+        return MCORE_EIO;
+    default:
+        return MCORE_EINVAL; /* ERROR, RANGE, MISUSE, MISMATCH, SCHEMA: our SQL is wrong */
     }
 }
 
@@ -231,9 +252,9 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
         return MCORE_ENOMEM;
     }
     int wal = 0;
-    int code = sqlite3_open_v2(local_path ? local_path : path, &db->raw,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                               NULL);
+    int code =
+        sqlite3_open_v2(local_path ? local_path : path, &db->raw,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     mcore__free(local_path);
     if (code == SQLITE_OK) code = configure(db->raw, &chosen, in_memory, &wal);
     if (code == SQLITE_OK && wal) {
@@ -288,8 +309,8 @@ mcore_status mcore_sqlite_prepare(mcore_sqlite *db, mcore_slice sql, mcore_sqlit
         return refuse(db, MCORE_EINVAL, "no statement, or one of more than 2 GiB");
     sqlite3_stmt *raw = NULL;
     const char *text = sql.data, *tail = NULL;
-    int code = sqlite3_prepare_v3(db->raw, text, (int)sql.len, SQLITE_PREPARE_PERSISTENT, &raw,
-                                  &tail);
+    int code =
+        sqlite3_prepare_v3(db->raw, text, (int)sql.len, SQLITE_PREPARE_PERSISTENT, &raw, &tail);
     if (code != SQLITE_OK) return settle(db, code);
     if (!raw) return refuse(db, MCORE_EINVAL, "no statement");
     if (!is_blank(db->raw, tail, (int)(text + sql.len - tail))) {

@@ -344,3 +344,12 @@ struct GroupStateMachine {
         return entry
     }
 }
+
+extension GroupStateMachine {
+    /// How many places its queues have in use: for tests of their bounds.
+    var footprint: Int {
+        lanes.values.reduce(ready.count + arrivals.count + turns.count + entries.count) {
+            $0 + $1.count
+        }
+    }
+}

@@ -182,6 +182,23 @@ public struct ClientResponse: Sendable {
     public var metadata: Metadata
     /// How the call went.
     public var report: CallReport
+
+    /// For hooks that answer themselves.
+    ///
+    /// - Parameters:
+    ///   - contentType: How the message is written: "application/grpc+json".
+    ///   - body: The message.
+    ///   - metadata: What goes along with it.
+    ///   - report: How the call went; by default, no node was called.
+    public init(
+        contentType: String = "application/grpc+json", body: [UInt8],
+        metadata: Metadata = Metadata(), report: CallReport = CallReport()
+    ) {
+        self.contentType = contentType
+        self.body = body
+        self.metadata = metadata
+        self.report = report
+    }
 }
 
 /// How a call went: which node answered, and what it took.
@@ -194,6 +211,20 @@ public struct CallReport: Sendable, Hashable {
     public var retriesUnwritten: Int
     /// Attempts that followed one that may have been processed, because the call is idempotent.
     public var retriesIdempotent: Int
+
+    /// - Parameters:
+    ///   - node: The id of the node that answered.
+    ///   - attempts: Attempts that were started.
+    ///   - retriesUnwritten: Those that followed one that was provably not processed.
+    ///   - retriesIdempotent: Those that followed one that may have been processed.
+    public init(
+        node: String = "", attempts: Int = 0, retriesUnwritten: Int = 0, retriesIdempotent: Int = 0
+    ) {
+        self.node = node
+        self.attempts = attempts
+        self.retriesUnwritten = retriesUnwritten
+        self.retriesIdempotent = retriesIdempotent
+    }
 }
 
 /// A reply with what came along.

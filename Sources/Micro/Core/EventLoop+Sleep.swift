@@ -2,11 +2,16 @@ internal import CMicroCore
 internal import Synchronization
 
 extension EventLoop {
-    /// Suspends until the loop's clock has reached `deadline`, in nanoseconds.
+    /// Suspends until the loop's clock has reached `deadline`, in nanoseconds; lets others run, and
+    /// goes on, when it has already.
     ///
     /// - Throws: `CancellationError` as soon as the task is cancelled; ``MicroError`` when the loop
     ///   has ended.
     func sleep(until deadline: UInt64) async throws {
+        if deadline <= now, isRunning {
+            try Task.checkCancellation()
+            return await Task.yield()
+        }
         let sleeper = Sleeper(loop: self)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { sleeper.start($0, until: deadline) }

@@ -52,7 +52,9 @@ public struct EventLoopClock: Clock, Sendable {
         try await here.sleep(until: deadline.nanoseconds)
     }
 
-    /// Suspends for `duration`; not at all when it is zero or negative, but for a cancellation.
+    /// Suspends for `duration`; when it is zero or negative, only lets others run.
+    ///
+    /// - Throws: `CancellationError` as soon as the task is cancelled.
     public func sleep(for duration: Duration) async throws {
         try await sleep(until: now.advanced(by: duration))
     }

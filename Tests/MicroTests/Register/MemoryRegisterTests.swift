@@ -3,7 +3,7 @@ import Testing
 
 @testable import Micro
 
-@Suite struct MemoryRegisterTests {
+@Suite(.timeLimit(.minutes(2))) struct MemoryRegisterTests {
     @Test(arguments: RegisterConformance.checks)
     func conformsInASimulation(_ check: String) async throws {
         try await withSimulation(seed: 7) {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Micro
 
-@Suite struct RegisterFeedTests {
+@Suite(.timeLimit(.minutes(2))) struct RegisterFeedTests {
     private let down = MicroError("register", .unavailable, "it is down")
 
     private func next(_ events: RegisterEvents) async -> RegisterEvent.Change? {

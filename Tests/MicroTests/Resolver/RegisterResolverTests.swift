@@ -3,7 +3,7 @@ import Testing
 
 @testable import Micro
 
-@Suite struct RegisterResolverTests {
+@Suite(.timeLimit(.minutes(2))) struct RegisterResolverTests {
     private static let hour = Duration.seconds(3600)
 
     @Test func oneWatchForAllWhoAskAtOnce() async throws {

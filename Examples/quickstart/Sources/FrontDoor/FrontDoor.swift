@@ -1,8 +1,8 @@
 import GreeterAPI
 import Micro
 
-/// What the outside calls. It finds the greeters by name and balances over them; greeting twice does
-/// no harm, so a call is tried again on another greeter when one dies with it.
+/// What the outside calls. It finds the greeters by name and balances over them. Greeting twice is
+/// harmless, so a call is made again, on another greeter, when one dies with it.
 @main
 struct FrontDoor {
     static func main() async throws {

@@ -1,7 +1,7 @@
 import Glibc
 
-/// A process that was started from an executable beside this one. Its log goes to a file, and Ctrl-C
-/// in the terminal does not reach it: whoever started it ends it.
+/// A process that was started from an executable beside this one. Its log goes to a file, and
+/// Ctrl-C in the terminal does not reach it: whoever started it ends it.
 final class ChildProcess: @unchecked Sendable {  // one task uses it at a time
     let name: String
     let pid: pid_t
@@ -91,8 +91,8 @@ final class ChildProcess: @unchecked Sendable {  // one task uses it at a time
 }
 
 extension [ChildProcess] {
-    /// Asks all to end, and waits for it; who takes too long is killed, and so are all when somebody
-    /// is impatient.
+    /// Asks all to end, and waits for it. All are killed when that takes too long, or at the next
+    /// Ctrl-C.
     func end() async {
         let clock = ContinuousClock()
         let deadline = clock.now.advanced(by: .seconds(15))

@@ -20,8 +20,8 @@ actor Cluster {
         greeters.append(greeter)
     }
 
-    /// At a quarter of the calls one greeter is killed; at half of them another one ends in order and
-    /// a new one takes its place.
+    /// At a quarter of the calls one greeter is killed; at half of them another one ends in order
+    /// and a new one takes its place.
     func makeTrouble(_ progress: Progress, calls: Int) async throws {
         try await progress.reaches(calls / 4)
         // Frozen first, so that calls pile up at it: the kill surely hits some.

@@ -52,6 +52,7 @@ struct Demo {
             async let trouble: Void = cluster.makeTrouble(progress, calls: Demo.calls)
             var summary = await call(client, retry, progress)
             try await trouble
+            guard Interrupts.count == 0 else { throw QuickstartError("interrupted") }
             await client.close()
             await register.close()
             for problem in await cluster.end() { summary.expect(false, problem) }

@@ -17,7 +17,8 @@ struct TemporaryFolder {
     func size(of name: String) throws -> Int {
         var status = stat()
         guard stat("\(path)/\(name)", &status) == 0 else {
-            throw QuickstartError("cannot read \(path)/\(name): \(String(cString: strerror(errno)))")
+            throw QuickstartError(
+                "cannot read \(path)/\(name): \(String(cString: strerror(errno)))")
         }
         return Int(status.st_size)
     }
