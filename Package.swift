@@ -75,7 +75,9 @@ let package = Package(
         ),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Micro", "MicroTesting"],
+            dependencies: [
+                "Micro", "MicroTesting", .product(name: "Logging", package: "swift-log"),
+            ],
             exclude: ["Peers"],
             swiftSettings: swiftSettings
         ),

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Micro
 import Synchronization
 import Testing
@@ -15,12 +16,9 @@ extension EndToEnd {
                 frontDoor.send(signal)
                 // It leaves the register before it refuses connections.
                 try await until("the front door takes no connections") {
-                    guard await canConnect(to: address) else {
-                        #expect(try await register.lookup("frontdoor").isEmpty)
-                        return true
-                    }
-                    return false
+                    await !canConnect(to: address)
                 }
+                #expect(try await register.lookup("frontdoor").isEmpty)
                 #expect(frontDoor.isRunning)
                 greeter.letGo()
                 let answer = try await call.value

@@ -102,6 +102,7 @@ extension Store {
     ///   - body: What to do.
     /// - Throws: What `body` throws. ``MicroError``: `aborted` when all attempts were in vain; as
     ///   ``commit(_:)`` for the conditions of its writes.
+    @discardableResult
     public func transaction<T: Sendable>(
         attempts: Int = 10, _ body: (StoreTransaction) async throws -> T
     ) async throws -> T {

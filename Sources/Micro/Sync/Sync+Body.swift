@@ -11,6 +11,7 @@ extension Sync {
     ///   - body: What to do. Write with `fencedBy: lease.token` where it matters; see ``Sync``.
     /// - Throws: What `body` throws. ``MicroError``: as ``acquire(_:ttl:timeout:)``; `aborted` with
     ///   reason `LEASE_LOST`.
+    @discardableResult
     public func withLock<T: Sendable>(
         _ name: String, ttl: Duration = .seconds(30), timeout: Duration? = .seconds(30),
         _ body: @escaping @Sendable (Lease) async throws -> T
@@ -38,6 +39,7 @@ extension Sync {
     ///   - body: What the leader does.
     /// - Throws: What `body` throws while it leads; `CancellationError`; ``MicroError``: as
     ///   ``acquire(_:ttl:timeout:)``.
+    @discardableResult
     public func withLeadership<T: Sendable>(
         of role: String, ttl: Duration = .seconds(15),
         _ body: @escaping @Sendable (Lease) async throws -> T

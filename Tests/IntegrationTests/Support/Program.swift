@@ -42,7 +42,6 @@ final class Program: Sendable {
         posix_spawn_file_actions_adddup2(&actions, input.reading, STDIN_FILENO)
         posix_spawn_file_actions_adddup2(&actions, output.writing, STDOUT_FILENO)
         posix_spawn_file_actions_adddup2(&actions, errors.writing, STDERR_FILENO)
-        if let folder { posix_spawn_file_actions_addchdir_np(&actions, folder) }
 
         // The runner of the tests ignores SIGPIPE and may block others: a program starts afresh.
         var attributes = posix_spawnattr_t()
@@ -56,11 +55,12 @@ final class Program: Sendable {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
-        var words = ([path] + arguments).map { strdup($0) } + [nil]
+        let command = folder.map { ["env", "-C", $0, path] } ?? [path]
+        var words = (command + arguments).map { strdup($0) } + [nil]
         var settings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for text in words + settings { free(text) } }
         var pid = pid_t()
-        let failure = posix_spawnp(&pid, path, &actions, &attributes, &words, &settings)
+        let failure = posix_spawnp(&pid, command[0], &actions, &attributes, &words, &settings)
         close(input.reading)
         close(output.writing)
         close(errors.writing)
@@ -100,7 +100,7 @@ final class Program: Sendable {
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = rest.withUnsafeBytes {
-                    Foundation.write(file, $0.baseAddress, $0.count)
+                    Foundation.send(file, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
                 }
                 guard count > 0 else { return false }
                 rest = rest.dropFirst(count)
@@ -205,15 +205,17 @@ private final class Life: Sendable {
     }
 }
 
-/// Both ends of a pipe that no other process inherits by accident.
+/// Both ends of a stream that no other process inherits by accident: for a pipe there is no portable
+/// way to say so when it is made.
 private struct Pipe {
     let reading: Int32
     let writing: Int32
 
     init() throws {
         var ends: [Int32] = [0, 0]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else {
-            throw TestFailure("pipe: \(String(cString: strerror(errno)))")
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, type, 0, &ends) == 0 else {
+            throw TestFailure("socketpair: \(String(cString: strerror(errno)))")
         }
         (reading, writing) = (ends[0], ends[1])
     }
