@@ -11,6 +11,7 @@ internal import Micro
 struct Call: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Calls an endpoint with a JSON message and prints the reply.",
+        usage: "microctl call <name> <endpoint> [<message>] [<options>]",
         discussion: """
               microctl call greeter Greeter.Hello '{"name":"Ada"}'
               echo '{"name":"Ada"}' | microctl call greeter Greeter.Hello -

@@ -203,7 +203,8 @@ public struct StoreConformance: Sendable {
         try expect(try await store.exists("42"), "42 does not exist")
         try expect(try await !store.exists("43"), "43 exists")
         try await store.write([1, 2] as [UInt8], at: "bytes")
-        try expectEqual(try await store.record("bytes")?.value, [1, 2], "bytes are kept as they are")
+        try expectEqual(
+            try await store.record("bytes")?.value, [1, 2], "bytes are kept as they are")
     }
 
     private func undecodable(_ store: any Store) async throws {
@@ -386,14 +387,17 @@ public struct StoreConformance: Sendable {
 
     private func bytewise(_ store: any Store) async throws {
         // Two spellings of one letter, which Swift takes for equal; %, _ and * mean themselves.
-        let keys = ["e\u{301}", "\u{e9}", "Z", "a", "a%", "ab", "a_c", "\u{ffff}", "\u{10000}", "a*"]
+        let keys = [
+            "e\u{301}", "\u{e9}", "Z", "a", "a%", "ab", "a_c", "\u{ffff}", "\u{10000}", "a*",
+        ]
         for (number, key) in keys.enumerated() { try await store.write(number, at: key) }
         for (number, key) in keys.enumerated() {
             try expectEqual(try await store.read(key), number, "value of key \(number)")
         }
         let sorted = keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         let found = try await collect(store.keys())
-        try expectEqual(found.map { Array($0.utf8) }, sorted.map { Array($0.utf8) }, "order of keys")
+        try expectEqual(
+            found.map { Array($0.utf8) }, sorted.map { Array($0.utf8) }, "order of keys")
         try expectEqual(try await collect(store.keys(prefix: "a%")), ["a%"], "prefix a%")
         try expectEqual(try await collect(store.keys(prefix: "a_")), ["a_c"], "prefix a_")
         try expectEqual(try await collect(store.keys(suffix: "*")), ["a*"], "suffix *")
@@ -489,7 +493,8 @@ public struct StoreConformance: Sendable {
         try expect(commit.revision > first, "revision \(commit.revision) after \(first)")
         try expectEqual(try await collect(store.keys()), ["b", "c"], "keys")
         for key in ["b", "c"] {
-            try expectEqual(try await store.record(key)?.version, commit.revision, "version of \(key)")
+            try expectEqual(
+                try await store.record(key)?.version, commit.revision, "version of \(key)")
         }
         let nothing = try await store.commit(StoreBatch(operations: [.delete(.init(key: "x"))]))
         try expectEqual(nothing, StoreCommit(revision: commit.revision, deleted: 0), "of nothing")

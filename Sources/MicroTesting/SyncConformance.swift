@@ -360,7 +360,8 @@ public struct SyncConformance: Sendable {
         try expect(result > 0, "the token is \(result)")
         let lease = try await acquire("a", sync)
         try expect(lease.token > result, "token \(lease.token) after \(result)")
-        try await expectError(.deadlineExceeded, reason: "LOCK_TIMEOUT", "a body that can't begin") {
+        try await expectError(.deadlineExceeded, reason: "LOCK_TIMEOUT", "a body that can't begin")
+        {
             try await sync.withLock("a", ttl: ttl, timeout: .milliseconds(50)) { _ in }
         }
         try await sync.release(lease)
@@ -414,7 +415,8 @@ public struct SyncConformance: Sendable {
         let waited = before.duration(to: clock.now)
         try expect(waited < ttl + .seconds(30), "it was cancelled after \(waited)")
         // A body that is faster than the renewal: its work may have overlapped all the same.
-        try await expectError(.aborted, reason: "LEASE_LOST", "a body that ends without its lease") {
+        try await expectError(.aborted, reason: "LEASE_LOST", "a body that ends without its lease")
+        {
             try await sync.withLock("a", ttl: ttl) { lease in try await sync.release(lease) }
         }
     }
@@ -427,7 +429,8 @@ public struct SyncConformance: Sendable {
             for _ in 0..<8 {
                 group.addTask {
                     for _ in 0..<5 {
-                        try await sync.withLock("a", ttl: .seconds(60), timeout: .seconds(600)) { _ in
+                        try await sync.withLock("a", ttl: .seconds(60), timeout: .seconds(600)) {
+                            _ in
                             await log.enter()
                             try await clock.sleep(for: .milliseconds(Int64(random.random() % 10)))
                             await log.leave()

@@ -119,7 +119,7 @@ import Testing
                     try database.run(
                         """
                         INSERT INTO details VALUES
-                        (4711, 'address', 0, 'tcp://127.0.0.1:4711', '', '')
+                        (4711, 'address', 0, 'tcp://127.0.0.1:1', '', '')
                         """)
                     try database.run("UPDATE revision SET number = number + 1")
                 }
@@ -442,7 +442,7 @@ private final class HelperProcess {
 }
 
 private func testNode(_ id: String) -> ServiceNode {
-    ServiceNode(id: id, service: "apples", version: "1", addresses: ["tcp://127.0.0.1:4711"])
+    ServiceNode(id: id, service: "apples", version: "1", addresses: ["tcp://127.0.0.1:1"])
 }
 
 private func write(_ text: String, to path: String) throws {

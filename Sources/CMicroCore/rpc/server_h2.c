@@ -18,7 +18,7 @@ typedef struct h2_session {
     /* By aux; a stream is on one of these at most. */
     mcore__list borrowers; /* complete message within this feed's input, END_STREAM to come */
     mcore__list waiting;   /* complete requests that wait for room in the output */
-    mcore__list early;     /* answered before the request was complete: to be reset once sent */
+    mcore__list early;     /* answered, and the request does not end: to be reset once sent */
     uint32_t open_count;
     uint64_t answer_bytes; /* of bodies that were answered and not sent */
     mcore__frame_watch watch;
@@ -82,12 +82,26 @@ static void on_headers(void *ctx, uint32_t id, void *known, const mcore__h2_head
         mcore__list_append(&session->receiving, &stream->receiving);
 }
 
+/* Bytes behind an early answer: a request that is nearly over is let end, for there are clients
+ * that lose the answer when their upload is cut short. */
+static void linger(mcore__server_stream *stream, size_t len) {
+    h2_session *session = stream->conn->session;
+    stream->lingered += len;
+    if (stream->lingered <= MCORE__SERVER_LINGER_BYTES || !mcore__list_empty(&stream->aux)) return;
+    mcore__list_append(&session->early, &stream->aux);
+    mcore__conn_mark(stream->conn);
+}
+
 static void on_data(void *ctx, uint32_t id, void *known, const uint8_t *data, size_t len) {
     mcore__server_conn *conn = ctx;
     h2_session *session = conn->session;
     mcore__server_stream *stream = known;
     mcore__h2_consume(session->h2, id, len);
-    if (!stream || stream->answered) return;
+    if (!stream) return;
+    if (stream->answered) {
+        linger(stream, len);
+        return;
+    }
     stream->heard_ns = now_of(conn);
     mcore__list_remove(&stream->receiving);
     mcore__list_append(&session->receiving, &stream->receiving);
@@ -212,15 +226,14 @@ static void h2_answer(mcore__server_stream *stream, const mcore_answer *answer) 
     mcore__server_conn *conn = stream->conn;
     h2_session *session = conn->session;
     stream->answered = 1;
-    mcore__list_remove(&stream->receiving);
     mcore__list_remove(&stream->aux);
     mcore_status status = stream->protocol == MCORE_PROTOCOL_GRPC ? answer_grpc(stream, answer)
                                                                   : answer_http(stream, answer);
     session->answer_bytes += stream->answer_bytes;
     if (status)
         mcore__h2_reset(session->h2, stream->id, MCORE__H2_INTERNAL_ERROR);
-    else if (!stream->ended)
-        mcore__list_append(&session->early, &stream->aux);
+    else if (!stream->ended && mcore__list_empty(&stream->receiving))
+        mcore__list_append(&session->receiving, &stream->receiving);
     mcore__conn_mark(conn);
 }
 
@@ -324,7 +337,7 @@ static void h2_resume(mcore__server_conn *conn) {
     }
 }
 
-/* A stream whose answer is out while its request is not complete would stay open for as long as
+/* A stream whose answer is out while its request goes on, or stalls, would stay open for as long as
  * its peer likes. NO_ERROR tells the peer to keep the answer (RFC 9113, 8.1). */
 static int reset_early(h2_session *session) {
     int any = 0;
@@ -420,7 +433,11 @@ static void h2_expire(mcore__server_conn *conn, uint64_t now_ns) {
         mcore__refusal why = {.rpc_code = MCORE_RPC_DEADLINE_EXCEEDED,
                               .http_status = 408,
                               .text = "the rest of the request did not come"};
-        refuse(stream, &why);
+        if (!stream->answered) refuse(stream, &why);
+        mcore__list_remove(&stream->receiving);
+        mcore__list_remove(&stream->aux);
+        mcore__list_append(&session->early, &stream->aux);
+        mcore__conn_mark(conn);
     }
 }
 

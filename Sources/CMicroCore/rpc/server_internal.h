@@ -32,6 +32,8 @@ enum {
      * bounds memory is the two limits below. */
     MCORE__SERVER_STREAM_WINDOW = 256 * 1024,
     MCORE__SERVER_CONN_WINDOW = 1024 * 1024,
+    /* What a request may still send behind an early answer before its stream is reset. */
+    MCORE__SERVER_LINGER_BYTES = 64 * 1024,
     /* Request bodies that wait to be complete, in messages of the largest size: of a connection,
      * and of the loop. Beyond either a request is refused as RESOURCE_EXHAUSTED. */
     MCORE__SERVER_CONN_MESSAGES = 16,

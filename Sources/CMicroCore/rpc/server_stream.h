@@ -39,6 +39,7 @@ typedef struct mcore__server_stream {
     uint64_t charged;      /* bytes counted against the limits of connection and loop */
     uint64_t heard_ns;     /* when its last bytes came */
     uint64_t answer_bytes; /* of a body that is not sent yet */
+    uint64_t lingered;     /* bytes that came behind the answer */
 
     uint8_t message_seen; /* gRPC: the one message was cut */
     uint8_t borrowed;     /* body points into the input */

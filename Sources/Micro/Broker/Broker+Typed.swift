@@ -10,8 +10,8 @@ extension Broker {
     ///   - contentType: What to encode as; nil: what the broker's codecs prefer for the type.
     ///   - delivery: When it may be delivered; `.after` delays it.
     ///   - timeout: How long to wait for room in the queues of slow subscribers. Default 5 seconds.
-    /// - Throws: ``MicroError``: as ``publish(_:timeout:)``; `unsupportedMediaType` without a codec,
-    ///   and what the codec throws. `CancellationError`: nothing was accepted.
+    /// - Throws: ``MicroError``: as ``publish(_:timeout:)``; `unsupportedMediaType` without a
+    ///   codec, and what the codec throws. `CancellationError`: nothing was accepted.
     @discardableResult
     public func publish<Value: Encodable & Sendable>(
         _ value: Value, to topic: String, key: String? = nil, headers: Metadata = [:],
@@ -27,11 +27,13 @@ extension Broker {
 
     /// Subscribes and decodes: a sequence of values, each to be settled by hand.
     ///
-    /// A message that can't be decoded becomes a dead letter, and the sequence goes on with the next.
+    /// A message that can't be decoded becomes a dead letter, and the sequence goes on with the
+    /// next.
     /// - Parameters:
     ///   - pattern: Which topics: "orders.*", "orders.>".
     ///   - group: See ``subscribe(_:group:options:)``.
-    ///   - options: See ``SubscriptionOptions``; `concurrency` is how many may be unsettled at once.
+    ///   - options: See ``SubscriptionOptions``; `concurrency` is how many may be unsettled at
+    ///     once.
     /// - Throws: ``MicroError``: as ``subscribe(_:group:options:)``.
     public func messages<Value: Decodable & Sendable>(
         _ pattern: String, group: String? = nil,
@@ -45,10 +47,10 @@ extension Broker {
     /// Subscribes and runs `handler` for each message, until the task is cancelled or the broker
     /// closes.
     ///
-    /// Up to `options.concurrency` handlers run at a time. One that returns has acknowledged; one that
-    /// throws gets the message again after the backoff, and after `options.maxDeliveries` it becomes
-    /// a dead letter; so does, at once, one that can't be decoded. A handler that runs longer than
-    /// nine tenths of `options.ackTimeout` is cancelled, which counts as a failure.
+    /// Up to `options.concurrency` handlers run at a time. One that returns has acknowledged; one
+    /// that throws gets the message again after the backoff, and after `options.maxDeliveries` it
+    /// becomes a dead letter; so does, at once, one that can't be decoded. A handler that runs
+    /// longer than nine tenths of `options.ackTimeout` is cancelled, which counts as a failure.
     ///
     /// Cancelling this call cancels the handlers, and their messages go back to the group. To let
     /// them finish, subscribe first, run ``Subscription/consume(as:onFailure:_:)``, and end it with

@@ -1,15 +1,16 @@
 /// Carries messages from publishers to subscribers, at least once.
 ///
-/// These requirements are byte-based, for who implements a broker; the typed forms (`publish(_:to:)`,
-/// `messages(_:as:)`, `consume`) are extension methods on top of them.
+/// These requirements are byte-based, for who implements a broker; the typed forms
+/// (`publish(_:to:)`, `messages(_:as:)`, `consume`) are extension methods on top of them.
 ///
 /// Duties of an implementation, which `BrokerConformance` of MicroTesting checks:
 /// - A message goes to every subscription without a group whose pattern matches, and to one
 ///   subscription of each group. A group is known by its name *and* its pattern.
-/// - Messages of one topic and key reach a group, or a subscription without one, one at a time and in
-///   the order of publishing: the next one waits until the one before is acknowledged or given up.
-/// - A delivery that is not settled in time is delivered again. One that has failed too often becomes
-///   a dead letter; see ``DeadLetter``.
+/// - Messages of one topic and key reach a group, or a subscription without one, one at a time and
+///   in the order of publishing: the next one waits until the one before is acknowledged or given
+///   up.
+/// - A delivery that is not settled in time is delivered again. One that has failed too often
+///   becomes a dead letter; see ``DeadLetter``.
 /// - Every queue has a bound; ``SubscriptionOptions/overflow`` says what happens at it.
 /// - A subscription sees what is published after `subscribe` has returned.
 public protocol Broker: Sendable {
@@ -29,9 +30,9 @@ public protocol Broker: Sendable {
     ///   - message: Its topic must be valid; see ``TopicPattern/validate(topic:)``.
     ///   - timeout: How long to wait for room in the queues of slow subscribers.
     /// - Throws: ``MicroError``: `invalidArgument` (topic, headers), `payloadTooLarge`,
-    ///   `deadlineExceeded` (nothing was accepted), `resourceExhausted` (a subscription that refuses
-    ///   is full; nothing was accepted), `unavailable` (closed). `CancellationError`: nothing was
-    ///   accepted.
+    ///   `deadlineExceeded` (nothing was accepted), `resourceExhausted` (a subscription that
+    ///   refuses is full; nothing was accepted), `unavailable` (closed). `CancellationError`:
+    ///   nothing was accepted.
     @discardableResult
     func publish(_ message: Message, timeout: Duration) async throws -> PublishReceipt
 

@@ -1,4 +1,5 @@
-/// The messages of one subscription as values: what ``Broker/messages(_:group:options:as:)`` returns.
+/// The messages of one subscription as values: what ``Broker/messages(_:group:options:as:)``
+/// returns.
 ///
 /// A bounded, single-pass sequence; see ``Subscription``.
 public struct BrokerMessages<Value: Decodable & Sendable>: AsyncSequence, Sendable {

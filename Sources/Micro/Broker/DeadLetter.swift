@@ -41,10 +41,24 @@ public enum DeadLetter {
         letter.topic = topic(for: message.topic)
         letter.delivery = .now
         letter.headers[topicHeader] = message.topic
-        letter.headers[reasonHeader] = String(reason.prefix(1024))
+        letter.headers[reasonHeader] = headerText(reason)
         letter.headers[deliveriesHeader] = String(deliveries)
         letter.headers[patternHeader] = pattern.description
         letter.headers[groupHeader] = group
         return letter
+    }
+
+    /// What may be a header, so that a dead letter can be published again: one line, at most 1,024
+    /// bytes, no spaces around it.
+    private static func headerText(_ text: String) -> String {
+        var line = String.UnicodeScalarView()
+        var bytes = 0
+        for scalar in text.onSingleLine.unicodeScalars.drop(while: { $0 == " " }) {
+            bytes += UTF8.width(scalar)
+            guard bytes <= 1024 else { break }
+            line.append(scalar)
+        }
+        while line.last == " " { line.removeLast() }
+        return String(line)
     }
 }

@@ -28,8 +28,9 @@ public struct Delivery: Sendable {
 
     /// The message is done, and never comes again.
     ///
-    /// - Throws: ``MicroError``, `failedPrecondition`: with reason `DELIVERY_SETTLED` it was settled
-    ///   before; with `DELIVERY_EXPIRED` the deadline has passed, and it is or will be delivered again.
+    /// - Throws: ``MicroError``, `failedPrecondition`: with reason `DELIVERY_SETTLED` it was
+    ///   settled before; with `DELIVERY_EXPIRED` the deadline has passed, and it is or will be
+    ///   delivered again.
     public func acknowledge() async throws { try await settlement.acknowledge() }
 
     /// The message failed: it is delivered again, or becomes a dead letter when that was its last
@@ -47,7 +48,9 @@ public struct Delivery: Sendable {
     ///
     /// Returns when the broker has taken charge of it. See ``DeadLetter``.
     /// - Throws: As ``acknowledge()``.
-    public func discard(reason: String) async throws { try await settlement.discard(reason: reason) }
+    public func discard(reason: String) async throws {
+        try await settlement.discard(reason: reason)
+    }
 }
 
 /// What a broker does when a delivery is settled: for those who implement ``Broker``.

@@ -103,7 +103,8 @@ struct GroupStateMachine {
     mutating func push(_ message: Message, sequence: UInt64) {
         if options.overflow == .dropOldest {
             if isFull, !dropOldest() {
-                // All that wait are dead letters in the making: the new one is the only one to drop.
+                // All that wait are dead letters in the making: the new one is the only one to
+                // drop.
                 dropped &+= 1
                 return
             }
@@ -324,7 +325,9 @@ struct GroupStateMachine {
 
     /// The member that has the delivery; nil when it isn't out.
     func holder(of ticket: Ticket) -> UInt64? {
-        guard case .out(let number, let member) = entries[ticket.sequence]?.phase else { return nil }
+        guard case .out(let number, let member) = entries[ticket.sequence]?.phase else {
+            return nil
+        }
         return number == ticket.number ? member : nil
     }
 

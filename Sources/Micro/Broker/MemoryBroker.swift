@@ -3,8 +3,8 @@ internal import Synchronization
 /// A broker inside of the process: nothing is stored, nothing leaves the process.
 ///
 /// It has all that ``Broker`` promises. A group lives as long as it has members: when the last one
-/// leaves, the messages that wait for the group are gone, and a dead letter that nobody subscribed to
-/// is gone too. Deterministic in a simulation.
+/// leaves, the messages that wait for the group are gone, and a dead letter that nobody subscribed
+/// to is gone too. Deterministic in a simulation.
 public final class MemoryBroker: Broker {
     /// "memory".
     public var name: String { "memory" }
@@ -67,11 +67,7 @@ public final class MemoryBroker: Broker {
     public func subscribe(
         _ pattern: TopicPattern, group: String?, options: SubscriptionOptions
     ) async throws -> Subscription {
-        try options.validate()
-        if let group, group.isEmpty {
-            throw MicroError.invalid(
-                "broker.subscribe", "the group's name is empty: give one, or nil", at: "group")
-        }
+        try options.validate(group: group)
         try Task.checkCancellation()
         let member = try perform { state throws(MicroError) in
             try state.subscribe(pattern, group: group, options: options)
@@ -92,11 +88,13 @@ public final class MemoryBroker: Broker {
     private func check(_ message: Message) throws {
         try TopicPattern.validate(topic: message.topic)
         try message.headers.validate(limits: options.headers)
-        guard message.body.count <= options.maxMessageBytes else {
+        let size =
+            message.body.count + message.id.utf8.count + (message.key?.utf8.count ?? 0)
+            + message.contentType.utf8.count
+        guard size <= options.maxMessageBytes else {
             throw MicroError.payloadTooLarge(
                 "broker.publish",
-                "the body has \(message.body.count) bytes, and maxMessageBytes is "
-                    + "\(options.maxMessageBytes)")
+                "the message has \(size) bytes, and maxMessageBytes is \(options.maxMessageBytes)")
         }
     }
 

@@ -1,6 +1,7 @@
 /// Limits of a ``MemoryBroker``.
 public struct MemoryBrokerOptions: Sendable, Hashable {
-    /// The largest body, in bytes. Default 1 MiB.
+    /// The largest message, in bytes: body, key, id and content type; headers have a limit of their
+    /// own. Default 1 MiB.
     public var maxMessageBytes: Int
 
     /// How many delayed messages may wait for their time. Default 10,000.

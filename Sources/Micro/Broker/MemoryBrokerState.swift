@@ -31,6 +31,7 @@ struct MemoryBrokerState {
     private struct Pending {
         let message: Message
         let origin: Origin
+        let arrival: UInt64
         var targets: [UInt64]
     }
 
@@ -81,11 +82,9 @@ struct MemoryBrokerState {
     private var routes: [ExactKey: [UInt64]] = [:]
 
     private var pending: [UInt64: Pending] = [:]
-    private var pendingOrder = Fifo<UInt64>()
-    /// How many pending messages wait for each group.
-    private var demand: [UInt64: Int] = [:]
-    /// Whether the groups have changed, so that a pending message may have none to wait for.
-    private var isRerouted = false
+    /// Those that wait for the same groups, in order: when the first can't go, none of them can.
+    /// May name some that don't wait any more, but not in the first place.
+    private var queues: [[UInt64]: Fifo<UInt64>] = [:]
     private var scheduled: [UInt64: Message] = [:]
     private var dues = MinHeap<Due>()
     /// When to clear away deadlines that don't matter any more.
@@ -182,14 +181,16 @@ struct MemoryBrokerState {
     /// Publishes what nobody waits for: it waits for room as long as it takes.
     private mutating func publish(_ message: Message, origin: Origin, now: Instant) {
         switch admit(message, isInternal: true, now: now) {
-        case .accepted, .refused: finish(origin)
+        case .accepted, .refused: finish(origin, now: now)
         case .mustWait(let targets): enqueue(message, origin, id: newID(), targets: targets)
         }
     }
 
-    private mutating func finish(_ origin: Origin) {
+    private mutating func finish(_ origin: Origin, now: Instant) {
         guard case .deadLetter(let group, let sequence) = origin else { return }
         groups[group]?.bury(sequence)
+        // The next one of its key may be waiting for that.
+        dispatch(group, now: now)
     }
 
     /// Gives the message to all groups that want it, or to none.
@@ -198,8 +199,6 @@ struct MemoryBrokerState {
         var mustWait = false
         for id in targets {
             guard let group = groups[id] else { continue }
-            // Who came first goes first.
-            if demand[id] != nil { mustWait = true }
             guard group.isFull else { continue }
             switch group.options.overflow {
             case .dropOldest: continue
@@ -239,65 +238,60 @@ struct MemoryBrokerState {
     private mutating func enqueue(
         _ message: Message, _ origin: Origin, id: UInt64, targets: [UInt64]
     ) {
-        pending[id] = Pending(message: message, origin: origin, targets: targets)
-        pendingOrder.append(id)
-        for target in targets { demand[target, default: 0] += 1 }
+        pending[id] = Pending(
+            message: message, origin: origin, arrival: newID(), targets: targets)
+        queues[targets, default: Fifo()].append(id)
     }
 
     private mutating func removePending(_ id: UInt64) -> Pending? {
         guard let removed = pending.removeValue(forKey: id) else { return nil }
-        for target in removed.targets { lowerDemand(target) }
-        if pendingOrder.count > 2 * pending.count + 64 {
-            pendingOrder.filter { pending[$0] != nil }
+        let targets = removed.targets
+        while let first = queues[targets]?.first, pending[first] == nil {
+            _ = queues[targets]?.popFirst()
+        }
+        guard let queue = queues[targets] else { return removed }
+        if queue.isEmpty {
+            queues[targets] = nil
+        } else if queue.count > 2 * pending.count + 64 {
+            queues[targets]?.filter { pending[$0] != nil }
         }
         return removed
     }
 
-    private mutating func lowerDemand(_ target: UInt64) {
-        guard let count = demand[target] else { return }
-        demand[target] = count > 1 ? count - 1 : nil
-    }
-
-    /// Lets in, in order, all that have room now.
+    /// Lets in all that have room now, in the order in which they came.
     private mutating func admitPending(now: Instant) {
-        guard !pending.isEmpty else { return }
-        var blocked: Set<UInt64> = []
-        var kept: [UInt64] = []
-        // When every group that somebody waits for is blocked, nobody further back can go.
-        let isRerouted = self.isRerouted
-        self.isRerouted = false
-        while isRerouted || blocked.count < demand.count, let id = pendingOrder.popFirst() {
-            guard let item = pending[id] else { continue }
-            let isBlocked = item.targets.contains { target in
-                if blocked.contains(target) { return true }
-                guard let group = groups[target] else { return false }
-                return group.isFull && group.options.overflow != .dropOldest
-            }
-            if isBlocked {
-                blocked.formUnion(item.targets)
-                kept.append(id)
-                continue
-            }
-            _ = removePending(id)
+        while let id = firstAdmissible(), let item = removePending(id) {
             deliver(item.message, to: item.targets, now: now)
-            finish(item.origin)
+            finish(item.origin, now: now)
             if case .publisher(let continuation) = item.origin {
                 effects.append(.published(continuation, PublishReceipt(id: item.message.id)))
             }
         }
-        for id in kept.reversed() { pendingOrder.prepend(id) }
+    }
+
+    /// Who waits for one slow group doesn't hold up those who wait for others.
+    private func firstAdmissible() -> UInt64? {
+        var first: (id: UInt64, arrival: UInt64)?
+        for (targets, queue) in queues where targets.allSatisfy(hasRoom) {
+            guard let id = queue.first, let arrival = pending[id]?.arrival else { continue }
+            if arrival < first?.arrival ?? .max { first = (id, arrival) }
+        }
+        return first?.id
+    }
+
+    private func hasRoom(_ group: UInt64) -> Bool {
+        guard let group = groups[group] else { return true }
+        return !group.isFull || group.options.overflow == .dropOldest
     }
 
     /// After the set of groups has changed.
     private mutating func reroute() {
         routes = [:]
-        demand = [:]
-        isRerouted = true
-        for id in pending.keys {
-            guard let topic = pending[id]?.message.topic else { continue }
-            let targets = route(topic)
+        queues = [:]
+        for (id, item) in pending.sorted(by: { $0.value.arrival < $1.value.arrival }) {
+            let targets = route(item.message.topic)
             pending[id]?.targets = targets
-            for target in targets { demand[target, default: 0] += 1 }
+            queues[targets, default: Fifo()].append(id)
         }
     }
 
@@ -443,8 +437,9 @@ struct MemoryBrokerState {
         if isClosed { return nil }
         isClosed = true
         scheduled = [:]
-        for id in pendingOrder.removeAll() {
-            guard case .publisher(let continuation) = removePending(id)?.origin else { continue }
+        for (id, item) in pending.sorted(by: { $0.value.arrival < $1.value.arrival }) {
+            guard case .publisher(let continuation) = item.origin else { continue }
+            _ = removePending(id)
             effects.append(.refused(continuation, MemoryBrokerState.closed("broker.publish")))
         }
         for member in memberOrder { retire(member) }
@@ -546,7 +541,8 @@ struct MemoryBrokerState {
             case .acknowledgement(let group, let ticket):
                 let random = environment.random()
                 let member = groups[group]?.holder(of: ticket)
-                if let member, let failure = groups[group]?.expire(ticket, now: now, random: random) {
+                if let member, let failure = groups[group]?.expire(ticket, now: now, random: random)
+                {
                     handle(failure, group: group, now: now)
                     settled(group, member, now: now)
                 }

@@ -35,7 +35,7 @@ public struct RedeliveryBackoff: Sendable, Hashable {
         let growth = factor.isFinite ? max(1, factor) : 1
         let spread = jitter.isFinite ? min(max(0, jitter), 1) : 0
         var wait = min(max(.zero, initial), ceiling)
-        var remaining = min(failures, 1_000) - 1
+        var remaining = max(1, min(failures, 1_000)) - 1
         while remaining > 0, wait > .zero, wait < ceiling, growth > 1 {
             wait = wait * min(growth, ceiling / wait)
             remaining -= 1

@@ -72,7 +72,8 @@ private struct SubscriptionWorker<Value: Decodable & Sendable>: Sendable {
 
     /// Runs the handler, and cancels it before the broker would give the message to somebody else.
     private func handle(_ value: Value, _ delivery: Delivery) async throws {
-        let limit = delivery.deadline.advanced(by: .zero - subscription.options.ackTimeout / 10)
+        let limit = delivery.deadline.advanced(
+            by: .zero - subscription.options.ackTimeout.safetyMargin)
         let context = SubscriberContext(
             message: delivery.message, deliveries: delivery.deliveries, deadline: limit,
             clock: clock)

@@ -1,8 +1,9 @@
 /// The deliveries of one subscription: a bounded, single-pass sequence.
 ///
-/// At most ``SubscriptionOptions/concurrency`` of them are out at a time: the next one comes when one
-/// is settled. The sequence ends after ``unsubscribe(timeout:)`` and when the broker closes. When the
-/// last copy of it is gone, the subscription ends too, and what it had out goes to other members.
+/// At most ``SubscriptionOptions/concurrency`` of them are out at a time: the next one comes when
+/// one is settled. The sequence ends after ``unsubscribe(timeout:)`` and when the broker closes.
+/// When the last copy of it is gone, the subscription ends too, and what it had out goes to other
+/// members.
 public struct Subscription: AsyncSequence, Sendable {
     /// What was subscribed to.
     public let pattern: TopicPattern
@@ -28,8 +29,8 @@ public struct Subscription: AsyncSequence, Sendable {
         self.membership = Membership(source)
     }
 
-    /// How many messages were dropped by ``SubscriptionOptions/Overflow/dropOldest`` since the group
-    /// was made.
+    /// How many messages were dropped by ``SubscriptionOptions/Overflow/dropOldest`` since the
+    /// group was made.
     public var dropped: UInt64 { membership.source.dropped }
 
     /// The next delivery; nil when the subscription has ended.
@@ -40,8 +41,8 @@ public struct Subscription: AsyncSequence, Sendable {
 
     /// Takes no more deliveries, and waits until those that are out are settled.
     ///
-    /// - Parameter timeout: How long to wait; cancellation ends the waiting too. What is not settled
-    ///   then goes to the other members of the group, not counted as a failure.
+    /// - Parameter timeout: How long to wait; cancellation ends the waiting too. What is not
+    ///   settled then goes to the other members of the group, not counted as a failure.
     public func unsubscribe(timeout: Duration = .seconds(5)) async {
         await membership.source.unsubscribe(timeout: timeout)
     }

@@ -22,8 +22,8 @@ public struct SubscriptionOptions: Sendable, Hashable {
     /// What happens beyond ``capacity``. Default ``Overflow/wait``.
     public var overflow: Overflow
 
-    /// How long a delivery may be out before the message is delivered again. Default 30 seconds. The
-    /// handler form cancels a handler after nine tenths of it.
+    /// How long a delivery may be out before the message is delivered again. Default 30 seconds.
+    /// The handler form cancels a handler after nine tenths of it.
     public var ackTimeout: Duration
 
     /// How often a message is delivered before it becomes a dead letter. Default 5; nil: for ever.
@@ -48,13 +48,23 @@ public struct SubscriptionOptions: Sendable, Hashable {
 
     /// Checks that every value is in its range: for those who implement ``Broker``.
     ///
+    /// - Parameter group: The name of the group, which is checked too: 1 to 128 bytes without white
+    ///   space and control characters.
     /// - Throws: ``MicroError``, `invalidArgument`, naming the field.
-    public func validate() throws(MicroError) {
+    public func validate(group: String?) throws(MicroError) {
         func require(
             _ condition: Bool, _ field: String, _ rule: String
         ) throws(MicroError) {
             guard !condition else { return }
             throw .invalid("broker.subscribe", "\(field) must be \(rule)", at: field)
+        }
+        if let group {
+            let isClean = group.unicodeScalars.allSatisfy { scalar in
+                !scalar.properties.isWhitespace && scalar.properties.generalCategory != .control
+            }
+            try require(
+                isClean && (1...128).contains(group.utf8.count), "group",
+                "1 to 128 bytes without white space and control characters, or nil")
         }
         try require(concurrency >= 1, "concurrency", "at least 1, but is \(concurrency)")
         try require(capacity >= 1, "capacity", "at least 1, but is \(capacity)")

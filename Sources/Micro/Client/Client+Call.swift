@@ -9,7 +9,8 @@ extension Client {
     ///   ``MicroError/wasWritten`` saying whether a node may have processed it. `cancelled` as soon
     ///   as the task is cancelled: the node is told.
     public func call<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
-        _ service: String, _ endpoint: String, _ request: Request, as reply: Reply.Type = Reply.self,
+        _ service: String, _ endpoint: String, _ request: Request,
+        as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
     ) async throws -> Reply {
         try await response(service, endpoint, request, as: reply, options: options).reply
@@ -26,7 +27,8 @@ extension Client {
     /// Calls an endpoint and returns its reply with its metadata, and how the call went.
     /// Throws as `call`.
     public func response<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
-        _ service: String, _ endpoint: String, _ request: Request, as reply: Reply.Type = Reply.self,
+        _ service: String, _ endpoint: String, _ request: Request,
+        as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
     ) async throws -> Response<Reply> {
         let codec = try codecs.codec(for: options.contentType ?? "", carrying: Request.self)

@@ -194,7 +194,8 @@ public final class Client: Sendable, ContextClient {
         let slot = try slot()
         let pick = self.options.selector.policy
         guard options.waitsForReady, options.address == nil else {
-            return try await PendingCall.run(on: slot, key: key, nodes: nodes, pick: pick, plan: plan)
+            return try await PendingCall.run(
+                on: slot, key: key, nodes: nodes, pick: pick, plan: plan)
         }
         // Nodes that come while it waits are nodes to try.
         return try await withThrowingTaskGroup(of: CallOutcome?.self) { group in
@@ -237,7 +238,7 @@ public final class Client: Sendable, ContextClient {
                     of: service, for: Client.query(request), key: key)
             }
         } catch let error as MicroError
-        where request.options.waitsForReady && error.code != .deadlineExceeded
+            where request.options.waitsForReady && error.code != .deadlineExceeded
             && error.code != .invalidArgument
         {
             return NodeSet(revision: 0, nodes: [])

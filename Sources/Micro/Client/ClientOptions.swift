@@ -14,7 +14,8 @@ public struct ClientOptions: Sendable {
     public var connectTimeout: Duration = .seconds(5)
     /// A connection without calls is closed after it. Default 5 min.
     public var idleTimeout: Duration = .seconds(300)
-    /// A ping is sent when calls wait and nothing has arrived for so long; zero: never. Default 20 s.
+    /// A ping is sent when calls wait and nothing has arrived for so long; zero: never. Default 20
+    /// s.
     public var keepaliveInterval: Duration = .seconds(20)
     /// A connection that does not answer the ping in time is dead. Default 10 s.
     public var keepaliveTimeout: Duration = .seconds(10)
@@ -107,7 +108,8 @@ public struct RetryPolicy: Sendable, Hashable {
 
 /// What one call does differently.
 public struct CallOptions: Sendable {
-    /// How long it may take in all; nil: the client's. A shorter deadline of the surrounding call wins.
+    /// How long it may take in all; nil: the client's. A shorter deadline of the surrounding call
+    /// wins.
     public var timeout: Duration?
     /// How long one attempt may take; nil: as long as the call.
     public var attemptTimeout: Duration?
@@ -237,8 +239,10 @@ public struct Response<Reply: Sendable>: Sendable {
     public var report: CallReport
 }
 
-/// Wraps every call of a client: it may look, change the request, answer itself, measure, or refuse.
-/// The first hook that was given is the outermost. A hook may make the timeout shorter, not longer.
-public typealias ClientHook = @Sendable (
-    _ request: ClientRequest, _ next: @Sendable (ClientRequest) async throws -> ClientResponse
-) async throws -> ClientResponse
+/// Wraps every call of a client: it may look, change the request, answer itself, measure, or
+/// refuse. The first hook that was given is the outermost. A hook may make the timeout shorter, not
+/// longer.
+public typealias ClientHook =
+    @Sendable (
+        _ request: ClientRequest, _ next: @Sendable (ClientRequest) async throws -> ClientResponse
+    ) async throws -> ClientResponse

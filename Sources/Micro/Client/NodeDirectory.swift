@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// The nodes that the calls of a client may use, in the balancer's form: resolved by name, routed by
-/// what the call asks for, and kept until they change.
+/// The nodes that the calls of a client may use, in the balancer's form: resolved by name, routed
+/// by what the call asks for, and kept until they change.
 final class NodeDirectory: Sendable {
     private let resolver: any Resolver
     private let router: any Router
@@ -32,8 +32,8 @@ final class NodeDirectory: Sendable {
         return nodes
     }
 
-    /// Calls `body` with the nodes for a call, now and after every change, as long as there are any.
-    /// Returns when the task is cancelled, or the resolver closed.
+    /// Calls `body` with the nodes for a call, now and after every change, as long as there are
+    /// any. Returns when the task is cancelled, or the resolver closed.
     func follow(
         _ service: String, for query: RouteQuery, _ body: @Sendable (NodeSet) async -> Void
     ) async {
@@ -65,7 +65,8 @@ final class NodeDirectory: Sendable {
         let states = resolution.nodes.map { "\($0.id) (version \($0.version), \($0.state))" }
         let wanted = query.version.map { " of version \($0)" } ?? ""
         return MicroError.unavailable(
-            "client", "no node\(wanted) of the service \(resolution.service) takes calls; there are "
+            "client",
+            "no node\(wanted) of the service \(resolution.service) takes calls; there are "
                 + states.prefix(10).joined(separator: ", "))
     }
 }

@@ -40,8 +40,8 @@ struct AcceptHeader: Sendable, Hashable {
 }
 
 extension ContentType {
-    /// How precisely this range names `codec`: 0 not at all, 1 "*/*", 2 "text/*", 3 by its suffix, 4
-    /// by its name.
+    /// How precisely this range names `codec`: 0 not at all, 1 "*/*", 2 "text/*", 3 by its suffix,
+    /// 4 by its name.
     fileprivate func specificity(for codec: ContentType) -> Int {
         if let charset = self[parameter: "charset"], !charset.isUTF8Charset { return 0 }
         if type == "*" { return 1 }

@@ -1,8 +1,9 @@
 /// Turns values into bytes of one content type and back.
 ///
-/// An implementation is called from any thread, and gets whatever a remote peer sent: it never traps,
-/// and refuses with an error that names the field or the place. The error's ``MicroError/id`` is
-/// empty: whoever calls the codec knows where, and says so with ``MicroError/init(_:id:)``.
+/// An implementation is called from any thread, and gets whatever a remote peer sent: it never
+/// traps, and refuses with an error that names the field or the place. The error's
+/// ``MicroError/id`` is empty: whoever calls the codec knows where, and says so with
+/// ``MicroError/init(_:id:)``.
 public protocol Codec: Sendable {
     /// The content type that it writes, "application/json". Its parameters are not compared.
     var contentType: ContentType { get }

@@ -46,8 +46,8 @@ public struct Codecs: Sendable {
     ///
     /// - Parameters:
     ///   - contentType: The header. `application/grpc+NAME` means the codec of that name,
-    ///     `application/grpc`, nil and "" mean the preferred one, and `application/vnd.x+json` means
-    ///     `application/json`. There is no guessing beyond that.
+    ///     `application/grpc`, nil and "" mean the preferred one, and `application/vnd.x+json`
+    ///     means `application/json`. There is no guessing beyond that.
     ///   - type: The type of the message.
     /// - Throws: ``MicroError`` with `unsupportedMediaType` that lists what is accepted, also in
     ///   `metadata["accepted"]`.

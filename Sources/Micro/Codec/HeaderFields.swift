@@ -1,4 +1,5 @@
-/// Reads the grammar of RFC 9110 that content types are made of: tokens, quoted strings, parameters.
+/// Reads the grammar of RFC 9110 that content types are made of: tokens, quoted strings,
+/// parameters.
 struct HeaderFields {
     private let bytes: [UInt8]
     private var offset = 0

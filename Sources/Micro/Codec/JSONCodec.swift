@@ -7,9 +7,9 @@
 /// `Codable` types as JSON: `application/json`.
 ///
 /// Reading is strict: UTF-8 without a byte order mark, no trailing commas, a bounded depth; fields
-/// that the type doesn't know are skipped. Writing is deterministic: keys are sorted, slashes are not
-/// escaped. `Date` travels as its `Codable` form, seconds since 2001: contracts between services are
-/// better off with a number of milliseconds or a string.
+/// that the type doesn't know are skipped. Writing is deterministic: keys are sorted, slashes are
+/// not escaped. `Date` travels as its `Codable` form, seconds since 2001: contracts between
+/// services are better off with a number of milliseconds or a string.
 public struct JSONCodec: Codec {
     // Neither is changed after init, so that all threads can share them.
     private let encoder: JSONEncoder
@@ -39,8 +39,8 @@ public struct JSONCodec: Codec {
 
     /// The JSON of `value`.
     ///
-    /// - Throws: ``MicroError`` with `internal` that names the field, for numbers that are not finite
-    ///   and what the type itself refuses.
+    /// - Throws: ``MicroError`` with `internal` that names the field, for numbers that are not
+    ///   finite and what the type itself refuses.
     public func encode<T: Encodable>(_ value: T) throws -> [UInt8] {
         do {
             return [UInt8](try encoder.encode(value))
@@ -51,8 +51,8 @@ public struct JSONCodec: Codec {
 
     /// The value in `bytes`. ``Empty`` is also read from no bytes at all.
     ///
-    /// - Throws: ``MicroError`` with `invalidArgument`: the line and the column of a syntax error, or
-    ///   the path of the field that doesn't fit, also in `metadata["field"]`.
+    /// - Throws: ``MicroError`` with `invalidArgument`: the line and the column of a syntax error,
+    ///   or the path of the field that doesn't fit, also in `metadata["field"]`.
     public func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
         if bytes.isEmpty {
             if let empty = Empty() as? T { return empty }

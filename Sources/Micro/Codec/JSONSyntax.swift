@@ -1,7 +1,7 @@
 /// Checks JSON against RFC 8259 before a decoder sees it.
 ///
-/// Foundation's decoder takes trailing commas, byte order marks and 512 levels, and doesn't say where
-/// an error is. The check uses no recursion, so that nesting costs no stack.
+/// Foundation's decoder takes trailing commas, byte order marks and 512 levels, and doesn't say
+/// where an error is. The check uses no recursion, so that nesting costs no stack.
 struct JSONSyntax {
     /// Where and why something is not JSON.
     struct Fault: Hashable {

@@ -1,7 +1,7 @@
 extension MicroError {
-    /// The error as the original writes it: `{"id","detail","status","code"}`, where `status` is the
-    /// text and `code` the number of the HTTP status, with `reason` and `metadata` where there are
-    /// any, and `name` where the number doesn't say which ``Code`` it is.
+    /// The error as the original writes it: `{"id","detail","status","code"}`, where `status` is
+    /// the text and `code` the number of the HTTP status, with `reason` and `metadata` where there
+    /// are any, and `name` where the number doesn't say which ``Code`` it is.
     public var json: [UInt8] {
         var object = JSONWriter()
         object.field("id", id)
@@ -26,8 +26,8 @@ extension MicroError {
         return object.finish()
     }
 
-    /// The error in the bytes that ``json`` or ``problemJSON`` wrote, or that another service wrote as
-    /// a problem of RFC 9457. Unknown fields are passed over.
+    /// The error in the bytes that ``json`` or ``problemJSON`` wrote, or that another service wrote
+    /// as a problem of RFC 9457. Unknown fields are passed over.
     ///
     /// - Parameters:
     ///   - bytes: The body of an answer.

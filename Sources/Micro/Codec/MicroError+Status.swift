@@ -2,10 +2,10 @@ extension MicroError {
     /// The error as `google.rpc.Status`, for the trailer `grpc-status-details-bin`.
     ///
     /// It carries ``id``, ``reason`` and ``metadata`` as an ErrorInfo (which every gRPC library can
-    /// read), `metadata["field"]` also as a BadRequest, and what only Micro knows in a detail of its
-    /// own. It stays within 4096 bytes (before base64), since a trailer that is larger than the caller
-    /// takes would lose the whole answer: what would not fit is left out, the metadata first, then
-    /// all of it.
+    /// read), `metadata["field"]` also as a BadRequest, and what only Micro knows in a detail of
+    /// its own. It stays within 4096 bytes (before base64), since a trailer that is larger than the
+    /// caller takes would lose the whole answer: what would not fit is left out, the metadata
+    /// first, then all of it.
     public var rpcStatusDetails: [UInt8] { rpcStatusDetails(bytesMax: 4096) }
 
     /// The same within another bound; empty when not even the detail fits.
@@ -86,8 +86,8 @@ extension MicroError {
 private enum DetailType: String {
     case errorInfo = "type.googleapis.com/google.rpc.ErrorInfo"
     case badRequest = "type.googleapis.com/google.rpc.BadRequest"
-    /// `micro.errors.Error` of the original: 3 is the text of the HTTP status and 4 its number. 15 is
-    /// ours: 1 when it may not be tried again.
+    /// `micro.errors.Error` of the original: 3 is the text of the HTTP status and 4 its number. 15
+    /// is ours: 1 when it may not be tried again.
     case microError = "type.googleapis.com/micro.errors.Error"
 }
 

@@ -24,8 +24,8 @@ public struct TextCodec: Codec {
 
     /// The text; "" for an empty message.
     ///
-    /// - Throws: ``MicroError`` with `invalidArgument` for what is not UTF-8, `internal` for any other
-    ///   type.
+    /// - Throws: ``MicroError`` with `invalidArgument` for what is not UTF-8, `internal` for any
+    ///   other type.
     public func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
         guard canCarry(type) else {
             throw MicroError.internalError("", "\(T.self) is not String: use another codec")

@@ -7,9 +7,9 @@ internal import Synchronization
 ///     AppConfig(), from: [.file("app.json"), .environment(prefix: "APP")])
 /// print(config.current.greeting)
 /// ```
-/// Later sources win: objects are merged key by key, everything else is replaced as a whole. Nothing
-/// changes when a source is wrong: the last good value stays, and the error names the source, the key
-/// and what was expected. Safe to use from any thread.
+/// Later sources win: objects are merged key by key, everything else is replaced as a whole.
+/// Nothing changes when a source is wrong: the last good value stays, and the error names the
+/// source, the key and what was expected. Safe to use from any thread.
 public final class Config<Value: Codable & Sendable>: Sendable {
     private struct State {
         var value: Value
@@ -32,8 +32,8 @@ public final class Config<Value: Codable & Sendable>: Sendable {
     ///   - sources: Where values come from; later ones win.
     ///   - environment: Where time and blocking work come from.
     ///   - validate: Throws when values don't fit together; the configuration is refused then.
-    /// - Throws: ``MicroError``: `invalidArgument` for keys and values that don't fit, with the key in
-    ///   `metadata["field"]` and the source in `metadata["source"]`; what a source throws; what
+    /// - Throws: ``MicroError``: `invalidArgument` for keys and values that don't fit, with the key
+    ///   in `metadata["field"]` and the source in `metadata["source"]`; what a source throws; what
     ///   `validate` throws. `CancellationError`.
     public init(
         _ defaults: Value, from sources: [any ConfigSource], environment: Environment = .current,

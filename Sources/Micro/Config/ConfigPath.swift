@@ -36,8 +36,10 @@ enum ConfigFault: Error {
                 reason: "UNKNOWN_KEY", metadata: ["source": source])
         case .mismatch(let path, let expected, let found):
             let place = path.isRoot ? "the whole" : path.description
+            // Not the value: it may be a secret.
+            let kind = expected.hasPrefix(found.kind) ? "out of that range" : found.kind
             return .invalid(
-                "config", "\(source): \(place) must be \(expected), but is \(found.kind)",
+                "config", "\(source): \(place) must be \(expected), but is \(kind)",
                 at: path.description, reason: "WRONG_TYPE", metadata: ["source": source])
         }
     }

@@ -1,7 +1,7 @@
 /// Finds the shape of a type by decoding it, and noting what it asks for.
 ///
-/// Where the defaults have a value, the type gets it; where they have none, as for an optional that is
-/// nil, it gets a made-up one, so that it asks for the rest.
+/// Where the defaults have a value, the type gets it; where they have none, as for an optional that
+/// is nil, it gets a made-up one, so that it asks for the rest.
 enum ConfigProbe {
     /// Types that hold themselves would go on for ever.
     private static let depthMax = 16
@@ -17,7 +17,7 @@ enum ConfigProbe {
         // A type that codes itself as a single value: an enum of strings, a URL.
         switch node {
         case .boolean: return .scalar(.boolean, isStrict: false)
-        case .integer, .unsigned: return .scalar(.integer, isStrict: false)
+        case .integer, .unsigned: return .scalar(.anyInteger, isStrict: false)
         case .number: return .scalar(.number, isStrict: false)
         case .string: return .scalar(.text, isStrict: false)
         case .array: return .array(.open)
@@ -34,7 +34,7 @@ enum ConfigProbe {
         case is Bool.Type: .boolean
         case is String.Type: .text
         case is Double.Type, is Float.Type: .number
-        case is any FixedWidthInteger.Type: .integer
+        case let integer as any FixedWidthInteger.Type: integer.range
         case is Duration.Type: .duration
         default: nil
         }
@@ -68,6 +68,10 @@ enum ConfigProbe {
 
 extension FixedWidthInteger {
     fileprivate static var zero: any FixedWidthInteger { Self(0) }
+
+    fileprivate static var range: ConfigShape.Scalar {
+        .integer(least: Int64(clamping: min), greatest: UInt64(clamping: max))
+    }
 }
 
 /// A collection or optional: its shape is known by its type.
@@ -223,8 +227,12 @@ private struct ProbeKeyed<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try scalar(key) }
 
     func decodeIfPresent(_ type: Bool.Type, forKey key: Key) throws -> Bool? { try optional(key) }
-    func decodeIfPresent(_ type: String.Type, forKey key: Key) throws -> String? { try optional(key) }
-    func decodeIfPresent(_ type: Double.Type, forKey key: Key) throws -> Double? { try optional(key) }
+    func decodeIfPresent(_ type: String.Type, forKey key: Key) throws -> String? {
+        try optional(key)
+    }
+    func decodeIfPresent(_ type: Double.Type, forKey key: Key) throws -> Double? {
+        try optional(key)
+    }
     func decodeIfPresent(_ type: Float.Type, forKey key: Key) throws -> Float? { try optional(key) }
     func decodeIfPresent(_ type: Int.Type, forKey key: Key) throws -> Int? { try optional(key) }
     func decodeIfPresent(_ type: Int8.Type, forKey key: Key) throws -> Int8? { try optional(key) }
@@ -233,9 +241,15 @@ private struct ProbeKeyed<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func decodeIfPresent(_ type: Int64.Type, forKey key: Key) throws -> Int64? { try optional(key) }
     func decodeIfPresent(_ type: UInt.Type, forKey key: Key) throws -> UInt? { try optional(key) }
     func decodeIfPresent(_ type: UInt8.Type, forKey key: Key) throws -> UInt8? { try optional(key) }
-    func decodeIfPresent(_ type: UInt16.Type, forKey key: Key) throws -> UInt16? { try optional(key) }
-    func decodeIfPresent(_ type: UInt32.Type, forKey key: Key) throws -> UInt32? { try optional(key) }
-    func decodeIfPresent(_ type: UInt64.Type, forKey key: Key) throws -> UInt64? { try optional(key) }
+    func decodeIfPresent(_ type: UInt16.Type, forKey key: Key) throws -> UInt16? {
+        try optional(key)
+    }
+    func decodeIfPresent(_ type: UInt32.Type, forKey key: Key) throws -> UInt32? {
+        try optional(key)
+    }
+    func decodeIfPresent(_ type: UInt64.Type, forKey key: Key) throws -> UInt64? {
+        try optional(key)
+    }
 
     private func scalar<T: Decodable>(_ key: Key) throws -> T {
         let value = values[key.stringValue]

@@ -3,16 +3,21 @@
 indirect enum ConfigShape: Sendable, Equatable {
     enum Scalar: Sendable, Equatable {
         case boolean
-        case integer
+        /// - Parameters: The least and the greatest; the least of a type without a sign is 0.
+        case integer(least: Int64, greatest: UInt64)
         case number
         case text
         case duration
+
+        /// When the type isn't known.
+        static let anyInteger = Scalar.integer(least: .min, greatest: .max)
 
         /// For people.
         var name: String {
             switch self {
             case .boolean: "true or false"
-            case .integer: "a whole number"
+            case .integer(.min, _): "a whole number"
+            case .integer(let least, let greatest): "a whole number from \(least) to \(greatest)"
             case .number: "a number"
             case .text: "a string"
             case .duration: "a duration such as \"1.5s\" or \"250ms\""
@@ -20,7 +25,8 @@ indirect enum ConfigShape: Sendable, Equatable {
         }
     }
 
-    /// - Parameter isStrict: Whether the type takes nothing else. A type with a coding of its own may.
+    /// - Parameter isStrict: Whether the type takes nothing else. A type with a coding of its own
+    ///   may.
     case scalar(Scalar, isStrict: Bool)
     case array(ConfigShape)
     /// Keys of the user's own, all with values of one shape.
@@ -40,7 +46,8 @@ indirect enum ConfigShape: Sendable, Equatable {
     /// - Parameters:
     ///   - value: From a source.
     ///   - path: Where it goes.
-    ///   - acceptsUnknown: Whether keys that the type doesn't have are left out, instead of refused.
+    ///   - acceptsUnknown: Whether keys that the type doesn't have are left out, instead of
+    ///     refused.
     func accept(
         _ value: JSONValue, at path: ConfigPath, acceptsUnknown: Bool
     ) throws(ConfigFault) -> JSONValue {
@@ -86,8 +93,13 @@ indirect enum ConfigShape: Sendable, Equatable {
         _ value: JSONValue, as scalar: Scalar, isStrict: Bool, at path: ConfigPath
     ) throws(ConfigFault) -> JSONValue {
         switch (scalar, value) {
-        case (.boolean, .boolean), (.integer, .integer), (.integer, .unsigned),
-            (.number, .integer), (.number, .unsigned), (.number, .number), (.text, .string):
+        case (.boolean, .boolean), (.number, .integer), (.number, .unsigned), (.number, .number),
+            (.text, .string):
+            return value
+        case (.integer(let least, let greatest), .integer(let number))
+        where number >= least && (number < 0 || UInt64(number) <= greatest):
+            return value
+        case (.integer(_, let greatest), .unsigned(let number)) where number <= greatest:
             return value
         case (.duration, .string(let text)):
             guard let duration = Duration(text: text), let tree = try? JSONValue(encoding: duration)
@@ -104,7 +116,9 @@ indirect enum ConfigShape: Sendable, Equatable {
     private func nearest(
         to key: String, in shapes: [String: ConfigShape], at path: ConfigPath
     ) -> ConfigPath? {
-        let candidates = shapes.keys.sorted().map { ($0, editDistance($0.lowercased(), key.lowercased())) }
+        let candidates = shapes.keys.sorted().map {
+            ($0, editDistance($0.lowercased(), key.lowercased()))
+        }
         guard let best = candidates.min(by: { $0.1 < $1.1 }), best.1 <= max(2, key.count / 3) else {
             return nil
         }
@@ -112,11 +126,14 @@ indirect enum ConfigShape: Sendable, Equatable {
     }
 
     /// The places that a text can go to, by their name without separators in upper case.
-    func places(at path: ConfigPath = ConfigPath()) -> [(name: String, path: ConfigPath, shape: ConfigShape)] {
+    func places(at path: ConfigPath = ConfigPath()) -> [(
+        name: String, path: ConfigPath, shape: ConfigShape
+    )] {
         guard case .object(let shapes, _) = self else {
             return path.isRoot ? [] : [(ConfigPath.normalized(path.description), path, self)]
         }
-        return shapes.sorted { $0.key < $1.key }.flatMap { key, shape in shape.places(at: path[key]) }
+        return shapes.sorted { $0.key < $1.key }.flatMap { key, shape in shape.places(at: path[key])
+        }
     }
 
     /// A text, as the type takes it.

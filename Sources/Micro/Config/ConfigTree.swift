@@ -79,6 +79,11 @@ struct ConfigTree: Sendable {
     /// Who gave the value at a place, or the part of it that is nearest; nil: the defaults.
     func origin(of path: String) -> String? {
         var path = path[...]
+        if let cut = path.lastIndex(of: ".") {
+            // Something is missing beside what a source gave.
+            let beside = origins.keys.filter { $0.hasPrefix(path[...cut]) }.min()
+            if origins[String(path)] == nil, let beside { return origins[beside] }
+        }
         while !path.isEmpty {
             if let origin = origins[String(path)] { return origin }
             guard let cut = path.lastIndex(where: { $0 == "." || $0 == "[" }) else { return nil }

@@ -1,8 +1,8 @@
 /// Environment variables as a source: `APP_HTTP_SERVER_TIMEOUT` is `http.serverTimeout`.
 ///
-/// Case and underscores don't matter. The text is read as what the configuration has there: numbers,
-/// `true`, `yes`, `on`, `1` and their opposites, durations such as `1.5s`, lists separated by commas;
-/// JSON for everything else. Variables that the configuration doesn't have are ignored.
+/// Case and underscores don't matter. The text is read as what the configuration has there:
+/// numbers, `true`, `yes`, `on`, `1` and their opposites, durations such as `1.5s`, lists separated
+/// by commas; JSON for everything else. Variables that the configuration doesn't have are ignored.
 public struct EnvironmentConfigSource: ConfigSource {
     /// What the names begin with, without the underscore that follows.
     public let prefix: String
@@ -35,7 +35,8 @@ public struct EnvironmentConfigSource: ConfigSource {
         return .texts(
             found.map { name, value in
                 ConfigLayer.Text(
-                    origin: "environment variable \(name)", key: String(name.dropFirst(start.count)),
+                    origin: "environment variable \(name)",
+                    key: String(name.dropFirst(start.count)),
                     text: value)
             })
     }

@@ -16,8 +16,10 @@ public struct FileConfigSource: ConfigSource {
     ///
     /// - Parameters:
     ///   - path: Relative to the working directory, or absolute. It must end in ".json".
-    ///   - isOptional: Whether a file that isn't there counts as an empty one. Default: it's an error.
-    ///   - unknownKeys: What happens to keys that the configuration doesn't have. Default: an error.
+    ///   - isOptional: Whether a file that isn't there counts as an empty one. Default: it's an
+    ///     error.
+    ///   - unknownKeys: What happens to keys that the configuration doesn't have. Default: an
+    ///     error.
     public init(
         _ path: String, isOptional: Bool = false, unknownKeys: ConfigUnknownKeys = .refuse
     ) {

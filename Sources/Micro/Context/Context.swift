@@ -4,8 +4,8 @@ internal import Synchronization
 /// What a handler knows about the call that it serves: who calls, with what metadata, until when.
 ///
 /// It is passed to every handler, and bound to the task of an asynchronous one, so that the calls
-/// made inside inherit the deadline, the trace and the request id. Safe to use from any thread, also
-/// after the handler has returned.
+/// made inside inherit the deadline, the trace and the request id. Safe to use from any thread,
+/// also after the handler has returned.
 public struct Context: Sendable {
     let scope: CallScope
 
@@ -68,8 +68,8 @@ public struct Context: Sendable {
 /// Who lends a context its client. The context can't name the client: that is a higher layer.
 protocol ContextClient: AnyObject, Sendable {}
 
-/// The client that the contexts of one server lend: the one that was given, or one that is made when
-/// somebody first asks for it.
+/// The client that the contexts of one server lend: the one that was given, or one that is made
+/// when somebody first asks for it.
 final class LentClient: Sendable {
     private let client: Mutex<(any ContextClient)?>
 

@@ -37,7 +37,9 @@ public struct Environment: Sendable {
     public var clock: EventLoopClock { EventLoopClock(loop: loops.control) }
 
     /// The time since 1970, for people and for other machines: never for timeouts. Any thread.
-    public var wallClock: Duration { .nanoseconds(Int64(clamping: mcore_loop_wall_ns(loops.control.raw))) }
+    public var wallClock: Duration {
+        .nanoseconds(Int64(clamping: mcore_loop_wall_ns(loops.control.raw)))
+    }
 
     /// 64 random bits. Not for secrets. Any thread.
     public func random() -> UInt64 {

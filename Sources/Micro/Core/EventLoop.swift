@@ -27,7 +27,8 @@ final class EventLoop: TaskExecutor, Sendable {
     init(index: Int, simulationSeed: UInt64? = nil) throws(MicroError) {
         var created: OpaquePointer?
         if let simulationSeed {
-            try check(mcore_loop_create_simulated(simulationSeed, &created), "loop", "create a loop")
+            try check(
+                mcore_loop_create_simulated(simulationSeed, &created), "loop", "create a loop")
         } else {
             try check(mcore_loop_create(&created), "loop", "create an event loop")
         }
@@ -62,8 +63,8 @@ final class EventLoop: TaskExecutor, Sendable {
     var isRunning: Bool { phase.load(ordering: .acquiring) == Phase.running }
 
     /// Runs the loop on the calling thread until `mcore_loop_stop`. Nobody is left waiting then:
-    /// jobs that were taken are run, sleeps end with an error, blocking work is waited for, and tasks
-    /// go on elsewhere.
+    /// jobs that were taken are run, sleeps end with an error, blocking work is waited for, and
+    /// tasks go on elsewhere.
     func runUntilStopped() {
         _ = mcore_loop_run(raw)
         phase.store(Phase.ending, ordering: .sequentiallyConsistent)
@@ -160,7 +161,8 @@ final class EventLoop: TaskExecutor, Sendable {
                     self.offloaded.add(1, ordering: .relaxed)
                 } else {
                     Unmanaged<OffloadedItem>.fromOpaque(box).release()
-                    item.fail(MicroError("loop", CoreStatus(raw: status).code, "start blocking work"))
+                    item.fail(
+                        MicroError("loop", CoreStatus(raw: status).code, "start blocking work"))
                 }
             }
             if !accepted {
@@ -187,7 +189,7 @@ private class OffloadedItem: @unchecked Sendable {  // handed from thread to thr
     func finish() {}
 }
 
-private final class OffloadedWork<T: Sendable>: OffloadedItem, @unchecked Sendable {  // as its parent
+private final class OffloadedWork<T: Sendable>: OffloadedItem, @unchecked Sendable {  // ditto
     private let body: @Sendable () throws -> T
     private let continuation: CheckedContinuation<T, any Error>
     private var result: Result<T, any Error>?

@@ -23,7 +23,8 @@ public final class EventLoops: Sendable {
     /// - Throws: ``MicroError`` when the system has no more threads or file descriptors.
     public convenience init(count: Int = 0) throws {
         guard (0...1024).contains(count) else {
-            throw MicroError.invalid("loops", "count is \(count): it must be 0 to 1024", at: "count")
+            throw MicroError.invalid(
+                "loops", "count is \(count): it must be 0 to 1024", at: "count")
         }
         let wanted = count == 0 ? Int(mcore_cpu_count()) : count
         var workers: [EventLoop] = []
@@ -85,7 +86,8 @@ public final class EventLoops: Sendable {
         for thread in ended { thread.join() }
     }
 
-    /// The loop of the calling thread if it carries connections of this group, else the next in turn.
+    /// The loop of the calling thread if it carries connections of this group, else the next in
+    /// turn.
     var preferred: EventLoop {
         if let current = EventLoop.current, owns(current), current !== control || isSimulated {
             return current

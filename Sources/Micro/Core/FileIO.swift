@@ -25,7 +25,9 @@ func readFile(_ path: String, maxBytes: Int) throws(MicroError) -> [UInt8] {
     var chunk = [UInt8](repeating: 0, count: 64 << 10)
     while true {
         let count = chunk.withUnsafeMutableBytes { buffer in
-            retryingInterrupted { read(Int32(truncatingIfNeeded: file), buffer.baseAddress, buffer.count) }
+            retryingInterrupted {
+                read(Int32(truncatingIfNeeded: file), buffer.baseAddress, buffer.count)
+            }
         }
         guard count >= 0 else { throw fileError(errno, path) }
         guard count > 0 else { return bytes }

@@ -37,7 +37,8 @@ struct IncomingRequest: ~Copyable {
     /// Lends the message's bytes.
     func withBody<T>(_ body: (RawSpan) throws -> T) rethrows -> T {
         let slice = raw.pointee.body
-        let bytes = UnsafeRawBufferPointer(start: slice.data, count: slice.data == nil ? 0 : slice.len)
+        let bytes = UnsafeRawBufferPointer(
+            start: slice.data, count: slice.data == nil ? 0 : slice.len)
         return try body(bytes.bytes)
     }
 
@@ -85,9 +86,11 @@ extension Metadata {
             var headers: [mcore_header] = []
             headers.reserveCapacity(lengths.count)
             for length in lengths {
-                let name = mcore_slice(data: arena.baseAddress.map { $0 + offset }, len: length.name)
+                let name = mcore_slice(
+                    data: arena.baseAddress.map { $0 + offset }, len: length.name)
                 offset += length.name
-                let value = mcore_slice(data: arena.baseAddress.map { $0 + offset }, len: length.value)
+                let value = mcore_slice(
+                    data: arena.baseAddress.map { $0 + offset }, len: length.value)
                 offset += length.value
                 headers.append(mcore_header(name: name, value: value))
             }

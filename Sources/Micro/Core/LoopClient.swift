@@ -105,9 +105,12 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
 
     /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
     func update(_ key: String, to nodes: NodeSet, pick: UInt32) throws(MicroError) {
-        if let known = targets[key]?.revision, known >= nodes.revision { return }
+        // In two steps: Swift 6.3.1 without optimisation takes `targets[key]?.revision` from
+        // nowhere when there is no such key, since a target begins with a raw pointer.
+        let known = targets[key]
+        if let known, let revision = known.revision, revision >= nodes.revision { return }
         var target: Target
-        if let known = targets[key] { target = known } else { target = try open(pick: pick) }
+        if let known { target = known } else { target = try open(pick: pick) }
         targets[key] = target
         try apply(nodes, to: target.pointer, of: key)
         target.revision = nodes.revision

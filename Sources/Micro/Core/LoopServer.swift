@@ -66,7 +66,9 @@ final class LoopServer: Sendable {
                 return mcore_server_create(loop.raw, routes.pointer.raw, &options, &created)
             }
             try check(status, "server", "create the server")
-            guard let created else { throw MicroError("server", .internal, "the core made no server") }
+            guard let created else {
+                throw MicroError("server", .internal, "the core made no server")
+            }
             return LoopServer(loop: loop, pointer: CorePointer(raw: created), routes: routes)
         }
     }
@@ -102,8 +104,8 @@ final class LoopServer: Sendable {
     /// - Parameters:
     ///   - grace: How long calls in flight are waited for before they are cut off.
     ///   - patience: How long handlers that were cut off are waited for.
-    /// - Returns: How many calls were cut off; nil when handlers go on all the same: then the server
-    ///   must not be destroyed, which is done when they have ended.
+    /// - Returns: How many calls were cut off; nil when handlers go on all the same: then the
+    ///   server must not be destroyed, which is done when they have ended.
     func drain(
         grace: Duration, patience: Duration, environment: Environment
     ) async throws -> Int? {
@@ -126,7 +128,9 @@ final class LoopServer: Sendable {
                     box.fail(MicroError("server", CoreStatus(raw: status).code, "drain the server"))
                 }
             }
-            if !accepted { box.fail(MicroError("server", .unavailable, "the event loop has ended")) }
+            if !accepted {
+                box.fail(MicroError("server", .unavailable, "the event loop has ended"))
+            }
         }
     }
 

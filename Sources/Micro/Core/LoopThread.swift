@@ -1,9 +1,9 @@
 #if canImport(Glibc)
-internal import Glibc
+    internal import Glibc
 #elseif canImport(Musl)
-internal import Musl
+    internal import Musl
 #else
-internal import Darwin
+    internal import Darwin
 #endif
 
 /// A thread of the operating system that runs one body.
@@ -15,7 +15,7 @@ struct LoopThread: Sendable {
 
     private let handle: Handle
 
-    private struct Handle: @unchecked Sendable {  // pthread_t is a number or pointer that is only passed on
+    private struct Handle: @unchecked Sendable {  // a number that is only passed on
         let raw: pthread_t
     }
 
@@ -29,18 +29,19 @@ struct LoopThread: Sendable {
 
         let box = Unmanaged.passRetained(Body(body))
         #if canImport(Darwin)
-        var thread: pthread_t?
+            var thread: pthread_t?
         #else
-        var thread = pthread_t()
+            var thread = pthread_t()
         #endif
         let failure = pthread_create(&thread, nil, LoopThread.runThreadBody, box.toOpaque())
         guard failure == 0 else {
             box.release()
             throw MicroError(
-                "loop", .resourceExhausted, "start thread \(name): \(String(cString: strerror(failure)))")
+                "loop", .resourceExhausted,
+                "start thread \(name): \(String(cString: strerror(failure)))")
         }
         #if canImport(Darwin)
-        guard let thread else { throw MicroError("loop", .internal, "no thread") }
+            guard let thread else { throw MicroError("loop", .internal, "no thread") }
         #endif
         handle = Handle(raw: thread)
     }
@@ -58,9 +59,11 @@ struct LoopThread: Sendable {
     func detach() { pthread_detach(handle.raw) }
 
     #if canImport(Darwin)
-    private typealias Entry = @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer?
+        private typealias Entry =
+            @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer?
     #else
-    private typealias Entry = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+        private typealias Entry =
+            @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
     #endif
 
     private static let runThreadBody: Entry = { arg in

@@ -57,8 +57,8 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
         }
     }
 
-    /// Asks to be told once when nobody waits for the answer any more. `watcher` must live until the
-    /// call is answered. On the call's loop.
+    /// Asks to be told once when nobody waits for the answer any more. `watcher` must live until
+    /// the call is answered. On the call's loop.
     func onCancel(_ watcher: CallWatcher) {
         mcore_call_on_cancel(raw, callWasCancelled, Unmanaged.passUnretained(watcher).toOpaque())
     }
@@ -93,8 +93,8 @@ struct RouteOptions: Sendable {
     var messageBytesMax: Int?
 }
 
-/// The paths of a server and what to do for each. Filled before a server uses it, then shared by all
-/// loops.
+/// The paths of a server and what to do for each. Filled before a server uses it, then shared by
+/// all loops.
 final class RouteTable: @unchecked Sendable {  // not changed once a server uses it
     typealias Handler = @Sendable (ServerCall, borrowing IncomingRequest) -> Void
 

@@ -50,7 +50,7 @@ func check(
 }
 
 /// A handle of the core that may be carried to the thread it belongs to.
-struct CorePointer: @unchecked Sendable {  // only carried: every use is on the thread that the C header names
+struct CorePointer: @unchecked Sendable {  // used on the thread that its header names
     let raw: OpaquePointer
 }
 

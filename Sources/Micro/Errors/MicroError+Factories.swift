@@ -59,7 +59,8 @@ extension MicroError {
         MicroError(id, .resourceExhausted, detail, reason: reason, metadata: metadata)
     }
 
-    /// The service is not in the state that the request needs. Makes an error with ``Code/failedPrecondition``.
+    /// The service is not in the state that the request needs. Makes an error with
+    /// ``Code/failedPrecondition``.
     public static func failedPrecondition(
         _ id: String, _ detail: String, reason: String = "", metadata: [String: String] = [:]
     ) -> MicroError {

@@ -1,12 +1,13 @@
 /// What went wrong, where, and what to do about it: the one error of Micro.
 ///
-/// It becomes grpc-status with details for a gRPC client, an HTTP status with problem+json for curl,
-/// and the same `MicroError` again for our own client. ``description`` is one line for people.
+/// It becomes grpc-status with details for a gRPC client, an HTTP status with problem+json for
+/// curl, and the same `MicroError` again for our own client. ``description`` is one line for
+/// people.
 ///
 /// What travels is ``id``, ``code``, ``detail``, ``reason``, ``metadata`` and a `retryable: false`
-/// given by hand. ``wasWritten``, ``underlying`` and a `retryable: true` stay on this side: they speak
-/// of the request that this side made, and a handler may rethrow the error to a caller whose own
-/// request has done other work. Two errors are equal when all of their
+/// given by hand. ``wasWritten``, ``underlying`` and a `retryable: true` stay on this side: they
+/// speak of the request that this side made, and a handler may rethrow the error to a caller whose
+/// own request has done other work. Two errors are equal when all of their
 /// fields are; to ask for the kind, use ``matches(_:)``.
 public struct MicroError: Error, Sendable, Hashable {
     /// Where it happened: "orders.create". Dotted, lower case, without values.

@@ -1,6 +1,6 @@
 extension String {
-    /// The text with everything escaped that would start a new line, drive a terminal or reorder what
-    /// is shown.
+    /// The text with everything escaped that would start a new line, drive a terminal or reorder
+    /// what is shown.
     var onSingleLine: String {
         guard unicodeScalars.contains(where: \.breaksLines) else { return self }
         var line = ""

@@ -13,8 +13,8 @@ extension Metadata {
         }
     }
 
-    /// The size in bytes as HTTP/2 counts it: names, values as they are on the wire (bytes as base64)
-    /// and 32 for each entry.
+    /// The size in bytes as HTTP/2 counts it: names, values as they are on the wire (bytes as
+    /// base64) and 32 for each entry.
     public var byteCount: Int {
         entries.reduce(0) { $0 + $1.byteCount }
     }

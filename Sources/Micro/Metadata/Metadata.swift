@@ -4,7 +4,8 @@
 /// end in "-bin" carry bytes, all others text. A value type: a copy is independent, and copying is
 /// cheap until one of the copies is changed. Empty metadata allocates nothing.
 ///
-/// Setters keep what they are given, right or wrong; ``validate(limits:)`` says what may not be sent.
+/// Setters keep what they are given, right or wrong; ``validate(limits:)`` says what may not be
+/// sent.
 public struct Metadata: Sendable {
     /// One name with one value.
     public struct Entry: Sendable, Hashable {
@@ -56,8 +57,8 @@ public struct Metadata: Sendable {
         set { replace(name, with: newValue.map(Entry.Value.text)) }
     }
 
-    /// The first bytes of `name`, which ends in "-bin"; nil when there are none. Setting replaces all
-    /// values of the name, setting nil removes them.
+    /// The first bytes of `name`, which ends in "-bin"; nil when there are none. Setting replaces
+    /// all values of the name, setting nil removes them.
     public subscript(binary name: String) -> [UInt8]? {
         get {
             guard !entries.isEmpty else { return nil }

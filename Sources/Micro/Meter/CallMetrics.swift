@@ -4,6 +4,8 @@ internal import Synchronization
 /// The metrics of the calls of one endpoint, seen from one side. Names follow the original's
 /// dashboards: `micro_{server,client}_request_{total,duration_seconds,inflight}`.
 final class CallMetrics: Sendable {
+    /// The backend when this was made: counters of failures are made when they first occur.
+    private let factory: any MetricsFactory
     private let role: String
     private let dimensions: [(String, String)]
     private let duration: Timer
@@ -12,16 +14,23 @@ final class CallMetrics: Sendable {
     private let failed = Mutex<[String: Counter]>([:])
     private let running = Atomic<Int>(0)
 
-    /// nil when the program has bootstrapped no metrics: then nothing is counted, and nothing spent.
+    /// nil when the program has bootstrapped no metrics: then nothing is counted, and nothing
+    /// spent.
     init?(role: String, service: String, endpoint: String) {
-        guard !(MetricsSystem.factory is NOOPMetricsHandler) else { return nil }
+        let factory = MetricsSystem.factory
+        guard !(factory is NOOPMetricsHandler) else { return nil }
+        self.factory = factory
         self.role = role
         dimensions = [("service", service), ("endpoint", endpoint)]
-        duration = Timer(label: "micro_\(role)_request_duration_seconds", dimensions: dimensions)
-        inflight = Meter(label: "micro_\(role)_request_inflight", dimensions: dimensions)
+        duration = Timer(
+            label: "micro_\(role)_request_duration_seconds", dimensions: dimensions,
+            factory: factory)
+        inflight = Meter(
+            label: "micro_\(role)_request_inflight", dimensions: dimensions, factory: factory)
         succeeded = Counter(
             label: "micro_\(role)_request_total",
-            dimensions: dimensions + [("status", "success"), ("code", "OK")])
+            dimensions: dimensions + [("status", "success"), ("code", "OK")],
+            factory: factory)
     }
 
     /// Returns the start of the call, to be handed to `end`.
@@ -43,7 +52,8 @@ final class CallMetrics: Sendable {
             if let known = failed[code] { return known }
             let counter = Counter(
                 label: "micro_\(role)_request_total",
-                dimensions: dimensions + [("status", "failure"), ("code", code)])
+                dimensions: dimensions + [("status", "failure"), ("code", code)],
+                factory: factory)
             failed[code] = counter
             return counter
         }

@@ -5,8 +5,8 @@
 /// checks, and ``RegisterFeed`` does the watching for you.
 ///
 /// A node is known by namespace, service and id. Registering it again replaces what was known of it
-/// and starts its time to live anew; so a heartbeat is just another registration. Two processes with
-/// one id are a mistake: the one that registered last has it.
+/// and starts its time to live anew; so a heartbeat is just another registration. Two processes
+/// with one id are a mistake: the one that registered last has it.
 public protocol Register: Sendable {
     /// The kind of register: "memory", "local".
     var name: String { get }

@@ -3,8 +3,8 @@ public struct RegisterEvent: Sendable, Hashable {
     /// What happened.
     public enum Change: Sendable, Hashable {
         /// All nodes there are now, by namespace, service, version and id. The first thing
-        /// that a watch knows, and what it goes on with after it was interrupted or too slow to be told each
-        /// change: forget what you knew.
+        /// that a watch knows, and what it goes on with after it was interrupted or too slow to be
+        /// told each change: forget what you knew.
         case snapshot([ServiceNode])
         /// A node came.
         case added(ServiceNode)

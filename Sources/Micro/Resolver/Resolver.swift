@@ -5,8 +5,8 @@
 public protocol Resolver: Sendable {
     /// The nodes of a service now.
     ///
-    /// - Throws: ``MicroError`` — `notFound` when it has none, with where it was looked for and what
-    ///   is there; `unavailable` when that could not be asked and was never known.
+    /// - Throws: ``MicroError`` — `notFound` when it has none, with where it was looked for and
+    ///   what is there; `unavailable` when that could not be asked and was never known.
     func resolve(_ service: String) async throws -> Resolution
 
     /// The nodes of a service, now and after every change; the newest is all that counts, so a slow

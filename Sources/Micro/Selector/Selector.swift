@@ -1,8 +1,8 @@
 /// How a client picks one of the nodes that can serve a call.
 ///
-/// The picking itself is done in the core, for each event loop on its own. Nodes that were tried for
-/// the same call, that drain, or that back off after a failed connect are picked only when there is
-/// no other.
+/// The picking itself is done in the core, for each event loop on its own. Nodes that were tried
+/// for the same call, that drain, or that back off after a failed connect are picked only when
+/// there is no other.
 public struct Selector: Sendable, Hashable, CustomStringConvertible {
     let policy: UInt32
     /// The policy's name.

@@ -242,7 +242,8 @@ public final class Server: Sendable {
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
-            // Not earlier: the first one accepts, and may hand a connection over until it has ended.
+            // Not earlier: the first one accepts, and may hand a connection over until it has
+            // ended.
             state.withLock { $0.loopServers = [] }
             var sum = 0
             for (loopServer, cut) in ended {

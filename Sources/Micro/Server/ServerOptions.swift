@@ -66,8 +66,8 @@ public struct ServerOptions: Sendable {
 
 /// Where a synchronous handler runs.
 public enum SyncExecution: Sendable {
-    /// On the event loop of the connection, without a task: for handlers that don't block. A handler
-    /// that suspends does not compile with it.
+    /// On the event loop of the connection, without a task: for handlers that don't block. A
+    /// handler that suspends does not compile with it.
     case inline
     /// On the process's pool: for handlers that compute long or block.
     case concurrent
@@ -83,7 +83,9 @@ public enum AsyncExecution: Sendable {
 
 /// Wraps every call of a server: it may look, change the context, refuse, measure, or not go on.
 ///
-/// The first hook that was added is the outermost. A server with hooks runs every handler in a task.
-public typealias ServerHook = @Sendable (
-    _ context: Context, _ next: @Sendable (Context) async throws -> Void
-) async throws -> Void
+/// The first hook that was added is the outermost. A server with hooks runs every handler in a
+/// task.
+public typealias ServerHook =
+    @Sendable (
+        _ context: Context, _ next: @Sendable (Context) async throws -> Void
+    ) async throws -> Void

@@ -1,6 +1,6 @@
 extension Client {
-    /// A client that finds services in the register that `MICRO_REGISTER` names, else in the `local`
-    /// register of this machine. It has no file, socket or thread until its first call, and
+    /// A client that finds services in the register that `MICRO_REGISTER` names, else in the
+    /// `local` register of this machine. It has no file, socket or thread until its first call, and
     /// ``close(grace:)`` ends them.
     ///
     /// - Parameters:

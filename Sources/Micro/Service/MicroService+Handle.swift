@@ -2,8 +2,8 @@ extension MicroService {
     /// Answers an endpoint with a closure that does not suspend.
     ///
     /// - Parameters:
-    ///   - endpoint: "Service.Method", or in full "package.Service/Method". A name that is not valid
-    ///     or is taken is reported by ``run()``.
+    ///   - endpoint: "Service.Method", or in full "package.Service/Method". A name that is not
+    ///     valid or is taken is reported by ``run()``.
     ///   - execution: `.inline` runs it on the event loop, where it must not block.
     ///   - timeout: The deadline of a call that has none, and the longest that a caller gets.
     ///   - handler: Throws to refuse: a ``MicroError`` reaches the caller as it is, any other error

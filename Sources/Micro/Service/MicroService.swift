@@ -152,8 +152,9 @@ public final class MicroService: Sendable {
     /// then ends in order: not ready, out of the register, a moment for callers to learn of it,
     /// GOAWAY, calls in flight, everything closed. A second signal ends the process at once.
     ///
-    /// - Throws: ``MicroError``: invalidArgument with all that is wrong with what was recorded; what
-    ///   kept it from starting, after what was started was stopped; all that went wrong at the end.
+    /// - Throws: ``MicroError``: invalidArgument with all that is wrong with what was recorded;
+    ///   what kept it from starting, after what was started was stopped; all that went wrong at the
+    ///   end.
     public func run() async throws {
         let signals = try await watchSignals()
         do {
@@ -203,9 +204,9 @@ public final class MicroService: Sendable {
         logger.info("ready", metadata: ["addresses": "\(addresses.joined(separator: " "))"])
     }
 
-    /// Ends the service in order; see ``run()``, which returns then too. Who calls it again waits for
-    /// the same end. Not cut short by the cancellation of the task. Does nothing when the service
-    /// does not run.
+    /// Ends the service in order; see ``run()``, which returns then too. Who calls it again waits
+    /// for the same end. Not cut short by the cancellation of the task. Does nothing when the
+    /// service does not run.
     ///
     /// - Throws: All that went wrong, together; everything is closed all the same. ``MicroError``
     ///   failedPrecondition while ``start()`` has not returned.
@@ -269,7 +270,8 @@ public final class MicroService: Sendable {
                     name: "engines",
                     stop: { await self.engines.close(grace: self.options.stepTimeout) }),
                 LifecycleStep(
-                    name: "client", stop: { await self.client.close(grace: self.options.stepTimeout) }),
+                    name: "client",
+                    stop: { await self.client.close(grace: self.options.stepTimeout) }),
                 LifecycleStep(
                     name: "server", start: { try await self.server.start() }, stop: stopServer),
                 LifecycleStep(

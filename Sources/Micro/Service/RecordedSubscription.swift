@@ -37,7 +37,7 @@ final class RecordedSubscription: Sendable {
     var problem: String? {
         do {
             _ = try TopicPattern(pattern)
-            try options.validate()
+            try options.validate(group: group)
             return nil
         } catch {
             return "the subscription to \"\(pattern)\": \(MicroError(error, id: "").detail)"

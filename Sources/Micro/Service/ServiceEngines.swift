@@ -1,8 +1,9 @@
 internal import Logging
 internal import Synchronization
 
-/// The exchangeable parts of a service, each made on first use: what the options give, else what the
-/// environment variable says, else the embedded default. This is the only place that picks defaults.
+/// The exchangeable parts of a service, each made on first use: what the options give, else what
+/// the environment variable says, else the embedded default. This is the only place that picks
+/// defaults.
 final class ServiceEngines: Sendable {
     private let options: ServiceOptions
     private let environment: Environment
@@ -105,7 +106,8 @@ enum DefaultEngines {
         do {
             return try makeRegister(url: registerURL, environment: environment)
         } catch {
-            return MisconfiguredRegister(problem: "MICRO_REGISTER: \(MicroError(error, id: "").detail)")
+            return MisconfiguredRegister(
+                problem: "MICRO_REGISTER: \(MicroError(error, id: "").detail)")
         }
     }
 

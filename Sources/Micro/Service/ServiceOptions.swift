@@ -20,8 +20,8 @@ public struct ServiceOptions: Sendable {
     public var sync: (any Sync)?
     /// The group of services that see each other.
     public var namespace = RegisterNamespace.standard
-    /// What others are told to connect to, each "scheme://address"; empty: what was bound, with this
-    /// machine's address where it was bound to all of them.
+    /// What others are told to connect to, each "scheme://address"; empty: what was bound, with
+    /// this machine's address where it was bound to all of them.
     public var advertisedAddresses: [String] = []
     /// This node's share of the calls relative to the others, 1 to 1,000.
     public var weight: UInt32 = 100
@@ -41,7 +41,8 @@ public struct ServiceOptions: Sendable {
     /// How long each other step of stopping, and each attempt to enter the register, may take.
     /// Default 5 s.
     public var stepTimeout: Duration = .seconds(5)
-    /// Whether `run()` ends in order on SIGTERM and SIGINT, and at once on the second. Default true.
+    /// Whether `run()` ends in order on SIGTERM and SIGINT, and at once on the second. Default
+    /// true.
     public var handlesSignals = true
     /// What the service logs with; its label is "micro" by default.
     public var logger = Logger(label: "micro")

@@ -51,8 +51,8 @@ public final class MemoryStore: Store {
         return try perform { state throws(MicroError) in try state.commit(batch, now: now) }
     }
 
-    /// Keys in order. See ``Store``. A page isn't a snapshot: what changes while it is made may be in
-    /// it or not.
+    /// Keys in order. See ``Store``. A page isn't a snapshot: what changes while it is made may be
+    /// in it or not.
     public func list(_ query: StoreQuery) async throws -> StorePage {
         try query.validate()
         var start = ExactKey(query.prefix)

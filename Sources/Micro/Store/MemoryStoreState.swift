@@ -288,7 +288,8 @@ struct MemoryStoreState {
         revision = change.revision
         log.append(change)
         logBytes += size(of: change)
-        while log.count > max(1, limits.changes) || (logBytes > limits.changeBytes && log.count > 1),
+        while log.count > max(1, limits.changes)
+            || (logBytes > limits.changeBytes && log.count > 1),
             let oldest = log.popFirst()
         {
             logBytes -= size(of: oldest)

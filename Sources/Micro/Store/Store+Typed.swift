@@ -29,8 +29,8 @@ extension Store {
 
     /// The value at `key`; nil when there is none.
     ///
-    /// - Throws: ``MicroError``: as ``record(_:)``, and `dataLoss` when what is there can't be decoded
-    ///   as a `Value`.
+    /// - Throws: ``MicroError``: as ``record(_:)``, and `dataLoss` when what is there can't be
+    ///   decoded as a `Value`.
     public func read<Value: Decodable & Sendable>(
         _ key: String, as type: Value.Type = Value.self
     ) async throws -> Value? {
@@ -80,23 +80,26 @@ extension Store {
     ///
     /// - Parameters:
     ///   - prefix: What the keys begin with; "" for all.
-    ///   - revision: Begin with the changes of this revision; nil: with what is committed after this
-    ///     call has returned. To go on after a break, give the last one seen: its changes come again.
+    ///   - revision: Begin with the changes of this revision; nil: with what is committed after
+    ///     this call has returned. To go on after a break, give the last one seen: its changes come
+    ///     again.
     /// - Throws: ``MicroError``: as ``changes(prefix:from:)-(String,UInt64?)``.
     public func changes<Value: Decodable & Sendable>(
         prefix: String = "", from revision: UInt64? = nil, as type: Value.Type
     ) async throws -> StoreValueChanges<Value> {
-        StoreValueChanges(changes: try await changes(prefix: prefix, from: revision), codecs: codecs)
+        StoreValueChanges(
+            changes: try await changes(prefix: prefix, from: revision), codecs: codecs)
     }
 
     /// Watches all keys from now on.
     public func changes() async throws -> StoreChanges { try await changes(prefix: "", from: nil) }
 
-    /// Runs `body`, and commits what it wrote if nobody else has changed what it read: all or nothing.
+    /// Runs `body`, and commits what it wrote if nobody else has changed what it read: all or
+    /// nothing.
     ///
-    /// What `body` writes is seen by itself at once, and by others when it is committed. When somebody
-    /// else was faster, `body` runs again, after a short random wait: it must not have effects beside
-    /// the transaction. When `body` throws, nothing is written.
+    /// What `body` writes is seen by itself at once, and by others when it is committed. When
+    /// somebody else was faster, `body` runs again, after a short random wait: it must not have
+    /// effects beside the transaction. When `body` throws, nothing is written.
     /// - Parameters:
     ///   - attempts: How often `body` runs at most. Default 10.
     ///   - body: What to do.

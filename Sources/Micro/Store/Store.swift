@@ -28,12 +28,12 @@ public protocol Store: Sendable {
 
     /// Does all of a batch, or nothing.
     ///
-    /// - Throws: ``MicroError``: `conflict` (a condition doesn't hold; reason `READ_CONFLICT` for one
-    ///   of ``StoreBatch/checks`` and `VERSION_CONFLICT` for one of an operation; `metadata` has
-    ///   "key" and the "version" found, 0 for none), `failedPrecondition` with reason `STALE_FENCE`
-    ///   (a newer token was seen; `metadata` has "key" and "fence"), `invalidArgument`,
-    ///   `resourceExhausted` (a limit of the store; the detail names it), `payloadTooLarge`,
-    ///   `unavailable` (closed).
+    /// - Throws: ``MicroError``: `conflict` (a condition doesn't hold; reason `READ_CONFLICT` for
+    ///   one of ``StoreBatch/checks`` and `VERSION_CONFLICT` for one of an operation; `metadata`
+    ///   has "key" and the "version" found, 0 for none), `failedPrecondition` with reason
+    ///   `STALE_FENCE` (a newer token was seen; `metadata` has "key" and "fence"),
+    ///   `invalidArgument`, `resourceExhausted` (a limit of the store; the detail names it),
+    ///   `payloadTooLarge`, `unavailable` (closed).
     @discardableResult
     func commit(_ batch: StoreBatch) async throws -> StoreCommit
 
@@ -46,8 +46,8 @@ public protocol Store: Sendable {
     ///
     /// - Parameters:
     ///   - prefix: What the keys begin with; "" for all.
-    ///   - revision: Begin with the changes of this revision; nil: with what is committed after this
-    ///     call has returned.
+    ///   - revision: Begin with the changes of this revision; nil: with what is committed after
+    ///     this call has returned.
     /// - Throws: ``MicroError``: `outOfRange` with reason `CHANGES_COMPACTED` (the store doesn't
     ///   remember so far back: list, and watch from now), `unavailable` (closed).
     func changes(prefix: String, from revision: UInt64?) async throws -> StoreChanges

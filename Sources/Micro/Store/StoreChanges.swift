@@ -1,8 +1,8 @@
 /// The changes of a store as they happen: a single-pass sequence in the order of the revisions.
 ///
 /// Nothing is left out: a consumer that falls so far behind that the store has forgotten what comes
-/// next gets an error, `outOfRange` with reason `CHANGES_COMPACTED`. The sequence ends when the store
-/// closes. It's for one consumer.
+/// next gets an error, `outOfRange` with reason `CHANGES_COMPACTED`. The sequence ends when the
+/// store closes. It's for one consumer.
 public struct StoreChanges: AsyncSequence, Sendable {
     private let watch: Watch
 
@@ -11,8 +11,8 @@ public struct StoreChanges: AsyncSequence, Sendable {
 
     /// The next change; nil when the store is closed.
     ///
-    /// - Throws: ``MicroError`` as above; `CancellationError`, after which the sequence can be gone on
-    ///   with.
+    /// - Throws: ``MicroError`` as above; `CancellationError`, after which the sequence can be gone
+    ///   on with.
     public func next() async throws -> StoreChange? { try await watch.source.next() }
 
     /// The changes. All iterators share them.

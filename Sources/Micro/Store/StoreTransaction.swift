@@ -46,8 +46,8 @@ public struct StoreTransaction: Sendable {
 
     /// The value at `key`; nil when there is none.
     ///
-    /// - Throws: ``MicroError``: as ``Store/read(_:as:)``; `conflict` when the key has changed since
-    ///   this transaction read it: let it pass, and the body runs again.
+    /// - Throws: ``MicroError``: as ``Store/read(_:as:)``; `conflict` when the key has changed
+    ///   since this transaction read it: let it pass, and the body runs again.
     public func read<Value: Decodable & Sendable>(
         _ key: String, as type: Value.Type = Value.self
     ) async throws -> Value? {
@@ -76,8 +76,8 @@ public struct StoreTransaction: Sendable {
 
     /// Writes a value when the transaction is committed.
     ///
-    /// The condition is looked at then; when it doesn't hold, the whole transaction throws `conflict`
-    /// and does not run again. See ``Store/write(_:at:ttl:if:fencedBy:metadata:)``.
+    /// The condition is looked at then; when it doesn't hold, the whole transaction throws
+    /// `conflict` and does not run again. See ``Store/write(_:at:ttl:if:fencedBy:metadata:)``.
     /// - Throws: ``MicroError``: what the codec throws; `invalidArgument` for an empty key.
     public func write<Value: Encodable & Sendable>(
         _ value: Value, at key: String, ttl: Duration? = nil, if condition: WriteCondition = .any,

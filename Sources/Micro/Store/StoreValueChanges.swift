@@ -41,8 +41,8 @@ public struct StoreValueChanges<Value: Decodable & Sendable>: AsyncSequence, Sen
 
         /// The next change; nil when the store is closed.
         ///
-        /// - Throws: As ``StoreChanges/next()``; ``MicroError``, `dataLoss`, for a value that can't be
-        ///   decoded: the next call goes on behind it.
+        /// - Throws: As ``StoreChanges/next()``; ``MicroError``, `dataLoss`, for a value that can't
+        ///   be decoded: the next call goes on behind it.
         public mutating func next() async throws -> StoreValueChange<Value>? {
             guard let change = try await changes.next() else { return nil }
             let kind: StoreValueChange<Value>.Kind =

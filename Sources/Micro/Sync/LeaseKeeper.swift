@@ -32,7 +32,8 @@ struct LeaseKeeper<Owner: Sync>: Sendable {
         self.current = Current(lease)
     }
 
-    func run<T: Sendable>(_ body: @escaping @Sendable (Lease) async throws -> T) async -> Outcome<T> {
+    func run<T: Sendable>(_ body: @escaping @Sendable (Lease) async throws -> T) async -> Outcome<T>
+    {
         let outcome: Outcome<T> = await withTaskGroup(of: Part<T>.self) { group in
             group.addTask {
                 do {
@@ -88,7 +89,7 @@ struct LeaseKeeper<Owner: Sync>: Sendable {
         while true {
             let lease = current.lease.withLock { $0 }
             // Before others get it: the body needs a moment to end.
-            let end = lease.expiry.advanced(by: .zero - lease.ttl / 10)
+            let end = lease.expiry.advanced(by: .zero - lease.ttl.safetyMargin)
             if end <= clock.now { return true }
             do { try await clock.sleep(until: end) } catch { return false }
         }

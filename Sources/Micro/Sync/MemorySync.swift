@@ -2,8 +2,8 @@ internal import Synchronization
 
 /// Locks between the tasks of one process.
 ///
-/// Waiters are served in the order in which they came; a lease ends by its own timer. Tokens grow as
-/// long as the object lives. Deterministic in a simulation.
+/// Waiters are served in the order in which they came; a lease ends by its own timer. Tokens grow
+/// as long as the object lives. Deterministic in a simulation.
 public final class MemorySync: Sync {
     /// "memory".
     public var name: String { "memory" }
@@ -78,7 +78,8 @@ public final class MemorySync: Sync {
         guard (1...512).contains(name.utf8.count) else {
             throw .invalid(
                 "sync.acquire",
-                "the name of the lock has \(name.utf8.count) bytes: it must have 1 to 512", at: "name")
+                "the name of the lock has \(name.utf8.count) bytes: it must have 1 to 512",
+                at: "name")
         }
         guard ttl >= .milliseconds(10) else {
             throw .invalid(

@@ -2,8 +2,9 @@ extension Sync {
     /// Runs `body` while it holds a lock.
     ///
     /// The lease is renewed after each third of `ttl`, and released when `body` has returned or
-    /// thrown, also when the task is cancelled. When the lease is lost, or can't be renewed for nine
-    /// tenths of `ttl`, `body` is cancelled, and when it has ended this throws, whatever it returned.
+    /// thrown, also when the task is cancelled. When the lease is lost, or can't be renewed for
+    /// nine tenths of `ttl`, `body` is cancelled, and when it has ended this throws, whatever it
+    /// returned.
     /// - Parameters:
     ///   - name: Of the lock.
     ///   - ttl: How long others wait at most when this process dies. Default 30 seconds.
@@ -30,9 +31,9 @@ extension Sync {
     /// Runs `body` in one place at a time, of all that call this: waits to become the leader, and
     /// returns what `body` returns.
     ///
-    /// When the leadership is lost, `body` is cancelled, and when it has ended, this waits to become
-    /// the leader again and runs it anew. It goes on until `body` ends as the leader, or the task is
-    /// cancelled.
+    /// When the leadership is lost, `body` is cancelled, and when it has ended, this waits to
+    /// become the leader again and runs it anew. It goes on until `body` ends as the leader, or the
+    /// task is cancelled.
     /// - Parameters:
     ///   - role: What to lead. Roles and locks of the same name are apart.
     ///   - ttl: How long the role is vacant at most when this process dies. Default 15 seconds.

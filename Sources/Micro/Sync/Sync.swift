@@ -37,8 +37,8 @@ public protocol Sync: Sendable {
 
     /// Gives the lock to whoever waits for it.
     ///
-    /// - Throws: ``MicroError``: `failedPrecondition` with reason `LEASE_LOST` when it wasn't held any
-    ///   more; nothing happens then.
+    /// - Throws: ``MicroError``: `failedPrecondition` with reason `LEASE_LOST` when it wasn't held
+    ///   any more; nothing happens then.
     func release(_ lease: Lease) async throws
 
     /// Ends all leases, and fails who waits. Idempotent.

@@ -8,7 +8,8 @@ struct MetadataInjector: Injector {
 }
 
 /// Reads what a tracer propagates from the metadata of a call. Several values of a name are joined
-/// with commas, as HTTP allows for `tracestate` and `baggage`; two `traceparent`s make an invalid one.
+/// with commas, as HTTP allows for `tracestate` and `baggage`; two `traceparent`s make an invalid
+/// one.
 struct MetadataExtractor: Extractor {
     func extract(key: String, from carrier: Metadata) -> String? {
         let values = carrier.values(key)

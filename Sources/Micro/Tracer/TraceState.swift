@@ -14,8 +14,8 @@ struct TraceState: Sendable, Hashable, CustomStringConvertible {
     /// Without members.
     init() {}
 
-    /// Parses the header; several headers are joined with commas before. nil for what isn't one: then
-    /// all of it is dropped, as the standard wants it.
+    /// Parses the header; several headers are joined with commas before. nil for what isn't one:
+    /// then all of it is dropped, as the standard wants it.
     init?(_ text: String) {
         for element in text.split(separator: ",") {
             let element = element.trimmingBlanks
@@ -33,8 +33,8 @@ struct TraceState: Sendable, Hashable, CustomStringConvertible {
 
     var isEmpty: Bool { members.isEmpty }
 
-    /// The value of a key. Setting moves the member to the front, setting nil removes it; what is no
-    /// valid member is not taken.
+    /// The value of a key. Setting moves the member to the front, setting nil removes it; what is
+    /// no valid member is not taken.
     subscript(key: String) -> String? {
         get { members.first { $0.key == key }?.value }
         set {

@@ -3,8 +3,8 @@ internal import Synchronization
 /// Calls one function at the earliest of the instants that were asked for: the timer of a part that
 /// keeps its deadlines in a heap.
 ///
-/// After a call nothing is armed: the function handles all that is due, and arms the alarm again for
-/// what comes next. `fire` must not keep the alarm's owner alive: capture it weakly.
+/// After a call nothing is armed: the function handles all that is due, and arms the alarm again
+/// for what comes next. `fire` must not keep the alarm's owner alive: capture it weakly.
 final class Alarm: Sendable {
     private struct State {
         var armed: EventLoopClock.Instant?

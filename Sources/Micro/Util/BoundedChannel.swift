@@ -59,8 +59,8 @@ final class BoundedChannel<Element: Sendable>: AsyncSequence, Sendable {
 
     /// Queues `element`, waiting while the queue is full.
     ///
-    /// - Throws: `CancellationError`, or ``MicroError`` (`unavailable`) when the channel is finished;
-    ///   the element was not queued then.
+    /// - Throws: `CancellationError`, or ``MicroError`` (`unavailable`) when the channel is
+    ///   finished; the element was not queued then.
     func send(_ element: Element) async throws {
         switch offer(element) {
         case .accepted: return
@@ -84,7 +84,9 @@ final class BoundedChannel<Element: Sendable>: AsyncSequence, Sendable {
             if state.end != nil { return (.finished, nil) }
             if let receiver = state.receiver.take() { return (.accepted, receiver) }
             // Whoever waits to send comes first.
-            guard state.elements.count < capacity, state.senders.isEmpty else { return (.full, nil) }
+            guard state.elements.count < capacity, state.senders.isEmpty else {
+                return (.full, nil)
+            }
             state.elements.append(element)
             return (.accepted, nil)
         }
@@ -131,8 +133,8 @@ final class BoundedChannel<Element: Sendable>: AsyncSequence, Sendable {
 
     // MARK: Ending
 
-    /// Ends the channel: the consumer gets what is queued, and then the end, or `error`. Who waits to
-    /// send fails. Idempotent: the first call counts.
+    /// Ends the channel: the consumer gets what is queued, and then the end, or `error`. Who waits
+    /// to send fails. Idempotent: the first call counts.
     func finish(throwing error: (any Error)? = nil) {
         let (senders, receiver): ([Sender], Receiver?) = state.withLock { state in
             guard state.end == nil else { return ([], nil) }
@@ -155,7 +157,8 @@ final class BoundedChannel<Element: Sendable>: AsyncSequence, Sendable {
     }
 
     private static var closed: MicroError {
-        MicroError("channel.send", .unavailable, "the channel is finished: nobody will receive this")
+        MicroError(
+            "channel.send", .unavailable, "the channel is finished: nobody will receive this")
     }
 
     // MARK: Receiving

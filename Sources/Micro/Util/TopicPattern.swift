@@ -2,8 +2,8 @@
 ///
 /// A topic is tokens separated by dots. `*` stands for exactly one token; `>`, only at the end, for
 /// one token or more. A wildcard in the first place doesn't match topics that begin with `$`: those
-/// are Micro's own, such as the dead letters of `orders` in `$dead.orders`, and have to be asked for
-/// by name.
+/// are Micro's own, such as the dead letters of `orders` in `$dead.orders`, and have to be asked
+/// for by name.
 public struct TopicPattern: Sendable, Hashable, CustomStringConvertible {
     /// The longest topic, in bytes of UTF-8.
     public static let topicLengthLimit = 255
@@ -83,7 +83,8 @@ public struct TopicPattern: Sendable, Hashable, CustomStringConvertible {
         }
         guard !topic.hasPrefix("$") else {
             throw .invalid(
-                "broker.topic", "topic \"\(topic)\" begins with $, which is kept for the broker itself",
+                "broker.topic",
+                "topic \"\(topic)\" begins with $, which is kept for the broker itself",
                 at: "topic")
         }
     }
@@ -96,7 +97,8 @@ public struct TopicPattern: Sendable, Hashable, CustomStringConvertible {
         }
         guard text.utf8.count <= limit else {
             throw .invalid(
-                "broker.\(what)", "the \(what) has \(text.utf8.count) bytes, and \(limit) is the limit",
+                "broker.\(what)",
+                "the \(what) has \(text.utf8.count) bytes, and \(limit) is the limit",
                 at: what)
         }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)

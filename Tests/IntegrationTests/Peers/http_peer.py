@@ -226,13 +226,34 @@ def flood(make, count, batch=50):
     return attacker.finish(sent=sent)
 
 
+def cancelled_call(attacker, number):
+    stream = 2 * number + 1
+    return (attacker.headers(stream, request_headers("/kitchen/Kitchen.Slow"))
+            + DataFrame(stream, b'{"milliseconds":600000}', flags=["END_STREAM"]).serialize()
+            + RstStreamFrame(stream, error_code=8).serialize())
+
+
 def rapid_reset():
-    def make(attacker, number):
-        stream = 2 * number + 1
-        return (attacker.headers(stream, request_headers("/kitchen/Kitchen.Slow"))
-                + DataFrame(stream, b'{"milliseconds":600000}', flags=["END_STREAM"]).serialize()
-                + RstStreamFrame(stream, error_code=8).serialize())
-    return flood(make, 5000)
+    return flood(cancelled_call, 50_000)
+
+
+def cancel_storm():
+    """As many as a client may cancel in good faith; then a call that is not cancelled."""
+    attacker, last = Attacker(), 2 * 5000 + 1
+    for number in range(5000):
+        attacker.send(cancelled_call(attacker, number))
+    attacker.send(attacker.headers(last, request_headers())
+                  + DataFrame(last, BODY, flags=["END_STREAM"]).serialize())
+    deadline = time.monotonic() + PATIENCE
+    while not attacker.closed and time.monotonic() < deadline:
+        attacker.read()
+        ended = [frame for frame in frames(bytes(attacker.received))
+                 if isinstance(frame, DataFrame) and "END_STREAM" in frame.flags]
+        if ended:
+            break
+        time.sleep(0.01)
+    attacker.peer.close()
+    return {"closed": attacker.closed, "answers": [bytes(frame.data).decode() for frame in ended]}
 
 
 def made_you_reset():
@@ -321,6 +342,27 @@ def talk(peer, connection, expected):
                 ended += 1
         peer.sendall(connection.data_to_send())
     return streams
+
+
+def early_refusals():
+    """Requests that are refused before their bodies have come: each answer is complete, and the
+    connection lives on."""
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    with connect() as peer:
+        connection.initiate_connection()
+        connection.send_headers(1, request_headers("/kitchen/Kitchen.Nothing"))
+        put = request_headers()
+        put[0] = (":method", "PUT")
+        connection.send_headers(3, put)
+        connection.send_headers(5, request_headers("/kitchen/Kitchen.Echo", ("micro-timeout", "x")))
+        peer.sendall(connection.data_to_send())
+        streams = talk(peer, connection, 3)
+        connection.send_headers(7, request_headers())
+        connection.send_data(7, BODY, end_stream=True)
+        peer.sendall(connection.data_to_send())
+        streams |= talk(peer, connection, 1)
+    return [{"status": stream.get(":status", ""), "type": stream.get("content-type", ""),
+             "body": stream.get("body", "")} for _, stream in sorted(streams.items())]
 
 
 def grpc_types():

@@ -63,7 +63,8 @@ struct Machine: Sendable {
     /// Starts a program of the quickstart.
     func start(_ name: String, _ changes: [String: String] = [:]) throws -> Program {
         try Program(
-            Installation.quickstart(name), environment: variables.merging(changes) { $1 })
+            Installation.quickstart(name), environment: variables.merging(changes) { $1 },
+            keeping: folder)
     }
 
     /// Starts one and waits until it serves. Returns it and its "host:port".

@@ -22,14 +22,16 @@ final class Program: Sendable {
     private let input: Mutex<Int32?>
     private let outputPipe = PipeReader()
     private let errorPipe = PipeReader()
+    private let kept: (any AnyObject & Sendable)?
 
     /// - Parameters:
     ///   - path: The executable; one without "/" is looked for in PATH.
     ///   - environment: Set in addition to what this process has, but for its `MICRO_` variables.
     ///   - folder: Where it runs.
+    ///   - kept: What must be there as long as it runs.
     init(
         _ path: String, _ arguments: [String] = [], environment: [String: String] = [:],
-        folder: String? = nil
+        folder: String? = nil, keeping kept: (any AnyObject & Sendable)? = nil
     ) throws {
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("MICRO_") }
         variables["SWIFT_BACKTRACE"] = "enable=no"
@@ -70,6 +72,7 @@ final class Program: Sendable {
         }
         self.name = path.split(separator: "/").last.map(String.init) ?? path
         self.pid = pid
+        self.kept = kept
         self.life = Life(pid: pid)
         self.input = Mutex(input.writing)
         outputPipe.start(output.reading)
@@ -100,7 +103,7 @@ final class Program: Sendable {
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = rest.withUnsafeBytes {
-                    Foundation.send(file, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+                    Foundation.send(file, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
                 }
                 guard count > 0 else { return false }
                 rest = rest.dropFirst(count)
@@ -205,8 +208,8 @@ private final class Life: Sendable {
     }
 }
 
-/// Both ends of a stream that no other process inherits by accident: for a pipe there is no portable
-/// way to say so when it is made.
+/// Both ends of a stream that no other process inherits by accident: a pipe is not made so in one
+/// step.
 private struct Pipe {
     let reading: Int32
     let writing: Int32

@@ -30,7 +30,8 @@ import Testing
             await expectError(.resourceExhausted) {
                 try await broker.publish(
                     Message(
-                        topic: "t", headers: ["h": String(repeating: "v", count: 10_000)], body: []))
+                        topic: "t", headers: ["h": String(repeating: "v", count: 10_000)], body: [])
+                )
             }
             let later = Message(topic: "t", body: [], delivery: .after(.seconds(1)))
             try await broker.publish(later)
@@ -50,6 +51,50 @@ import Testing
             _ = try await subscription.next()
             await waiting.wait()
             await broker.close(timeout: .zero)
+        }
+    }
+
+    @Test func hugeDurationsAreForEver() async throws {
+        for environment in [true, false] {
+            let body: @Sendable () async throws -> Void = {
+                let broker = MemoryBroker()
+                let ever = Duration.seconds(Int64.max)
+                let subscription = try await broker.subscribe(
+                    TopicPattern("t"), group: nil,
+                    options: SubscriptionOptions(
+                        ackTimeout: ever, backoff: RedeliveryBackoff(initial: ever, maximum: ever)))
+                try await broker.publish(
+                    Message(topic: "t", body: [], delivery: .after(ever)), timeout: ever)
+                try await broker.publish(Message(topic: "t", body: [1]), timeout: ever)
+                let delivery = try #require(try await subscription.next())
+                #expect(delivery.message.body == [1])
+                try await broker.environment.clock.sleep(for: .milliseconds(5))
+                try await delivery.retry(after: ever)
+                try await broker.publish("value", to: "t")
+                let handled = Handled()
+                try await subscription.consume(as: String.self) { value, context in
+                    try await context.clock.sleep(for: .milliseconds(5))
+                    handled.all.withLock { $0[value] = [] }
+                    await subscription.unsubscribe(timeout: .zero)
+                }
+                #expect(handled.all.withLock { $0.keys.sorted() } == ["value"])
+                await broker.close(timeout: ever)
+
+                let store = MemoryStore()
+                try await store.write("1", at: "a", ttl: ever)
+                try await broker.environment.clock.sleep(for: .milliseconds(5))
+                #expect(try await store.read("a") == "1")
+
+                let sync = MemorySync()
+                try await sync.withLock("a", ttl: ever, timeout: ever) { lease in
+                    try await lease.clock.sleep(for: .milliseconds(5))
+                }
+            }
+            if environment {
+                try await withSimulation(seed: 1, body)
+            } else {
+                try await body()
+            }
         }
     }
 
@@ -120,7 +165,8 @@ import Testing
             }
             try await broker.publish(Message(topic: "t", body: [9]))
             await expectError(.deadlineExceeded) {
-                try await broker.publish(Message(topic: "t", body: [10]), timeout: .milliseconds(50))
+                try await broker.publish(
+                    Message(topic: "t", body: [10]), timeout: .milliseconds(50))
             }
             var letters: [UInt8] = []
             for _ in 0..<3 {
@@ -130,6 +176,25 @@ import Testing
             }
             #expect(letters == [0, 1, 2])
             try await broker.publish(Message(topic: "t", body: [10]), timeout: .zero)
+            for body in [9, 10] as [UInt8] {
+                let delivery = try #require(try await subscription.next())
+                #expect(delivery.message.body == [body])
+                try await delivery.acknowledge()
+            }
+
+            // A key goes on as soon as its dead letter is accepted, and not before.
+            for number in 20...22 as ClosedRange<UInt8> {
+                try await broker.publish(Message(topic: "t", key: "k", body: [number]))
+            }
+            try await subscription.next()?.discard(reason: "fills the queue")
+            try await subscription.next()?.discard(reason: "has to wait")
+            async let third = subscription.next()
+            let clock = broker.environment.clock
+            let before = clock.now
+            try await clock.sleep(for: .seconds(1))
+            try await dead.next()?.acknowledge()
+            #expect(try await third?.message.body == [22])
+            #expect(before.duration(to: clock.now) == .seconds(1))
             await broker.close(timeout: .zero)
         }
     }
@@ -187,26 +252,29 @@ import Testing
         #expect(try await run() == first)
     }
 
+    private final class Handled: Sendable {
+        let all = Mutex<[String: Set<Int>]>([:])
+    }
+
     /// Real threads, failures and members that come and go: every group handles every message.
     @Test(.timeLimit(.minutes(1))) func nothingIsLostOnThreads() async throws {
         let broker = MemoryBroker()
         let environment = broker.environment
         let count = 2_000
-        let handled = Mutex<[String: Set<Int>]>([:])
+        let handled = Handled()
         let options = SubscriptionOptions(
             concurrency: 4, capacity: 64, maxDeliveries: nil,
             backoff: RedeliveryBackoff(initial: .milliseconds(1), maximum: .milliseconds(5)))
-        @Sendable func consume(_ group: String) -> SpawnedTask {
+        let consume: @Sendable (String) -> SpawnedTask = { group in
             environment.spawn {
                 try? await broker.consume("t", group: group, options: options) {
                     (value: Int, _) in
                     if environment.random() % 8 == 0 { throw MicroError("test", .internal, "no") }
-                    _ = handled.withLock { $0[group, default: []].insert(value) }
+                    _ = handled.all.withLock { $0[group, default: []].insert(value) }
                 }
             }
         }
         let stable = ["a", "b"].map(consume)
-        while try await broker.publish(-1, to: "ready").id.isEmpty {}
         try await environment.clock.sleep(for: .milliseconds(50))
         try await withThrowingTaskGroup(of: Void.self) { group in
             for publisher in 0..<4 {
@@ -227,13 +295,13 @@ import Testing
             }
             try await group.waitForAll()
         }
-        while handled.withLock({ $0.values.contains { $0.count < count } || $0.count < 2 }) {
+        while handled.all.withLock({ $0.values.contains { $0.count < count } || $0.count < 2 }) {
             try await environment.clock.sleep(for: .milliseconds(5))
         }
         for consumer in stable { consumer.cancel() }
         for consumer in stable { await consumer.wait() }
-        #expect(handled.withLock { $0["a"] } == Set(0..<count))
-        #expect(handled.withLock { $0["b"] } == Set(0..<count))
+        #expect(handled.all.withLock { $0["a"] } == Set(0..<count))
+        #expect(handled.all.withLock { $0["b"] } == Set(0..<count))
         await broker.close()
     }
 }

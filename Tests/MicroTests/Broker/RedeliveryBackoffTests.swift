@@ -21,7 +21,8 @@ import Testing
     }
 
     @Test(arguments: [
-        RedeliveryBackoff(initial: .seconds(Int64.max), maximum: .seconds(Int64.max), factor: .infinity),
+        RedeliveryBackoff(
+            initial: .seconds(Int64.max), maximum: .seconds(Int64.max), factor: .infinity),
         RedeliveryBackoff(initial: .seconds(-5), maximum: .seconds(-9), factor: -1, jitter: -3),
         RedeliveryBackoff(factor: .nan, jitter: .nan),
         RedeliveryBackoff(factor: 1.000_000_1, jitter: 9),

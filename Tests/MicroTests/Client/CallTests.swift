@@ -3,7 +3,7 @@ import Testing
 @testable import Micro
 
 /// Calls from a client to a service and back, in a simulation and over sockets.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct CallTests {
     private func withGreeter(
         _ place: Place, log: LogJournal = LogJournal(),
@@ -341,7 +341,8 @@ struct CallTests {
         try await withGreeter(place) { _ in
         } _: { service in
             let error = try await microError {
-                _ = try await service.client.call("greter", "Greeter.Hello", Empty(), as: Empty.self)
+                _ = try await service.client.call(
+                    "greter", "Greeter.Hello", Empty(), as: Empty.self)
             }
             #expect(error.code == .notFound)
             #expect(error.detail.contains("greter"))

@@ -11,8 +11,8 @@ import Testing
 
     @Test func theFormOfTheOriginal() {
         #expect(
-            text(MicroError.notFound("orders.get", "it's \"gone\"\n").json)
-                == #"{"id":"orders.get","detail":"it's \"gone\"\n","status":"Not Found","code":404}"#
+            text(MicroError.notFound("orders", "it's \"gone\"\n").json)
+                == #"{"id":"orders","detail":"it's \"gone\"\n","status":"Not Found","code":404}"#
         )
         #expect(
             text(
@@ -72,7 +72,8 @@ import Testing
 
     @Test func fieldsOfWrongTypesCountAsMissing() {
         let error = parse(
-            #"{"id":1,"detail":"d","status":{},"code":[],"reason":null,"retryable":"x","metadata":{"a":1,"b":true,"c":[],"d":"e","f":1.5}}"#,
+            #"{"id":1,"detail":"d","status":{},"code":[],"reason":null,"retryable":"x","#
+                + #""metadata":{"a":1,"b":true,"c":[],"d":"e","f":1.5}}"#,
             status: 409)
         #expect(
             error == MicroError("", .conflict, "d", metadata: ["a": "1", "b": "true", "d": "e"]))

@@ -98,7 +98,8 @@ import Testing
             #"""
             {"level": "error", "debug": true, "retries": 3, "proxy": "p", "limits": [1, 2],
              "labels": {"tier": "x"}, "routes": [{"path": "/", "weight": 2}, {"path": "/a"}],
-             "largest": 18446744073709551614, "http": {"tls": {"certificate": "c", "minVersion": 13}}}
+             "largest": 18446744073709551614,
+             "http": {"tls": {"certificate": "c", "minVersion": 13}}}
             """#)
         var expected = AppConfig()
         expected.level = .error
@@ -147,9 +148,18 @@ import Testing
 
     @Test(arguments: [
         (#"{"greting": "x"}"#, "greting", "did you mean greeting?"),
-        (#"{"http": {"severTimeout": "1s"}}"#, "http.severTimeout", "did you mean http.serverTimeout?"),
-        (#"{"http": {"tls": {"certficate": "c"}}}"#, "http.tls.certficate", "http.tls.certificate?"),
-        (#"{"routes": [{"path": "/"}, {"pth": "/"}]}"#, "routes[1].pth", "did you mean routes[1].path?"),
+        (
+            #"{"http": {"severTimeout": "1s"}}"#, "http.severTimeout",
+            "did you mean http.serverTimeout?"
+        ),
+        (
+            #"{"http": {"tls": {"certficate": "c"}}}"#, "http.tls.certficate",
+            "http.tls.certificate?"
+        ),
+        (
+            #"{"routes": [{"path": "/"}, {"pth": "/"}]}"#, "routes[1].pth",
+            "did you mean routes[1].path?"
+        ),
         (#"{"somethingElse": 1}"#, "somethingElse", "there is no key somethingElse"),
     ])
     func anUnknownKeyIsAnError(json: String, field: String, hint: String) async throws {
@@ -160,10 +170,11 @@ import Testing
         #expect(error?.metadata["source"] == "test")
         #expect(error?.detail.contains("test: ") == true)
         #expect(error?.detail.contains(hint) == true, "\(error?.detail ?? "")")
+        // Without the unknown keys, these two lack a key that there must be.
+        if json.contains("tls") || json.contains("routes") { return }
         let lenient = try await Config(
-            AppConfig(), from: [TestSource(json, unknownKeys: .ignore)]
-        ).current
-        if !json.contains("tls"), !json.contains("routes") { #expect(lenient == AppConfig()) }
+            AppConfig(), from: [TestSource(json, unknownKeys: .ignore)])
+        #expect(lenient.current == AppConfig())
     }
 
     @Test func aKeyWithoutARelativeGetsNoHint() async throws {
@@ -176,9 +187,9 @@ import Testing
     @Test(arguments: [
         (#"{"greeting": 7}"#, "greeting", "must be a string, but is a whole number"),
         (#"{"debug": "true"}"#, "debug", "must be true or false, but is a string"),
-        (#"{"http": {"port": "80"}}"#, "http.port", "must be a whole number, but is a string"),
-        (#"{"http": {"port": 1.5}}"#, "http.port", "must be a whole number, but is a number"),
-        (#"{"http": {"port": 65536}}"#, "http.port", ""),
+        (#"{"http": {"port": "80"}}"#, "http.port", "from 0 to 65535, but is a string"),
+        (#"{"http": {"port": 1.5}}"#, "http.port", "from 0 to 65535, but is a number"),
+        (#"{"http": {"port": 65536}}"#, "http.port", "from 0 to 65535, but is out of that range"),
         (#"{"http": {"port": null}}"#, "http.port", ""),
         (#"{"http": 5}"#, "http", "must be an object, but is a whole number"),
         (#"{"http": {"serverTimeout": "5 bananas"}}"#, "http.serverTimeout", "must be a duration"),
@@ -203,7 +214,7 @@ import Testing
 
     @Test(arguments: [
         ("APP_HTTP_PORT", "eighty", "http.port", "a whole number"),
-        ("APP_HTTP_PORT", "65536", "http.port", ""),
+        ("APP_HTTP_PORT", "65536", "http.port", "from 0 to 65535"),
         ("APP_DEBUG", "maybe", "debug", "true or false"),
         ("APP_RATIO", "nan", "ratio", "a number"),
         ("APP_LIMITS", "1,x", "limits[1]", "a whole number"),
@@ -356,7 +367,8 @@ import Testing
             let error = await expectError(.invalidArgument, reason: "UNKNOWN_KEY") {
                 _ = try await Config(AppConfig(), from: [.file(path)])
             }
-            #expect(error?.detail == "file \(path): there is no key greting: did you mean greeting?")
+            #expect(
+                error?.detail == "file \(path): there is no key greting: did you mean greeting?")
             let config = try await Config(
                 AppConfig(), from: [.file(path, unknownKeys: .ignore)])
             #expect(config.current.ratio == 3)

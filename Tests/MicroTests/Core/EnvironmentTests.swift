@@ -3,7 +3,7 @@ import Testing
 
 @testable import Micro
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct EnvironmentTests {
     @Test func thereIsOneForTheProcess() async throws {
         let environment = Environment.current

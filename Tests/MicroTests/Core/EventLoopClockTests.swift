@@ -42,8 +42,9 @@ import Testing
     @Test func durationsAsNanoseconds() {
         #expect(Duration.seconds(2).clampedNanoseconds == 2_000_000_000)
         #expect(Duration.milliseconds(-3).clampedNanoseconds == -3_000_000)
-        #expect(Duration(secondsComponent: 0, attosecondsComponent: 999_999_999)
-            .clampedNanoseconds == 0)
+        #expect(
+            Duration(secondsComponent: 0, attosecondsComponent: 999_999_999)
+                .clampedNanoseconds == 0)
         #expect(Duration.seconds(Int64.max).clampedNanoseconds == .max)
         #expect(Duration.seconds(Int64.min).clampedNanoseconds == .min)
         #expect(Duration.nanoseconds(Int64.max).clampedNanoseconds == .max)

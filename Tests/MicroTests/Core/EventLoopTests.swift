@@ -4,7 +4,7 @@ import Testing
 
 @testable import Micro
 
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct EventLoopTests {
     private struct Refused: Error {}
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Micro
 
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct SimulationTests {
     private struct Refused: Error {}
 

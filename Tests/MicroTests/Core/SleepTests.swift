@@ -3,7 +3,7 @@ import Testing
 
 @testable import Micro
 
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct SleepTests {
     private let loops: EventLoops
     private var clock: EventLoopClock { EventLoopClock(loop: loops.control) }
@@ -27,7 +27,8 @@ struct SleepTests {
         loops.stop()
     }
 
-    /// The clock of a loop stands still during a turn; a sleep counts from its beginning all the same.
+    /// The clock of a loop stands still during a turn; a sleep counts from its beginning all the
+    /// same.
     @Test func sleepIsNotEarlyInALongTurn() async throws {
         let clock = clock
         let slept = Journal<UInt64>()

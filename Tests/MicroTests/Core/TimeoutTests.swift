@@ -2,7 +2,7 @@ import Testing
 
 @testable import Micro
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct TimeoutTests {
     private struct Refused: Error {}
 

@@ -8,7 +8,7 @@ import Testing
 
     @Test func oneWatchForAllWhoAskAtOnce() async throws {
         try await withSimulation {
-            let register = ScriptedRegister()
+            let register = FedRegister()
             let resolver = RegisterResolver(register: register)
             try await withThrowingTaskGroup(of: Resolution.self) { group in
                 for _ in 0..<100 { group.addTask { try await resolver.resolve("apples") } }
@@ -63,7 +63,7 @@ import Testing
     @Test func staleAnswersHaveAnAge() async throws {
         try await withSimulation {
             let clock = Environment.current.clock
-            let register = ScriptedRegister()
+            let register = FedRegister()
             let resolver = RegisterResolver(register: register)
             // Never known: the reason.
             register.feed.finish()
@@ -73,7 +73,7 @@ import Testing
             await broken.close()
 
             let down = MicroError("register", .unavailable, "it is down")
-            let other = ScriptedRegister()
+            let other = FedRegister()
             let second = RegisterResolver(register: other)
             let updates = second.updates(for: "apples")
             other.feed.interrupt(down)
@@ -131,7 +131,7 @@ import Testing
 
     @Test func updatesAreTheNewestState() async throws {
         try await withSimulation {
-            let register = ScriptedRegister()
+            let register = FedRegister()
             let resolver = RegisterResolver(register: register)
             let (fast, slow) = (resolver.updates(for: "apples"), resolver.updates(for: "apples"))
             var iterator = fast.makeAsyncIterator()
@@ -161,7 +161,7 @@ import Testing
     @Test func aRegisterThatWasMadeAnewDoesNotStopTheTraffic() async throws {
         try await withSimulation {
             let clock = Environment.current.clock
-            let register = ScriptedRegister()
+            let register = FedRegister()
             let resolver = RegisterResolver(register: register)
             let updates = resolver.updates(for: "apples")
             register.feed.replace(with: [testNode("a"), testNode("b")])
@@ -228,7 +228,7 @@ import Testing
 
     @Test func cancellationEndsTheWait() async throws {
         try await withSimulation {
-            let resolver = RegisterResolver(register: ScriptedRegister())  // never says anything
+            let resolver = RegisterResolver(register: FedRegister())  // never says anything
             await withTaskGroup(of: Bool.self) { group in
                 group.addTask {
                     do {
@@ -246,7 +246,7 @@ import Testing
 
     @Test func droppingItEndsItsWatches() async throws {
         try await withSimulation {
-            let register = ScriptedRegister()
+            let register = FedRegister()
             do {
                 let resolver = RegisterResolver(register: register)
                 register.feed.replace(with: [])
@@ -282,7 +282,7 @@ import Testing
 }
 
 /// A register that says what a test tells it to.
-private final class ScriptedRegister: Register {
+private final class FedRegister: Register {
     let feed = RegisterFeed()
     private let count = Atomic(0)
     var watches: Int { count.load(ordering: .relaxed) }

@@ -66,6 +66,29 @@ final class LogJournal: Sendable {
     }
 }
 
+extension ClientOptions {
+    /// Nothing ends by itself, however busy the machine is.
+    static var patient: ClientOptions {
+        var options = ClientOptions()
+        options.timeout = .seconds(120)
+        options.connectTimeout = .seconds(120)
+        options.keepaliveInterval = .zero
+        return options
+    }
+}
+
+extension ServerOptions {
+    /// The same.
+    static func patient(at addresses: String...) -> ServerOptions {
+        var options = ServerOptions(addresses: addresses)
+        options.prefaceTimeout = .seconds(120)
+        options.headerTimeout = .seconds(120)
+        options.bodyTimeout = .seconds(120)
+        options.writeTimeout = .seconds(120)
+        return options
+    }
+}
+
 /// A service for a test, which does not start.
 func makeService(
     _ name: String = "greeter", version: String = "1.0.0", at address: String? = nil,
@@ -73,11 +96,12 @@ func makeService(
     _ configure: (inout ServiceOptions) -> Void = { _ in }
 ) -> MicroService {
     var options = ServiceOptions()
-    options.server.addresses = [address ?? "memory://\(name)"]
     options.register = register ?? MemoryRegister()
     options.handlesSignals = false
     options.drainDelay = .zero
     options.logger = log.logger
+    options.server = .patient(at: address ?? "memory://\(name)")
+    options.client = .patient
     configure(&options)
     return MicroService(name: name, version: version, options: options)
 }
@@ -102,7 +126,7 @@ func running(
 
 /// A client that knows the addresses of one service, and no register.
 func makeClient(
-    of service: String = "greeter", at addresses: String..., options: ClientOptions = ClientOptions()
+    of service: String = "greeter", at addresses: String..., options: ClientOptions = .patient
 ) -> Client {
     Client(resolver: StaticResolver(addresses: [service: addresses]), options: options)
 }

@@ -73,7 +73,9 @@ import Testing
                 try await store.write("1", at: key, fencedBy: 1)
                 try await store.delete(key)
             }
-            await expectError(.resourceExhausted) { try await store.write("1", at: "c", fencedBy: 1) }
+            await expectError(.resourceExhausted) {
+                try await store.write("1", at: "c", fencedBy: 1)
+            }
             try await store.write("1", at: "c")
             try await store.write("1", at: "a", fencedBy: 2)
         }
@@ -145,12 +147,13 @@ import Testing
             }
             task.cancel()
             await task.wait()
-            #expect(try await store.record("a") == nil)
+            let exists = try await store.exists("a")
+            #expect(!exists)
         }
     }
 
     /// Against a dictionary: random writes, deletions, conditions, times to live and pages.
-    @Test(arguments: 1...8 as ClosedRange<UInt64>) func isADictionary(seed: UInt64) async throws {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>) func isADictionary(seed: UInt64) async throws {
         try await withSimulation(seed: seed) {
             struct Entry {
                 var value: Int
@@ -163,10 +166,11 @@ import Testing
             var model: [String: Entry] = [:]
             var last: UInt64 = 0
             let changes = try await store.changes()
-            for step in 0..<3_000 {
+            for step in 0..<2_000 {
                 let now = clock.now
                 model = model.filter { $0.value.expiry.map { $0 > now } ?? true }
-                let key = "\("abc".randomElement(using: &dice) ?? "a")/\(Int.random(in: 0..<40, using: &dice))"
+                let key =
+                    "\("abc".randomElement(using: &dice) ?? "a")/\(Int.random(in: 0..<40, using: &dice))"
                 let conditions: [WriteCondition] = [
                     .any, .any, .absent, .version(model[key]?.version ?? 1),
                     .version(UInt64.random(in: 0...(last + 1), using: &dice)),
@@ -193,12 +197,14 @@ import Testing
                     do {
                         let existed = try await store.delete(key, if: condition)
                         #expect(holds)
-                        #expect(existed == (model.removeValue(forKey: key) != nil))
+                        let wasThere = model.removeValue(forKey: key) != nil
+                        #expect(existed == wasThere)
                     } catch let error as MicroError {
                         #expect(!holds, "\(error)")
                     }
                 case 7:
-                    #expect(try await store.read(key, as: Int.self) == model[key]?.value)
+                    let value = try await store.read(key, as: Int.self)
+                    #expect(value == model[key]?.value)
                 case 8:
                     let limit = Int.random(in: 1...20, using: &dice)
                     let page = try await store.list(
@@ -224,7 +230,8 @@ import Testing
                 switch change.kind {
                 case .written: replayed[change.key] = try await store.read(change.key) ?? -2
                 case .deleted, .expired:
-                    #expect(replayed.removeValue(forKey: change.key) != nil)
+                    let wasThere = replayed.removeValue(forKey: change.key) != nil
+                    #expect(wasThere)
                 }
             }
             replayed = replayed.filter { $0.value != -2 }

@@ -66,20 +66,25 @@ import Testing
         }
     }
 
+    private final class Grants: Sendable {
+        let all = Mutex<[(token: UInt64, from: UInt64, to: UInt64)]>([])
+    }
+
     /// Many tasks, leases that are lost, waits that end: never two holders, and tokens that grow.
-    @Test(arguments: 1...10 as ClosedRange<UInt64>) func neverTwoHolders(seed: UInt64) async throws {
+    @Test(arguments: 1...10 as ClosedRange<UInt64>) func neverTwoHolders(seed: UInt64) async throws
+    {
         try await withSimulation(seed: seed) {
             let sync = MemorySync()
             let environment = sync.environment
             let clock = environment.clock
-            let grants = Mutex<[(token: UInt64, from: UInt64, to: UInt64)]>([])
+            @Sendable func pick(_ bound: UInt64) -> Duration {
+                .milliseconds(Int64(environment.random() % bound))
+            }
+            let grants = Grants()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<10 {
                     group.addTask {
                         for _ in 0..<30 {
-                            func pick(_ bound: UInt64) -> Duration {
-                                .milliseconds(Int64(environment.random() % bound))
-                            }
                             let ttl = Duration.milliseconds(20) + pick(50)
                             guard
                                 let lease = try? await sync.acquire(
@@ -88,7 +93,7 @@ import Testing
                             let from = clock.now
                             try await clock.sleep(for: pick(60))
                             let end = min(clock.now, lease.expiry)
-                            grants.withLock {
+                            grants.all.withLock {
                                 $0.append((lease.token, from.nanoseconds, end.nanoseconds))
                             }
                             // Sometimes it's just forgotten, sometimes lost already.
@@ -98,7 +103,7 @@ import Testing
                 }
                 try await group.waitForAll()
             }
-            let all = grants.withLock { $0.sorted { $0.token < $1.token } }
+            let all = grants.all.withLock { $0.sorted { $0.token < $1.token } }
             #expect(all.count > 50)
             for (earlier, later) in zip(all, all.dropFirst()) {
                 #expect(earlier.token < later.token)

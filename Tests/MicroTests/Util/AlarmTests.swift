@@ -6,7 +6,9 @@ import Testing
 @Suite struct AlarmTests {
     private final class Rings: Sendable {
         let at = Mutex<[UInt64]>([])
-        func add(_ instant: EventLoopClock.Instant) { at.withLock { $0.append(instant.nanoseconds) } }
+        func add(_ instant: EventLoopClock.Instant) {
+            at.withLock { $0.append(instant.nanoseconds) }
+        }
         var milliseconds: [UInt64] { at.withLock { $0.map { $0 / 1_000_000 } } }
     }
 

@@ -56,14 +56,14 @@ final class ChildProcess: @unchecked Sendable {  // one task uses it at a time
         return exitStatus
     }
 
-    /// What it wrote last.
-    var lastWords: String {
+    /// What it wrote of errors.
+    var complaints: String {
         guard let file = fopen(log, "r") else { return "" }
         defer { fclose(file) }
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         let count = fread(&buffer, 1, buffer.count, file)
         let lines = String(decoding: buffer[..<count], as: UTF8.self).split(separator: "\n")
-        return lines.suffix(3).joined(separator: "\n")
+        return lines.filter { $0.contains("error") }.prefix(3).joined(separator: "\n")
     }
 
     private static var folder: String {

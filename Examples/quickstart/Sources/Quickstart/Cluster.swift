@@ -39,7 +39,7 @@ actor Cluster {
     func end() async -> [String] {
         await greeters.end()
         return greeters.dropFirst().filter { $0.poll() != 0 }.map {
-            "greeter \($0.pid) ended with status \($0.poll() ?? 0): \($0.lastWords)"
+            "greeter \($0.pid) ended with status \($0.poll() ?? 0): \($0.complaints)"
         }
     }
 

@@ -81,7 +81,7 @@ struct Showcase {
             guard clock.now < deadline else {
                 throw QuickstartError(
                     "not in \(register.describe()) after 30 s: "
-                        + missing.map { "\($0.name): \($0.lastWords)" }.joined(separator: "\n"))
+                        + missing.map { "\($0.name): \($0.complaints)" }.joined(separator: "\n"))
             }
             try await clock.sleep(for: .milliseconds(50))
         }
@@ -90,7 +90,7 @@ struct Showcase {
 
     private func failure(of child: ChildProcess, _ status: Int32) -> QuickstartError {
         var text = "the \(child.name) ended at its start, with status \(status):"
-        text += "\n\(child.lastWords)"
+        text += "\n\(child.complaints)"
         if child.name == "frontdoor" {
             text += "\nIf \(wanted) is taken, choose another address:"
             text += "\n\n  FRONTDOOR_ADDRESS=127.0.0.1:8081 make run"
