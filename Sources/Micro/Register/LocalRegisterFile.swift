@@ -355,9 +355,11 @@ struct LocalRegisterFile: ~Copyable {
     }
 
     private static func prepare(_ database: SQLiteDatabase) throws {
-        if try isPrepared(database) { return }
+        // A file without the mark is judged inside a transaction only: another process may be
+        // writing tables and mark between two questions.
+        let mark = try database.number("PRAGMA application_id")
+        if mark == applicationID, try isPrepared(database) { return }
         try database.transaction {
-            // Somebody else may have been first.
             if try isPrepared(database) { return }
             try database.execute(
                 """
