@@ -149,7 +149,7 @@ SWIFT_DIR := $(dir $(shell readlink -f "$$(command -v swift)" 2>/dev/null))
 CLANG     := $(firstword $(wildcard $(SWIFT_DIR)clang) $(shell command -v clang))
 C_CC      := $(or $(CLANG),gcc)
 
-C_LIBRARIES = libuv libnghttp2 sqlite3
+C_LIBRARIES = libuv libnghttp2 openssl sqlite3 zlib
 C_FLAGS     = -std=c11 -g -Wall -Wextra -Wpedantic -fno-omit-frame-pointer \
               -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES)) \
               $(if $(CLANG),-Werror)

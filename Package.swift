@@ -26,7 +26,7 @@ let package = Package(
         // The C core. `path: "."` because the public headers live in the top-level include/.
         .target(
             name: "CMicroCore",
-            dependencies: ["CNGHTTP2", "CSQLite", "CUV"],
+            dependencies: ["CNGHTTP2", "COpenSSL", "CSQLite", "CUV", "CZlib"],
             path: ".",
             sources: ["Sources/CMicroCore"],
             publicHeadersPath: "include",
@@ -41,11 +41,17 @@ let package = Package(
             name: "CNGHTTP2", path: "Sources/System/CNGHTTP2", pkgConfig: "libnghttp2",
             providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
         .systemLibrary(
+            name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl",
+            providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+        .systemLibrary(
             name: "CSQLite", path: "Sources/System/CSQLite", pkgConfig: "sqlite3",
             providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite"])]),
         .systemLibrary(
             name: "CUV", path: "Sources/System/CUV", pkgConfig: "libuv",
             providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]),
+        .systemLibrary(
+            name: "CZlib", path: "Sources/System/CZlib", pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
         .target(
             name: "Micro",

@@ -39,11 +39,16 @@ build)
     need libuv1-dev pkg-config --exists libuv
     need libnghttp2-dev pkg-config --exists libnghttp2
     need libsqlite3-dev pkg-config --exists sqlite3
+    need libssl-dev pkg-config --exists openssl
+    need zlib1g-dev pkg-config --exists zlib
     need python3 command -v python3
     ;;
 test)
     need curl command -v curl
+    need etcd-server command -v etcd
     need nghttp2-client command -v nghttp
+    need openssl command -v openssl
+    need protobuf-compiler command -v protoc
     need python3-venv python3 -c 'import ensurepip, venv'
     ;;
 valgrind)

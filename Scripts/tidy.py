@@ -84,16 +84,19 @@ C_LAYERS = {
     "frame": ["base"],
     "http2": ["base", "frame"],
     "loop": ["base"],
-    "net": ["base", "loop"],
+    "net": ["base", "loop", "tls"],
     "rpc": ["base", "hash", "frame", "http2", "loop", "net"],
     "store": ["base"],
+    "tls": ["base"],
 }
 
 # Header of a library -> the folders that may see it.
 C_LIBRARIES = [
     (r"uv\.h|uv/.*", {"loop", "net"}),
     (r"nghttp2/.*", {"http2"}),
+    (r"openssl/.*", {"tls"}),
     (r"sqlite3(ext)?\.h", {"store"}),
+    (r"zlib\.h", {"frame"}),
 ]
 
 # Public headers need nothing of the system but these.

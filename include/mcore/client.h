@@ -107,11 +107,14 @@ typedef struct mcore_call_plan {
     mcore_slice body;             /* the message, without prefix; copied */
     const mcore_header *metadata; /* copied */
     size_t metadata_count;
-    uint64_t timeout_ns;         /* of all attempts together; 0 is refused */
+    uint64_t timeout_ns;         /* of all attempts together; 0 is refused, but for a stream that
+                                  * may last for ever */
     uint64_t attempt_timeout_ns; /* of one attempt; 0: none of its own */
     uint32_t idempotent;         /* 1: may be sent again after it was written */
     uint32_t wait_for_ready;     /* 1: waits for a connection until the deadline instead of
                                   * failing when every node is unreachable */
+    uint32_t streaming;          /* MCORE_STREAM_*: for mcore_client_open_stream */
+    uint32_t body_flags;         /* MCORE_MESSAGE_* of `body` */
 } mcore_call_plan;
 
 typedef struct mcore_result {
@@ -129,6 +132,8 @@ typedef struct mcore_result {
     mcore_slice content_type;
     mcore_slice body;
     const mcore_header *metadata; /* response headers, then trailers */
+    uint32_t header_count;        /* how many of `metadata` are response headers */
+    uint32_t body_flags;          /* MCORE_MESSAGE_* of `body` */
 } mcore_result;
 
 /* `result` is valid until this returns. */
@@ -151,6 +156,50 @@ mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
 /* Ends a call: `done` follows with CANCELLED, and the node is told. Returns MCORE_ENOENT when it
  * has ended already. Ids are never reused. */
 mcore_status mcore_client_cancel(mcore_client *client, uint64_t call_id);
+
+/* ---- Streams ---- */
+
+typedef struct mcore_stream_events {
+    uint32_t struct_size, reserved;
+    /* The response headers, before the first message; not when the answer has none but its end.
+     * Valid until this returns. May be NULL. */
+    void (*on_head)(void *ctx, const mcore_header *metadata, size_t count);
+    /* The message that mcore_client_receive asked for; borrowed until this returns. Not called for
+     * a stream without MCORE_STREAM_REPLY: its one reply is the body of the result. */
+    void (*on_message)(void *ctx, const mcore_message *message);
+    /* mcore_client_writable said 0, and says 1 now. May be NULL. */
+    void (*on_writable)(void *ctx);
+    /* The last event, exactly once. An end that the node sent is told when all messages before it
+     * were taken by mcore_client_receive; a cancellation, a deadline or a lost connection at once.
+     * Valid until this returns. */
+    void (*on_end)(void *ctx, const mcore_result *result);
+} mcore_stream_events;
+
+/* Starts a call with many messages in either direction, as plan->streaming says; without
+ * MCORE_STREAM_REQUEST the one request is plan->body, otherwise that is ignored.
+ * No event fires inside any function here. `events` must outlive the call.
+ * It is tried again as mcore_client_start says as long as no response headers came and the messages
+ * sent so far are at most 64 KiB, which are kept for that; `idempotent` counts for the same time.
+ * Backpressure is as on the server: a message that was not asked for stays in the peer's window.
+ * Errors: as mcore_client_start. */
+mcore_status mcore_client_open_stream(mcore_client *client, mcore_target *target,
+                                      const mcore_call_plan *plan,
+                                      const mcore_stream_events *events, void *ctx,
+                                      uint64_t *out_call_id);
+
+/* Queues one message, copied; it waits for a connection if there is none yet.
+ * Errors: MCORE_ENOENT (the call has ended, or on_end is due), MCORE_EINVAL (after
+ * mcore_client_send_end, or not a stream of requests), MCORE_ELIMIT (larger than UINT32_MAX, or
+ * output_bytes_max of this call wait already: nothing was queued), MCORE_ENOMEM. */
+mcore_status mcore_client_send(mcore_client *client, uint64_t call_id,
+                               const mcore_message *message);
+/* All messages were sent. Errors: MCORE_ENOENT, MCORE_EINVAL (twice). */
+mcore_status mcore_client_send_end(mcore_client *client, uint64_t call_id);
+/* 1 while it makes sense to send more: less than 64 KiB of this call wait. 1 when it has ended. */
+uint32_t mcore_client_writable(mcore_client *client, uint64_t call_id);
+/* Asks for the next message: one on_message or on_end follows, perhaps much later.
+ * Errors: MCORE_ENOENT, MCORE_EBUSY (one is asked for already), MCORE_EINVAL. */
+mcore_status mcore_client_receive(mcore_client *client, uint64_t call_id);
 
 /* Takes no new calls, waits for those in flight, `grace_ms` at most, cancels the rest
  * (MCORE_ECLOSED), closes every connection and target, and calls `done(ctx)` once. */

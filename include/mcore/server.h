@@ -8,6 +8,7 @@
 #define MCORE_SERVER_H
 
 #include "mcore/loop.h"
+#include "mcore/message.h"
 #include "mcore/slice.h"
 #include "mcore/status.h"
 #include "mcore/transport_plugin.h"
@@ -63,8 +64,11 @@ typedef struct mcore_request {
     const mcore_header *metadata; /* what the protocol itself does not use, in order */
     size_t metadata_count;
     uint64_t deadline_ns; /* on the loop's clock; 0: none */
-    mcore_slice body;     /* one message, without its gRPC prefix */
+    mcore_slice body;     /* one message, without its gRPC prefix; empty when the route streams
+                           * its requests: they come by mcore_call_receive */
     mcore_slice peer;     /* "127.0.0.1:4711" */
+    uint32_t body_flags;  /* MCORE_MESSAGE_* of `body` */
+    uint32_t streaming;   /* MCORE_STREAM_* of the route */
 } mcore_request;
 
 typedef struct mcore_answer {
@@ -78,12 +82,19 @@ typedef struct mcore_answer {
                                * problem+json when `body` of a failure is empty */
     mcore_slice details;      /* failure on gRPC: google.rpc.Status, sent as
                                * grpc-status-details-bin, base64 by the core */
-    mcore_slice body;         /* success: the message. Failure on plain HTTP: the body; when it is
-                               * empty the core writes a minimal problem+json */
-    const mcore_header *metadata;
+    mcore_slice body;         /* success: the message; ignored when the route streams its replies.
+                               * Failure on plain HTTP: the body; when it is empty the core writes
+                               * a minimal problem+json */
+    const mcore_header *metadata; /* response headers; after mcore_call_begin or the first
+                                   * mcore_call_send they go with the trailers */
+    uint32_t body_flags;          /* MCORE_MESSAGE_* of `body` */
+    uint32_t trailer_count;
+    const mcore_header *trailers; /* gRPC: behind the message; plain HTTP/2 the same; dropped on
+                                   * HTTP/1.1. Same rules as metadata */
 } mcore_answer;
 
-/* Runs when a whole request has arrived. `request` and all that it points at is valid until the
+/* Runs when a whole request has arrived; on a route that streams its requests, when their headers
+ * have. `request` and all that it points at is valid until the
  * handler returns. `call` stays valid until it is answered, also when the peer is gone: every
  * call is answered exactly once, now or later, on the loop thread. */
 typedef void (*mcore_handler)(void *ctx, mcore_call *call, const mcore_request *request);
@@ -102,6 +113,75 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
 /* Which loop the call lives on. Any thread, before the answer. */
 mcore_loop *mcore_call_loop(const mcore_call *call);
 
+/* ---- Calls with many messages ----
+ *
+ * The handler of a route that streams (mcore_route_options.streaming) opens its call, then pulls
+ * requests one at a time and sends replies. mcore_call_answer ends the call, whatever streams:
+ * its status and trailers go behind the replies that were sent.
+ *
+ * Backpressure: a message that was not asked for is not taken from the peer's window, so the peer
+ * stops; what is held for a call is at most the stream's window and one message. Replies are queued
+ * without a wait; a handler that goes on although mcore_call_writable says 0 only spends memory,
+ * up to the limit of mcore_call_send.
+ *
+ * On plain HTTP a request body is cut into messages at its newlines when its content type is a JSON
+ * one (application/json, application/x-ndjson, anything "+json"; empty lines are skipped);
+ * otherwise it is one message. Replies are framed as mcore_reply_head says. */
+
+typedef struct mcore_call_events {
+    uint32_t struct_size, reserved;
+    /* The message that mcore_call_receive asked for, borrowed until this returns; NULL: the caller
+     * has sent all, and none will follow. Never inside mcore_call_receive. */
+    void (*on_message)(void *ctx, const mcore_message *message);
+    /* mcore_call_writable said 0, and says 1 now. May be NULL. */
+    void (*on_writable)(void *ctx);
+    /* As with mcore_call_on_cancel, which it replaces. No other event follows. May be NULL.
+     * A request that is malformed in mid-stream ends in this way too: the core has answered the
+     * peer with the reason, and `why` is MCORE_EPROTO, MCORE_ELIMIT or MCORE_ENOMEM. */
+    void (*on_cancel)(void *ctx, mcore_status why);
+} mcore_call_events;
+
+/* Sets who is told. Once, inside the handler or later. `events` must outlive the call, `ctx` be
+ * valid until the call is answered. A deadline or a cancellation that came before is told soon.
+ * Errors: MCORE_EINVAL (opened before, or the route does not stream). */
+mcore_status mcore_call_open(mcore_call *call, const mcore_call_events *events, void *ctx);
+
+/* Asks for the next request: one on_message follows, perhaps much later.
+ * Errors: MCORE_EBUSY (one is asked for already), MCORE_ECLOSED (the end was told, or nobody waits
+ * for the answer any more: on_cancel was or will be called), MCORE_EINVAL (not opened, or the route
+ * does not stream requests). */
+mcore_status mcore_call_receive(mcore_call *call);
+
+/* How replies are separated on plain HTTP. gRPC has its own framing. */
+enum {
+    MCORE_FRAMING_NONE = 0,  /* one after the other */
+    MCORE_FRAMING_LINES = 1, /* a newline behind each (JSON lines) */
+    MCORE_FRAMING_EVENTS = 2 /* server-sent events: "data: ...", each line of a reply one */
+};
+
+typedef struct mcore_reply_head {
+    uint32_t struct_size;
+    uint32_t framing;         /* MCORE_FRAMING_*; ignored on gRPC */
+    mcore_slice content_type; /* as in mcore_answer */
+    const mcore_header *metadata;
+    uint32_t metadata_count;
+    uint32_t reserved;
+} mcore_reply_head;
+
+/* Sends the response headers of a route that streams replies. Without it the first mcore_call_send
+ * does, with nothing set. Errors: MCORE_EINVAL (sent before; not valid on the wire; the route does
+ * not stream replies), MCORE_ECLOSED, MCORE_ENOMEM. */
+mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head);
+
+/* Queues one reply, copied. Errors: MCORE_ECLOSED (nobody waits any more), MCORE_ELIMIT (larger
+ * than the route's message_bytes_max, or output_bytes_max of this call wait already: nothing was
+ * queued), MCORE_EINVAL (the route does not stream replies), MCORE_ENOMEM. */
+mcore_status mcore_call_send(mcore_call *call, const mcore_message *message);
+
+/* 1 while it makes sense to send more: less than 64 KiB of this call wait to be sent and the
+ * connection is not choked. After 0, on_writable tells when that changes. 1 when nobody waits. */
+uint32_t mcore_call_writable(mcore_call *call);
+
 /* ---- Routes ---- */
 
 /* What to do for each path. Built once, then shared by the servers of all loops and not changed. */
@@ -116,8 +196,8 @@ typedef struct mcore_route_options {
     uint32_t any_method;        /* 0: POST only; others get 405. 1: every method. */
     uint64_t timeout_ms;        /* default deadline of a call without one, and the longest one
                                  * that a caller gets; 0: as the caller says */
-    uint32_t message_bytes_max; /* 0: the server's limit */
-    uint32_t reserved;
+    uint32_t message_bytes_max; /* of each message; 0: the server's limit */
+    uint32_t streaming;         /* MCORE_STREAM_* */
 } mcore_route_options;
 
 /* `path` begins with '/' and is matched exactly. `options` may be NULL. `ctx` must outlive the

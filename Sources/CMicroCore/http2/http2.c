@@ -318,6 +318,18 @@ void mcore__h2_consume(mcore__h2 *h2, uint32_t id, size_t len) {
     if (rv != 0) mcore__h2_end_by_engine(h2, rv);
 }
 
+void mcore__h2_consume_stream(mcore__h2 *h2, uint32_t id, size_t len) {
+    if (mcore__h2_over(h2) || len == 0) return;
+    int rv = nghttp2_session_consume_stream(h2->session, (int32_t)id, len);
+    if (rv != 0) mcore__h2_end_by_engine(h2, rv);
+}
+
+void mcore__h2_consume_connection(mcore__h2 *h2, size_t len) {
+    if (mcore__h2_over(h2) || len == 0) return;
+    int rv = nghttp2_session_consume_connection(h2->session, len);
+    if (rv != 0) mcore__h2_end_by_engine(h2, rv);
+}
+
 /* ---- Pings and farewells ---- */
 
 static mcore_status submitted(int rv) {

@@ -117,6 +117,10 @@ void mcore__h2_reset(mcore__h2 *h2, uint32_t id, uint32_t error_code);
 
 /* Gives `len` bytes of a stream's data back to the windows. Also valid after on_close. */
 void mcore__h2_consume(mcore__h2 *h2, uint32_t id, size_t len);
+/* The same in two steps, each due once for every byte: the window of the stream, which makes its
+ * sender wait for whoever reads it, and the window of the connection, which all streams share. */
+void mcore__h2_consume_stream(mcore__h2 *h2, uint32_t id, size_t len);
+void mcore__h2_consume_connection(mcore__h2 *h2, size_t len);
 
 mcore_status mcore__h2_ping(mcore__h2 *h2, uint64_t payload);
 /* Drain, step 1: GOAWAY with the highest stream id: no new streams please, those under way are
