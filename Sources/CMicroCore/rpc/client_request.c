@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 #include "frame/grpc.h"
+#include "rpc/channel.h"
+#include "rpc/target.h"
 
 #include <string.h>
 
@@ -169,6 +171,10 @@ static mcore__field own(mcore__header_token token, const char *name, mcore_slice
     return (mcore__field){token, text(name), value};
 }
 
+static int is_secure(const mcore__client_call *call) {
+    return (call->node->channel->transport->plugin->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
+}
+
 size_t mcore__client_call_fields(mcore__client_call *call, mcore_slice authority,
                                  mcore__client_scratch *scratch, mcore__field **out_fields) {
     mcore__client_request *request = &call->request;
@@ -182,7 +188,7 @@ size_t mcore__client_call_fields(mcore__client_call *call, mcore_slice authority
     mcore__field *fields = previous ? request->fields : request->fields + 1;
     mcore__field *at = fields;
     *at++ = own(MCORE__HEADER_METHOD, ":method", text("POST"));
-    *at++ = own(MCORE__HEADER_SCHEME, ":scheme", text("http"));
+    *at++ = own(MCORE__HEADER_SCHEME, ":scheme", text(is_secure(call) ? "https" : "http"));
     *at++ = own(MCORE__HEADER_PATH, ":path", request->path);
     *at++ = own(MCORE__HEADER_AUTHORITY, ":authority", authority);
     *at++ = own(MCORE__HEADER_TE, "te", text("trailers"));
