@@ -82,11 +82,13 @@ static void report(mcore_conn *conn) {
         owner->quiet++;
         return;
     }
-    int size = snprintf(line, sizeof line, "TLS with %s failed: %s (%u more were not logged)", peer,
-                        text, owner->quiet);
+    int size = snprintf(line, sizeof line, "TLS with %s failed: %s", peer, text);
+    if (owner->quiet && size > 0 && (size_t)size < sizeof line)
+        snprintf(line + size, sizeof line - (size_t)size, " (and %u more, not logged)",
+                 owner->quiet);
     owner->quiet = 0;
     owner->log_next_ns = now + LOG_INTERVAL_MS * MS;
-    if (size > 0) owner->host->log(owner->host->self, 1, line, strlen(line));
+    owner->host->log(owner->host->self, 1, line, strlen(line));
 }
 
 static void end(mcore_conn *conn, mcore_status status, const char *text, uint32_t abort) {
