@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "mcore/version.h"
+#include "net/transport.h"
 #include "rpc/client_stream.h"
 #include "rpc/target.h"
 
@@ -92,8 +93,8 @@ mcore_status mcore__client_open_transport(mcore_client *client,
                                           mcore__client_transport *transport) {
     if (transport->created) return MCORE_OK;
     mcore_slice no_config = {NULL, 0};
-    mcore_status status =
-        transport->plugin->create(mcore__loop_host(client->loop), no_config, &transport->self);
+    mcore_status status = mcore__transport_create(transport->plugin, mcore__loop_host(client->loop),
+                                                  no_config, &transport->self);
     if (status == MCORE_OK) transport->created = 1;
     return status;
 }
