@@ -40,7 +40,7 @@ LAYERS = [
     ["Core"],
     "Options Logger Meter Tracer Profiler Util Context".split(),
     "Codec Config Database FSM Auth MTLS Network Resolver Register Router Selector Store Sync"
-    " Broker".split(),
+    " Broker Stream".split(),
     "Client Server Proxy Flow Resilience".split(),
     ["Service"],
 ]

@@ -12,7 +12,7 @@ static mcore_result result;
 
 static void begin(void) {
     memset(&r, 0, sizeof r);
-    mcore__response_init(&r, BYTES_MAX);
+    mcore__response_init(&r, BYTES_MAX, NULL);
     memset(&result, 0, sizeof result);
 }
 

@@ -14,6 +14,8 @@ struct IncomingRequest: ~Copyable {
     var accept: String { String(raw.pointee.accept) }
     var peer: String { String(raw.pointee.peer) }
     var bodyCount: Int { raw.pointee.body.len }
+    /// Whether the message was compressed on its way.
+    var wasCompressed: Bool { raw.pointee.body_flags & UInt32(MCORE_MESSAGE_COMPRESSED) != 0 }
 
     /// On the loop's clock; nil without one.
     var deadline: EventLoopClock.Instant? {

@@ -6,12 +6,13 @@ internal import Synchronization
 /// A ``MicroService`` has one, registers it and drains it; alone it is for programs that do that
 /// themselves. Making it and adding handlers only records: ``start()`` opens sockets.
 /// Safe to use from any thread.
-public final class Server: Sendable {
+public final class Server: EndpointHost {
     /// The service's name, as it stands in paths and in the register.
     public let name: String
     let options: ServerOptions
     let environment: Environment
-    let codecs: Codecs
+    /// How messages may be written, the preferred first.
+    public let codecs: Codecs
     let logger: Logger
     private let client: LentClient
     private let state = Mutex(State())
@@ -19,8 +20,6 @@ public final class Server: Sendable {
     struct State {
         var phase = Phase.idle
         var endpoints: [ServedEndpoint] = []
-        /// What was recorded and can't be served.
-        var rejected: [String] = []
         var hooks: [ServerHook] = []
         var loopServers: [LoopServer] = []
         var addresses: [String] = []
@@ -63,16 +62,15 @@ public final class Server: Sendable {
     /// What the endpoints are called, and what their messages are.
     var endpoints: [ServedEndpoint] { state.withLock { $0.endpoints } }
 
-    func add(_ endpoint: ServedEndpoint) { state.withLock { $0.endpoints.append(endpoint) } }
-
-    func reject(_ problem: String) { state.withLock { $0.rejected.append(problem) } }
+    /// Serves an endpoint. Before ``start()``, which reports what is wrong with it.
+    public func serve(_ endpoint: ServedEndpoint) {
+        state.withLock { $0.endpoints.append(endpoint) }
+    }
 
     /// What is wrong with what was recorded, all of it: names, duplicates, options, addresses.
     func problems() -> [String] {
-        let (endpoints, rejected, phase) = state.withLock {
-            ($0.endpoints, $0.rejected, $0.phase)
-        }
-        var problems = options.problems + rejected
+        let (endpoints, phase) = state.withLock { ($0.endpoints, $0.phase) }
+        var problems = options.problems
         if phase != .idle { problems.append(Server.startedBefore) }
         if let problem = EndpointPaths.problem(withService: name) {
             problems.append("the service's name \"\(name)\" \(problem)")
@@ -97,6 +95,11 @@ public final class Server: Sendable {
         var problems: [String] = []
         var firsts: [String: String] = [:]
         for endpoint in endpoints {
+            if let service = endpoint.service, service != name {
+                problems.append(
+                    "the endpoint \"\(endpoint.name)\" belongs to the service \"\(service)\", "
+                        + "not to \"\(name)\"")
+            }
             if let problem = EndpointPaths.problem(withEndpoint: endpoint.name) {
                 problems.append("the endpoint \"\(endpoint.name)\" \(problem)")
                 continue
@@ -166,7 +169,7 @@ public final class Server: Sendable {
         let routes = try RouteTable()
         let runtime = ServerRuntime(
             service: name, environment: environment, logger: logger, client: client,
-            hooks: state.withLock { $0.hooks })
+            hooks: state.withLock { $0.hooks }, compression: options.compression)
         var taken: Set<String> = []
         let endpoints = endpoints
         // Canonical paths first: a second name of one endpoint never hides another's first.
@@ -188,7 +191,8 @@ public final class Server: Sendable {
         _ endpoint: ServedEndpoint, at path: String, to routes: RouteTable, _ runtime: ServerRuntime
     ) throws {
         try routes.add(
-            path: path, options: RouteOptions(timeout: endpoint.timeout),
+            path: path,
+            options: RouteOptions(timeout: endpoint.timeout, streaming: endpoint.kind),
             handler: endpoint.makeHandler(runtime))
     }
 

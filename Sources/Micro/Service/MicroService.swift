@@ -116,8 +116,11 @@ public final class MicroService: Sendable {
 
     // MARK: Recording
 
-    /// The server, for the overloads of `handle`.
-    var endpoints: Server { server }
+    /// How messages may be written, the preferred first.
+    public var codecs: Codecs { options.codecs }
+
+    /// Serves an endpoint. Before ``run()``, which reports what is wrong with it.
+    public func serve(_ endpoint: ServedEndpoint) { server.serve(endpoint) }
 
     /// Adds a hook around every call that is served; the first is the outermost. Before ``run()``.
     public func hook(_ hook: @escaping ServerHook) { server.hook(hook) }
