@@ -45,7 +45,7 @@ int mcore__channel_is(const mcore__channel *channel, mcore_slice address) {
 }
 
 const char *mcore__channel_scheme(const mcore__channel *channel) {
-    return channel->transport->secure ? "https" : "http";
+    return channel->transport->plugin->caps & MCORE_TRANSPORT_CAP_SECURE ? "https" : "http";
 }
 
 static mcore_status new_channel(mcore_client *client, mcore__client_transport *transport,

@@ -81,15 +81,10 @@ mcore__client_transport *mcore__client_find_transport(mcore_client *client, mcor
     return transport_named(client, "tcp", 3);
 }
 
-/* Whether connections of a transport are encrypted is known by its scheme, and only here. */
-static uint32_t is_secure(const mcore_transport_plugin *plugin) {
-    return (plugin->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
-}
-
 static mcore__client_transport *append_transport(mcore_client *client, const char *scheme,
                                                  const mcore_transport_plugin *plugin) {
     mcore__client_transport *transport = &client->transports[client->transport_count++];
-    *transport = (mcore__client_transport){.plugin = plugin, .secure = is_secure(plugin)};
+    *transport = (mcore__client_transport){.plugin = plugin};
     memcpy(transport->scheme, scheme, strlen(scheme) + 1);
     return transport;
 }
