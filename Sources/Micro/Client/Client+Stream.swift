@@ -141,7 +141,7 @@ extension Client {
         let key = Client.targetKey(request)
         let nodes = try await findNodes(for: request, key, until: deadline)
         let attempts = (request.options.retry ?? options.retry).attempts
-        let slot = try slot()
+        let slot = try await slot()
         let stream = ClientStream(on: slot, id: "\(request.service)/\(request.endpoint)") {
             $0.code == 0 ? nil : Client.failure($0, CallReport($0), request)
         }

@@ -79,14 +79,21 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         var revision: UInt64?
     }
 
+    typealias MakeTLS = @Sendable () throws(MicroError) -> TLSContext
+
     let loop: EventLoop
     private let raw: OpaquePointer
+    private let makeTLS: MakeTLS
+    private var hasTLS = false
     private var targets: [String: Target] = [:]
     private var isClosed = false
     private var isDestroyed = false
     private var whenClosed: [@Sendable () -> Void] = []
 
-    init(loop: EventLoop, limits: ClientLimits) throws(MicroError) {
+    /// - Parameter tls: Called when the first "tls" address is used.
+    init(
+        loop: EventLoop, limits: ClientLimits, tls: @escaping MakeTLS
+    ) throws(MicroError) {
         var options = mcore_client_options()
         mcore_client_options_default(&options)
         options.message_bytes_max = UInt32(clamping: limits.messageBytes)
@@ -107,6 +114,14 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         guard let created else { throw MicroError("client", .internal, "the core made no client") }
         self.loop = loop
         self.raw = created
+        self.makeTLS = tls
+    }
+
+    private func addTLS() throws(MicroError) {
+        guard !hasTLS else { return }
+        let transport = try makeTLS().transport()
+        try check(mcore_client_add_transport(raw, "tls", transport), "client", "add the scheme tls")
+        hasTLS = true
     }
 
     /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
@@ -141,6 +156,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     private func apply(
         _ nodes: NodeSet, to target: OpaquePointer, of key: String
     ) throws(MicroError) {
+        if nodes.nodes.contains(where: { $0.address.hasPrefix("tls://") }) { try addTLS() }
         var arena: [UInt8] = []
         for node in nodes.nodes {
             arena.append(contentsOf: node.id.utf8)
