@@ -20,7 +20,7 @@ typedef enum mcore__coding {
 
 /* The coding of a grpc-encoding or content-encoding value; an empty one is identity. */
 mcore__coding mcore__coding_of(mcore_slice name);
-/* 1 when `list`, a grpc-accept-encoding value, names gzip. */
+/* 1 when `list`, the value of grpc-accept-encoding or accept-encoding, names gzip. */
 int mcore__coding_list_has_gzip(mcore_slice list);
 
 typedef struct mcore__coder mcore__coder;
@@ -29,7 +29,7 @@ typedef struct mcore__coder mcore__coder;
 mcore__coder *mcore__coder_create(void);
 void mcore__coder_destroy(mcore__coder *coder); /* NULL is ignored */
 
-/* Appends the decompressed `message` to `out`.
+/* Appends the decompressed `message` to `out`. `coding` is gzip or deflate.
  * Errors: MCORE_ELIMIT (it becomes more than `bytes_max`; at most that much was made),
  * MCORE_EPROTO (not the coding, cut short, a wrong checksum, or bytes behind its end),
  * MCORE_ENOMEM. On an error `out` is as it was. */

@@ -44,6 +44,10 @@ int mcore__channel_is(const mcore__channel *channel, mcore_slice address) {
            memcmp(name.data, channel->name.data, name.len) == 0;
 }
 
+const char *mcore__channel_scheme(const mcore__channel *channel) {
+    return channel->transport->secure ? "https" : "http";
+}
+
 static mcore_status new_channel(mcore_client *client, mcore__client_transport *transport,
                                 mcore_slice name, mcore__channel **out_channel) {
     mcore_slice scheme = scheme_of(transport);

@@ -42,6 +42,8 @@ mcore_status mcore__channel_attach(mcore_client *client, mcore_slice address,
                                    struct mcore__node *node);
 /* The last one to leave closes it. */
 void mcore__channel_detach(struct mcore__node *node);
+/* The ":scheme" of its requests: "https" when the transport encrypts. */
+const char *mcore__channel_scheme(const mcore__channel *channel);
 /* 1 when `address` leads to this channel. */
 int mcore__channel_is(const mcore__channel *channel, mcore_slice address);
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "mcore/version.h"
+#include "rpc/client_stream.h"
 #include "rpc/target.h"
 
 #include <assert.h>
@@ -79,10 +80,13 @@ mcore__client_transport *mcore__client_find_transport(mcore_client *client, mcor
     return transport_named(client, "tcp", 3);
 }
 
+/* Whether connections of a transport are encrypted is known by its scheme, and only here. */
+static uint32_t is_secure(const char *scheme) { return strcmp(scheme, "tls") == 0; }
+
 static mcore__client_transport *append_transport(mcore_client *client, const char *scheme,
                                                  const mcore_transport_plugin *plugin) {
     mcore__client_transport *transport = &client->transports[client->transport_count++];
-    *transport = (mcore__client_transport){.plugin = plugin};
+    *transport = (mcore__client_transport){.plugin = plugin, .secure = is_secure(scheme)};
     memcpy(transport->scheme, scheme, strlen(scheme) + 1);
     return transport;
 }
@@ -144,7 +148,10 @@ mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *o
         agent = (mcore_slice){own_name, sizeof own_name - 1};
     }
     client->user_agent = mcore__strndup(agent.data, agent.len);
-    if (!client->user_agent) {
+    client->coder = mcore__coder_create();
+    if (!client->user_agent || !client->coder) {
+        mcore__coder_destroy(client->coder);
+        mcore__free(client->user_agent);
         mcore__free(client);
         return MCORE_ENOMEM;
     }
@@ -156,6 +163,7 @@ mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *o
     mcore__list_init(&client->targets);
     mcore__list_init(&client->live);
     mcore__list_init(&client->ended);
+    mcore__list_init(&client->due);
     mcore__list_init(&client->spare);
     mcore__later_init(&client->work, on_work, client);
     mcore__timer_init(&client->grace_timer, on_grace_end, client);
@@ -175,6 +183,8 @@ void mcore_client_destroy(mcore_client *client) {
         if (transport->created) transport->plugin->destroy(transport->self);
     }
     mcore__client_calls_free(client);
+    mcore__coder_destroy(client->coder);
+    mcore__buffer_free(&client->packed);
     mcore__table_free(&client->channels);
     mcore__free(client->user_agent);
     mcore__free(client);
@@ -233,6 +243,7 @@ static void deliver_ended(mcore_client *client) {
 
 static void on_work(void *ctx) {
     mcore_client *client = ctx;
+    mcore__client_streams_run(client);
     deliver_ended(client);
     if (!client->closing || client->calls > 0 || client->closed) return;
     if (!client->torn_down) tear_down(client);

@@ -1,0 +1,315 @@
+#include "test.h"
+
+#include "frame/gzip.h"
+
+#include "base/memory.h"
+#include "mcore/allocator.h"
+
+#include <zlib.h>
+
+enum { LIMIT = 4 * 1024 * 1024 };
+
+static mcore_slice text(const char *s) { return (mcore_slice){s, strlen(s)}; }
+static mcore_slice slice_of(const mcore__buffer *b) {
+    return (mcore_slice){mcore__buffer_bytes(b), mcore__buffer_len(b)};
+}
+
+/* ---- An allocator that counts, and fails when told ---- */
+
+static size_t largest_alloc, allocs_left, allocs_made;
+static int64_t allocs_live;
+
+static void *counting_alloc(void *self, size_t size) {
+    (void)self;
+    allocs_made++;
+    if (allocs_left-- == 0) return NULL;
+    if (size > largest_alloc) largest_alloc = size;
+    allocs_live++;
+    return malloc(size);
+}
+static void *counting_resize(void *self, void *ptr, size_t size) {
+    (void)self;
+    allocs_made++;
+    if (allocs_left-- == 0) return NULL;
+    if (size > largest_alloc) largest_alloc = size;
+    allocs_live += ptr == NULL;
+    return realloc(ptr, size);
+}
+static void counting_release(void *self, void *ptr) {
+    (void)self;
+    allocs_live -= ptr != NULL;
+    free(ptr);
+}
+static void count_allocs(size_t until_failure) {
+    static const mcore_allocator counting = {NULL, counting_alloc, counting_resize,
+                                             counting_release};
+    largest_alloc = allocs_made = 0;
+    allocs_live = 0;
+    allocs_left = until_failure;
+    CHECK_INT(mcore_set_allocator(&counting), MCORE_OK);
+}
+
+/* zlib's own work, to check ours against. */
+static size_t pack(mcore_slice message, int window_bits, uint8_t *to, size_t room) {
+    z_stream z = {0};
+    CHECK_INT(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = (Bytef *)(uintptr_t)message.data;
+    z.avail_in = (uInt)message.len;
+    z.next_out = to;
+    z.avail_out = (uInt)room;
+    CHECK_INT(deflate(&z, Z_FINISH), Z_STREAM_END);
+    size_t len = room - z.avail_out;
+    deflateEnd(&z);
+    return len;
+}
+
+/* ---- Names ---- */
+
+TEST(codings_have_names) {
+    CHECK_INT(mcore__coding_of(text("")), MCORE__CODING_IDENTITY);
+    CHECK_INT(mcore__coding_of(text("identity")), MCORE__CODING_IDENTITY);
+    CHECK_INT(mcore__coding_of(text("gzip")), MCORE__CODING_GZIP);
+    CHECK_INT(mcore__coding_of(text("GZip")), MCORE__CODING_GZIP);
+    CHECK_INT(mcore__coding_of(text("x-gzip")), MCORE__CODING_GZIP);
+    CHECK_INT(mcore__coding_of(text("deflate")), MCORE__CODING_DEFLATE);
+    static const char *const unknown[] = {"br", "gzi", "gzipp", "zstd", "snappy", "gzip,gzip", " "};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        CHECK_INT(mcore__coding_of(text(unknown[i])), MCORE__CODING_UNKNOWN);
+}
+
+TEST(lists_name_gzip_or_do_not) {
+    static const char *const with[] = {
+        "gzip",       "identity,gzip",         "identity, deflate , gzip",
+        "gzip;q=0.5", "br;q=1, GZIP ;q=0.001", "x-gzip",
+        ",,gzip",     "gzip; q=1.0",           "gzip;a=b"};
+    static const char *const without[] = {"",          "identity", "gzip;q=0",    "gzip ; q=0.000",
+                                          "gzipped",   "deflate,", "a gzip",      ", ,",
+                                          "gzip;q=0.", ";gzip",    "deflate;gzip"};
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++)
+        CHECK(mcore__coding_list_has_gzip(text(with[i])));
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        CHECK(!mcore__coding_list_has_gzip(text(without[i])));
+    CHECK(!mcore__coding_list_has_gzip((mcore_slice){NULL, 0}));
+    CHECK(!mcore__coding_list_has_gzip((mcore_slice){"gzip\0", 5}));
+}
+
+/* ---- There and back ---- */
+
+TEST(what_was_compressed_comes_back) {
+    static uint8_t message[300000];
+    uint64_t state = 1;
+    for (size_t i = 0; i < sizeof message; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        message[i] = i % 3 ? (uint8_t)(state >> 33) : 'x';
+    }
+    static const size_t lens[] = {0, 1, 5, 511, 512, 513, 4096, 70000, sizeof message};
+    mcore__coder *coder = mcore__coder_create();
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        mcore__buffer packed = {0}, plain = {0};
+        mcore_slice in = {message, lens[i]};
+        CHECK_INT(mcore__buffer_append_text(&packed, "before"), MCORE_OK);
+        CHECK_INT(mcore__gzip(coder, in, &packed), MCORE_OK);
+        CHECK(memcmp(mcore__buffer_bytes(&packed), "before\x1f\x8b", 8) == 0);
+        mcore__buffer_consume(&packed, 6);
+        CHECK_INT(mcore__buffer_append_text(&plain, "kept"), MCORE_OK);
+        /* The limit is exact. */
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, slice_of(&packed), lens[i], &plain),
+                  MCORE_OK);
+        CHECK_INT(mcore__buffer_len(&plain), lens[i] + 4);
+        CHECK(memcmp(mcore__buffer_bytes(&plain), "kept", 4) == 0);
+        CHECK(memcmp(mcore__buffer_bytes(&plain) + 4, message, lens[i]) == 0);
+        if (lens[i])
+            CHECK_INT(
+                mcore__inflate(coder, MCORE__CODING_GZIP, slice_of(&packed), lens[i] - 1, &plain),
+                MCORE_ELIMIT);
+        CHECK_INT(mcore__buffer_len(&plain), lens[i] + 4);
+        mcore__buffer_free(&packed);
+        mcore__buffer_free(&plain);
+    }
+    mcore__coder_destroy(coder);
+}
+
+TEST(deflate_is_the_zlib_format) {
+    uint8_t packed[200];
+    mcore_slice message = text("to be or not to be, to be or not to be");
+    mcore__coder *coder = mcore__coder_create();
+    mcore__buffer plain = {0};
+    for (int round = 0; round < 3; round++) { /* the codings take turns in one coder */
+        mcore_slice zlib = {packed, pack(message, 15, packed, sizeof packed)};
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_DEFLATE, zlib, LIMIT, &plain), MCORE_OK);
+        CHECK_SLICE(slice_of(&plain), "to be or not to be, to be or not to be");
+        mcore__buffer_reset(&plain, 0);
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, zlib, LIMIT, &plain), MCORE_EPROTO);
+        mcore_slice gzip = {packed, pack(message, 15 + 16, packed, sizeof packed)};
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_DEFLATE, gzip, LIMIT, &plain), MCORE_EPROTO);
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, gzip, LIMIT, &plain), MCORE_OK);
+        CHECK_SLICE(slice_of(&plain), "to be or not to be, to be or not to be");
+        mcore__buffer_reset(&plain, 0);
+        mcore_slice raw = {packed, pack(message, -15, packed, sizeof packed)};
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_DEFLATE, raw, LIMIT, &plain), MCORE_EPROTO);
+    }
+    CHECK_INT(mcore__buffer_len(&plain), 0);
+    mcore__buffer_free(&plain);
+    mcore__coder_destroy(coder);
+}
+
+/* ---- Hostile input ---- */
+
+TEST(a_bomb_costs_no_more_than_the_limit) {
+    enum { BOMB = 64 * 1024 * 1024, SMALL = 10000 };
+    uint8_t *zeros = calloc(1, BOMB), *packed = malloc(BOMB / 500);
+    size_t len = pack((mcore_slice){zeros, BOMB}, 15 + 16, packed, BOMB / 500);
+    free(zeros);
+    CHECK(len < BOMB / 900);
+    static const size_t limits[] = {0, 1, 100, SMALL, LIMIT - 1, LIMIT};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        count_allocs(SIZE_MAX);
+        mcore__coder *coder = mcore__coder_create();
+        mcore__buffer out = {0};
+        CHECK_INT(
+            mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){packed, len}, limits[i], &out),
+            MCORE_ELIMIT);
+        CHECK_INT(mcore__buffer_len(&out), 0);
+        CHECK(out.capacity <= limits[i] || out.capacity <= 256);
+        CHECK(largest_alloc <= (limits[i] > 64 * 1024 ? limits[i] : 64 * 1024));
+        mcore__buffer_free(&out);
+        mcore__coder_destroy(coder);
+        CHECK_INT(allocs_live, 0);
+        mcore_set_allocator(NULL);
+    }
+    free(packed);
+}
+
+TEST(every_cut_and_every_flipped_byte_is_found) {
+    uint8_t packed[300], broken[320];
+    mcore_slice message = text("a message with a message in a message, 0123456789 0123456789");
+    size_t len = pack(message, 15 + 16, packed, sizeof packed);
+    mcore__coder *coder = mcore__coder_create();
+    mcore__buffer out = {0};
+    for (size_t cut = 0; cut < len; cut++)
+        CHECK_INT(
+            mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){packed, cut}, LIMIT, &out),
+            MCORE_EPROTO);
+    for (size_t at = 10; at < len; at++) { /* the gzip header has bytes without a meaning */
+        memcpy(broken, packed, len);
+        broken[at] ^= 0x10;
+        CHECK_INT(
+            mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){broken, len}, LIMIT, &out),
+            MCORE_EPROTO);
+    }
+    CHECK_INT(mcore__buffer_len(&out), 0);
+    /* Behind the end: one byte, and a second member. */
+    memcpy(broken, packed, len);
+    broken[len] = 0;
+    CHECK_INT(
+        mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){broken, len + 1}, LIMIT, &out),
+        MCORE_EPROTO);
+    memcpy(broken + len, packed, len);
+    CHECK_INT(
+        mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){broken, 2 * len}, LIMIT, &out),
+        MCORE_EPROTO);
+    CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){NULL, 0}, LIMIT, &out),
+              MCORE_EPROTO);
+    CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){packed, len}, LIMIT, &out),
+              MCORE_OK);
+    CHECK_INT(mcore__buffer_len(&out), message.len);
+    mcore__buffer_free(&out);
+    mcore__coder_destroy(coder);
+}
+
+TEST(a_preset_dictionary_is_refused) {
+    uint8_t packed[200];
+    z_stream z = {0};
+    CHECK_INT(deflateInit(&z, 9), Z_OK);
+    CHECK_INT(deflateSetDictionary(&z, (const Bytef *)"hello", 5), Z_OK);
+    z.next_in = (Bytef *)(uintptr_t)"hello hello";
+    z.avail_in = 11;
+    z.next_out = packed;
+    z.avail_out = sizeof packed;
+    CHECK_INT(deflate(&z, Z_FINISH), Z_STREAM_END);
+    mcore_slice message = {packed, sizeof packed - z.avail_out};
+    deflateEnd(&z);
+    mcore__coder *coder = mcore__coder_create();
+    mcore__buffer out = {0};
+    CHECK_INT(mcore__inflate(coder, MCORE__CODING_DEFLATE, message, LIMIT, &out), MCORE_EPROTO);
+    mcore__buffer_free(&out);
+    mcore__coder_destroy(coder);
+}
+
+TEST(random_bytes_do_no_harm) {
+    uint8_t bytes[64];
+    uint64_t state = 3;
+    mcore__coder *coder = mcore__coder_create();
+    mcore__buffer out = {0};
+    for (int round = 0; round < 20000; round++) {
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            bytes[i] = (uint8_t)(state >> 33);
+        }
+        if (round % 2) memcpy(bytes, "\x1f\x8b\x08\0\0\0\0\0\0\x03", 10);
+        mcore_slice message = {bytes, 1 + (size_t)(state >> 40) % sizeof bytes};
+        mcore__coding coding = round % 2 ? MCORE__CODING_GZIP : MCORE__CODING_DEFLATE;
+        mcore_status status = mcore__inflate(coder, coding, message, 1000, &out);
+        CHECK(status == MCORE_OK || status == MCORE_EPROTO || status == MCORE_ELIMIT);
+        mcore__buffer_reset(&out, 4096);
+    }
+    mcore__buffer_free(&out);
+    mcore__coder_destroy(coder);
+}
+
+/* ---- Memory ---- */
+
+static mcore_status round_trip(mcore_slice message) {
+    mcore__coder *coder = mcore__coder_create();
+    if (!coder) return MCORE_ENOMEM;
+    mcore__buffer packed = {0}, plain = {0};
+    mcore_status status = mcore__gzip(coder, message, &packed);
+    if (status) CHECK_INT(mcore__buffer_len(&packed), 0);
+    if (!status) {
+        status = mcore__inflate(coder, MCORE__CODING_GZIP, slice_of(&packed), LIMIT, &plain);
+        CHECK_INT(mcore__buffer_len(&plain), status ? 0 : message.len);
+    }
+    mcore__buffer_free(&packed);
+    mcore__buffer_free(&plain);
+    mcore__coder_destroy(coder);
+    return status;
+}
+
+TEST(every_failed_allocation_is_told) {
+    static uint8_t zeros[100000];
+    mcore_slice message = {zeros, sizeof zeros};
+    count_allocs(SIZE_MAX);
+    CHECK_INT(round_trip(message), MCORE_OK);
+    size_t needed = allocs_made;
+    CHECK(needed > 5);
+    for (size_t i = 0; i < needed; i++) {
+        count_allocs(i);
+        CHECK_INT(round_trip(message), MCORE_ENOMEM);
+        CHECK_INT(allocs_live, 0);
+    }
+    mcore_set_allocator(NULL);
+}
+
+TEST(a_coder_is_reused_without_memory) {
+    count_allocs(SIZE_MAX);
+    mcore__coder *coder = mcore__coder_create();
+    CHECK_INT(allocs_made, 1);
+    mcore__buffer packed = {0}, plain = {0};
+    mcore_slice message = text("again and again");
+    for (int round = 0; round < 100; round++) {
+        if (round == 1) allocs_left = 0;
+        CHECK_INT(mcore__gzip(coder, message, &packed), MCORE_OK);
+        CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, slice_of(&packed), LIMIT, &plain),
+                  MCORE_OK);
+        CHECK_SLICE(slice_of(&plain), "again and again");
+        mcore__buffer_reset(&packed, 4096);
+        mcore__buffer_reset(&plain, 4096);
+    }
+    mcore__buffer_free(&packed);
+    mcore__buffer_free(&plain);
+    mcore__coder_destroy(coder);
+    CHECK_INT(allocs_live, 0);
+    mcore_set_allocator(NULL);
+}
+
+int main(int argc, char **argv) { return test_main(argc, argv); }
