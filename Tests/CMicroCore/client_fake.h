@@ -573,7 +573,7 @@ static void close_world(void) {
     mcore_set_allocator(NULL);
 }
 
-static void start(fake_call *call, const mcore_call_plan *plan) {
+__attribute__((unused)) static void start(fake_call *call, const mcore_call_plan *plan) {
     call->result.rpc_code = UINT32_MAX; /* not OK before it is done */
     CHECK_INT(mcore_client_start(w.client, w.target, plan, fake_done, call, &call->id), MCORE_OK);
     CHECK_INT(call->done, 0); /* never inside start */

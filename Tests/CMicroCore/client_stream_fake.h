@@ -168,7 +168,7 @@ __attribute__((unused)) static void check_end(const stream_log *log, uint32_t co
 /* ---- The node's end ---- */
 
 /* The stream that came last to a node. */
-static fake_stream *peer_of(uint32_t node) {
+__attribute__((unused)) static fake_stream *peer_of(uint32_t node) {
     fake_stream *last = NULL;
     for (fake_conn *conn = w.nodes[node].conns; conn; conn = conn->next) {
         if (conn->streams && !last) last = conn->streams;
@@ -230,7 +230,7 @@ __attribute__((unused)) static mcore_slice peer_body(const fake_stream *peer) {
 
 #define STREAM_BOTH (MCORE_STREAM_REQUEST | MCORE_STREAM_REPLY)
 
-static void open_stream_world(uint32_t nodes) {
+__attribute__((unused)) static void open_stream_world(uint32_t nodes) {
     CHECK_INT(open_world(1, nodes, MCORE_PICK_ROUND_ROBIN, NULL), MCORE_OK);
     for (uint32_t i = 0; i < nodes; i++) w.nodes[i].behave = fake_hang;
     inside_function = 0;

@@ -110,8 +110,8 @@ public struct RetryPolicy: Sendable, Hashable {
 
 /// What one call does differently.
 public struct CallOptions: Sendable {
-    /// How long it may take in all; nil: the client's, and for a stream no limit. A shorter deadline
-    /// of the surrounding call wins.
+    /// How long it may take in all; nil: the client's, and for a stream no limit. A shorter
+    /// deadline of the surrounding call wins.
     public var timeout: Duration?
     /// How long one attempt may take; nil: as long as the call.
     public var attemptTimeout: Duration?
@@ -269,8 +269,8 @@ public struct Response<Reply: Sendable>: Sendable {
 
 /// Wraps every call of a client: it may look, change the request, answer itself, measure, or
 /// refuse. The first hook that was given is the outermost. A hook may make the timeout shorter, not
-/// longer. Around a stream it runs until the stream has ended; what it answers itself has no message
-/// then, so that it has to throw instead.
+/// longer. Around a stream it runs until the stream has ended; it can't answer that itself, but
+/// throw instead.
 public typealias ClientHook =
     @Sendable (
         _ request: ClientRequest, _ next: @Sendable (ClientRequest) async throws -> ClientResponse

@@ -1,8 +1,9 @@
 internal import Synchronization
 
 /// One streaming call between the tasks that use it and the loop that carries it.
-final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {  // used on its loop
-    // only, but for what is behind the mutex
+///
+/// What is not behind the mutex is touched on the loop only.
+final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {  // see above
     private struct State {
         var id: UInt64?
         var outcome: CallOutcome?

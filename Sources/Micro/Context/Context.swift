@@ -47,8 +47,8 @@ public struct Context: Sendable {
     /// Whether the message came compressed; of a stream of requests each says so itself.
     public var requestWasCompressed: Bool { scope.requestWasCompressed }
 
-    /// What goes back to the caller before the answer, or beside the error: the response headers. Of
-    /// a stream of replies it is sent with the first one; what is set later goes behind the last.
+    /// What goes back to the caller before the answer, or beside the error: the response headers.
+    /// Of a stream of replies it is sent with the first; what is set later goes behind the last.
     public var replyMetadata: Metadata {
         get { scope.reply.withLock { $0.metadata } }
         nonmutating set { scope.reply.withLock { $0.metadata = newValue } }

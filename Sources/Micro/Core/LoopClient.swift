@@ -184,8 +184,8 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
 
     // MARK: Streams
 
-    /// Starts a call with many messages on a target that was given nodes. `watcher` is kept until it
-    /// was told the end; nothing is told before this returns.
+    /// Starts a call with many messages on a target that was given nodes. `watcher` is kept until
+    /// it was told the end; nothing is told before this returns.
     func open(
         _ key: String, _ plan: CallPlan, _ watcher: ClientStreamWatcher
     ) throws(MicroError) -> UInt64 {

@@ -2,8 +2,9 @@ internal import Synchronization
 
 /// One streaming call between its request and its answer: its messages, the task that works on
 /// them, and whoever cancels that.
-final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // used on its loop only,
-    // but for the task, which is behind a mutex
+///
+/// All but the task, which is behind a mutex, is touched on the call's loop only.
+final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // see above
     private let call: ServerCall
     private let context: Context
     private let isGRPC: Bool

@@ -14,7 +14,7 @@ internal import Synchronization
 /// Making it and adding handlers only records: no file, socket or thread is touched. ``run()``
 /// reports all that is wrong at once, then registers, serves, and drains on SIGTERM, SIGINT or
 /// cancellation. Safe to use from any thread.
-public final class MicroService: Sendable {
+public final class MicroService: EndpointHost {
     /// The name under which the service is found.
     public let name: String
     /// The version that the register shows.

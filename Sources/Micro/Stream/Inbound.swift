@@ -1,11 +1,12 @@
 /// The messages that the other side of a stream sends, in order.
 ///
-/// Single-pass: each message is taken once, by one task at a time. A message that nobody takes stays
-/// with its sender, which has to wait: what is held is at most the stream's window and one message.
+/// Single-pass: each message is taken once, by one task at a time. A message that nobody takes
+/// stays with its sender, which has to wait: what is held is at most the stream's window and one
+/// message.
 ///
 /// Iterating throws what ended the stream early: the service's ``MicroError`` in a client; in a
-/// handler `cancelled` when the caller went away, or `invalidArgument` when a message can't be read;
-/// `CancellationError` when the task is cancelled.
+/// handler `cancelled` when the caller went away, or `invalidArgument` when a message can't be
+/// read; `CancellationError` when the task is cancelled.
 public struct Inbound<Message: Sendable>: AsyncSequence, Sendable {
     private let channel: InboundChannel<Message>
     private let head: StreamHead
