@@ -9,6 +9,7 @@
 #define MCORE_CLIENT_H
 
 #include "mcore/loop.h"
+#include "mcore/message.h"
 #include "mcore/server.h"
 #include "mcore/slice.h"
 #include "mcore/status.h"
@@ -36,10 +37,11 @@ typedef struct mcore_client_options {
     uint32_t keepalive_timeout_ms;  /* no answer to it: the connection is dead; 10,000 */
     uint32_t reconnect_min_ms;      /* first back-off after a failed connect; 100 */
     uint32_t reconnect_max_ms;      /* 30,000; times 1.6 each, full jitter */
-    uint32_t output_bytes_max;      /* unsent bytes of a connection; further calls wait; 4 MiB */
-    uint32_t retry_budget_percent;  /* retries per 100 calls, of a target; 20 */
-    uint32_t retry_budget_min;      /* and as many per second in any case; 10 */
-    mcore_slice user_agent;         /* empty: "micro/<version>" */
+    uint32_t output_bytes_max;     /* unsent bytes of a connection; further calls wait; 4 MiB. Those
+                                    * of streams don't count: each may have as many of its own */
+    uint32_t retry_budget_percent; /* retries per 100 calls, of a target; 20 */
+    uint32_t retry_budget_min;     /* and as many per second in any case; 10 */
+    mcore_slice user_agent;        /* empty: "micro/<version>" */
 } mcore_client_options;
 
 void mcore_client_options_default(mcore_client_options *out_options);
@@ -114,7 +116,8 @@ typedef struct mcore_call_plan {
     uint32_t wait_for_ready;     /* 1: waits for a connection until the deadline instead of
                                   * failing when every node is unreachable */
     uint32_t streaming;          /* MCORE_STREAM_*: for mcore_client_open_stream */
-    uint32_t body_flags;         /* MCORE_MESSAGE_* of `body` */
+    uint32_t body_flags;         /* MCORE_MESSAGE_* of `body`; with MCORE_STREAM_REQUEST, of what
+                                  * mcore_client_send may say: the request headers announce it */
 } mcore_call_plan;
 
 typedef struct mcore_result {
@@ -148,22 +151,30 @@ typedef void (*mcore_result_fn)(void *ctx, const mcore_result *result);
  * cost no node anything and costs no budget. The first attempt starts at once; between attempts on
  * the same node there is a back-off with full jitter, 25 ms doubled each time, and none before
  * another node.
- * Errors: MCORE_EINVAL, MCORE_ELIMIT (calls_max), MCORE_EDRAINING, MCORE_ENOMEM. */
+ * Errors: MCORE_EINVAL (also with plan->streaming), MCORE_ELIMIT (calls_max), MCORE_EDRAINING,
+ * MCORE_ENOMEM. */
 mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
                                 const mcore_call_plan *plan, mcore_result_fn done, void *ctx,
                                 uint64_t *out_call_id);
 
-/* Ends a call: `done` follows with CANCELLED, and the node is told. Returns MCORE_ENOENT when it
- * has ended already. Ids are never reused. */
+/* Ends a call: `done` (of a stream: on_end) follows with CANCELLED, and the node is told. Returns
+ * MCORE_ENOENT when it has ended already. Ids are never reused. */
 mcore_status mcore_client_cancel(mcore_client *client, uint64_t call_id);
 
 /* ---- Streams ---- */
+
+typedef struct mcore_stream_head {
+    uint32_t struct_size;
+    uint32_t metadata_count;
+    const mcore_header *metadata;
+    mcore_slice content_type; /* how the messages are written */
+} mcore_stream_head;
 
 typedef struct mcore_stream_events {
     uint32_t struct_size, reserved;
     /* The response headers, before the first message; not when the answer has none but its end.
      * Valid until this returns. May be NULL. */
-    void (*on_head)(void *ctx, const mcore_header *metadata, size_t count);
+    void (*on_head)(void *ctx, const mcore_stream_head *head);
     /* The message that mcore_client_receive asked for; borrowed until this returns. Not called for
      * a stream without MCORE_STREAM_REPLY: its one reply is the body of the result. */
     void (*on_message)(void *ctx, const mcore_message *message);
@@ -177,28 +188,34 @@ typedef struct mcore_stream_events {
 
 /* Starts a call with many messages in either direction, as plan->streaming says; without
  * MCORE_STREAM_REQUEST the one request is plan->body, otherwise that is ignored.
- * No event fires inside any function here. `events` must outlive the call.
+ * No event fires inside any function here. `events` must outlive the call; on_message is needed
+ * with MCORE_STREAM_REPLY only.
  * It is tried again as mcore_client_start says as long as no response headers came and the messages
- * sent so far are at most 64 KiB, which are kept for that; `idempotent` counts for the same time.
- * Backpressure is as on the server: a message that was not asked for stays in the peer's window.
- * Errors: as mcore_client_start. */
+ * sent so far are at most 64 KiB, which are kept for that (the one request of plan->body always
+ * is); `idempotent` counts for the same time. Backpressure is as on the server: a message that was
+ * not asked for stays in the peer's window. At most that window, 1 MiB, is held of it, and the
+ * message that is asked for. A result that is not an answer has no metadata, although on_head may
+ * have told some. Errors: as mcore_client_start. */
 mcore_status mcore_client_open_stream(mcore_client *client, mcore_target *target,
                                       const mcore_call_plan *plan,
                                       const mcore_stream_events *events, void *ctx,
                                       uint64_t *out_call_id);
 
 /* Queues one message, copied; it waits for a connection if there is none yet.
- * Errors: MCORE_ENOENT (the call has ended, or on_end is due), MCORE_EINVAL (after
- * mcore_client_send_end, or not a stream of requests), MCORE_ELIMIT (larger than UINT32_MAX, or
+ * Errors: MCORE_ENOENT (the call has ended, or its end has arrived), MCORE_EINVAL (after
+ * mcore_client_send_end, not a stream of requests, or compressed and plan->body_flags does not say
+ * so), MCORE_ELIMIT (larger than UINT32_MAX, or
  * output_bytes_max of this call wait already: nothing was queued), MCORE_ENOMEM. */
 mcore_status mcore_client_send(mcore_client *client, uint64_t call_id,
                                const mcore_message *message);
-/* All messages were sent. Errors: MCORE_ENOENT, MCORE_EINVAL (twice). */
+/* All messages were sent. Errors: MCORE_ENOENT, MCORE_EINVAL (twice, or not a stream of requests),
+ * MCORE_ENOMEM. */
 mcore_status mcore_client_send_end(mcore_client *client, uint64_t call_id);
 /* 1 while it makes sense to send more: less than 64 KiB of this call wait. 1 when it has ended. */
 uint32_t mcore_client_writable(mcore_client *client, uint64_t call_id);
 /* Asks for the next message: one on_message or on_end follows, perhaps much later.
- * Errors: MCORE_ENOENT, MCORE_EBUSY (one is asked for already), MCORE_EINVAL. */
+ * Errors: MCORE_ENOENT, MCORE_EBUSY (one is asked for already), MCORE_EINVAL (not a stream of
+ * replies). */
 mcore_status mcore_client_receive(mcore_client *client, uint64_t call_id);
 
 /* Takes no new calls, waits for those in flight, `grace_ms` at most, cancels the rest

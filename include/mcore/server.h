@@ -113,6 +113,11 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
 /* Which loop the call lives on. Any thread, before the answer. */
 mcore_loop *mcore_call_loop(const mcore_call *call);
 
+/* How the call's connection is secured and who its peer is. Inside the handler: the slices are
+ * valid until it returns. Errors: MCORE_ENOENT (it is not secured), MCORE_ECLOSED (the peer is
+ * gone), MCORE_ENOMEM. */
+mcore_status mcore_call_security(const mcore_call *call, mcore_security *out_security);
+
 /* ---- Calls with many messages ----
  *
  * The handler of a route that streams (mcore_route_options.streaming) opens its call, then pulls

@@ -57,7 +57,7 @@ static int was_processed(const mcore__attempt_event *event) {
 }
 
 static int may_repeat(const mcore__attempt *attempt, const mcore__attempt_event *event) {
-    if (attempt->attempts >= attempt->attempts_max) return 0;
+    if (attempt->committed || attempt->attempts >= attempt->attempts_max) return 0;
     if (!was_processed(event)) return 1;
     if (!attempt->idempotent) return 0;
     return event->kind == MCORE__ATTEMPT_LOST || event->rpc_code == MCORE_RPC_UNAVAILABLE;

@@ -73,6 +73,7 @@ typedef enum mcore__attempt_action {
 typedef struct mcore__attempt {
     mcore__attempt_state state;
     uint32_t attempts_max, idempotent, wait_for_ready;
+    uint32_t committed; /* what was sent is not kept any more: this attempt is the last one */
     uint64_t deadline_ns;
     uint32_t attempts; /* begun */
     uint32_t written;  /* some attempt may have been processed */

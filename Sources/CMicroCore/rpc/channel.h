@@ -28,6 +28,7 @@ typedef struct mcore__channel {
     uint32_t pumping;
     uint32_t failures; /* in a row */
     mcore_status last_failure;
+    char last_text[MCORE__CLIENT_FAILURE_BYTES]; /* ... in words */
     uint64_t backoff_end_ns;
     mcore__timer backoff_timer;
     mcore_slice name; /* of the address, what the transport gets: behind "scheme://" */
@@ -42,6 +43,8 @@ mcore_status mcore__channel_attach(mcore_client *client, mcore_slice address,
                                    struct mcore__node *node);
 /* The last one to leave closes it. */
 void mcore__channel_detach(struct mcore__node *node);
+/* The ":scheme" of its requests: "https" when the transport encrypts. */
+const char *mcore__channel_scheme(const mcore__channel *channel);
 /* 1 when `address` leads to this channel. */
 int mcore__channel_is(const mcore__channel *channel, mcore_slice address);
 

@@ -35,7 +35,9 @@ typedef struct mcore__link {
     mcore__h2 *h2;
     mcore__link_output outputs[MCORE__LINK_OUTPUTS];
     size_t output_bytes; /* with the transport */
-    size_t queued_bytes; /* of bodies, held by the session */
+    size_t queued_bytes; /* of bodies, held by the session; without those of streams */
+    size_t held_bytes;   /* of streams, that nobody has asked for */
+    size_t owed_bytes;   /* of those, not given back to the window of the connection */
     mcore__flush flush;
     mcore__list streams;     /* calls */
     mcore__list sending;     /* calls with something left to send */
@@ -60,6 +62,19 @@ int mcore__link_has_room(mcore__link *link);
 mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call);
 /* Resets the stream of a call that is not waited for any more. */
 void mcore__link_abandon(mcore__client_call *call);
+/* The answer is not worth waiting for, or is complete before the request was: the node need not go
+ * on. The verdict of the response stands. */
+void mcore__link_end_early(mcore__client_call *call);
+
+/* ---- Of a call with many messages that has a stream ---- */
+
+/* Queues bytes. Errors: MCORE_ENOENT (the connection is ending), MCORE_ENOMEM. */
+mcore_status mcore__link_send(mcore__client_call *call, const mcore_slice *v, uint32_t n,
+                              uint32_t end);
+/* Bytes that were queued and not handed to the transport. */
+size_t mcore__link_unsent(const mcore__client_call *call);
+/* Bytes that were held are gone: the node may send as many more. */
+void mcore__link_give_back(mcore__client_call *call, size_t len);
 
 /* No new streams; closed when the present ones have ended. */
 void mcore__link_retire(mcore__link *link);

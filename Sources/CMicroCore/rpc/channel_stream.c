@@ -3,7 +3,41 @@
 #endif
 #include "rpc/channel_stream.h"
 
+#include "rpc/client_stream.h"
+
 #include <stdio.h>
+
+/* A connection holds this much for streams that are not read before those who are feel it. */
+enum { HELD_BYTES_FREE = 4 << 20 };
+
+/* ---- What is held ---- */
+
+static void settle(mcore__link *link) {
+    size_t most = link->held_bytes > HELD_BYTES_FREE ? link->held_bytes - HELD_BYTES_FREE : 0;
+    if (link->owed_bytes <= most) return;
+    mcore__h2_consume_connection(link->h2, link->owed_bytes - most);
+    link->owed_bytes = most;
+    mcore__flush_mark(link->loop, &link->flush);
+}
+
+static void hold(mcore__link *link, size_t len) {
+    link->held_bytes += len;
+    link->owed_bytes += len;
+    settle(link);
+}
+
+static void let_go(mcore__link *link, size_t len) {
+    link->held_bytes -= len;
+    settle(link);
+}
+
+void mcore__link_give_back(mcore__client_call *call, size_t len) {
+    if (len == 0) return;
+    mcore__link *link = call->link;
+    mcore__h2_consume_stream(link->h2, call->stream_id, len);
+    mcore__flush_mark(link->loop, &link->flush);
+    let_go(link, len);
+}
 
 /* ---- Calls and streams ---- */
 
@@ -16,6 +50,7 @@ static void detach(mcore__client_call *call) {
     mcore__list_remove(&call->borrowing);
     link->queued_bytes -= call->queued;
     call->queued = 0;
+    if (call->stream) let_go(link, mcore__buffer_len(&call->stream->inbox));
     call->link = NULL;
     mcore__link_close_if_done(link);
 }
@@ -27,9 +62,7 @@ void mcore__link_abandon(mcore__client_call *call) {
     mcore__flush_mark(link->loop, &link->flush);
 }
 
-/* The answer is not worth waiting for, or is complete before the request was: the node need not go
- * on. The verdict of the response stands. */
-static void end_early(mcore__client_call *call) {
+void mcore__link_end_early(mcore__client_call *call) {
     mcore__link_abandon(call);
     mcore__client_call_answered(call);
 }
@@ -49,17 +82,47 @@ void mcore__link_pump(mcore__link *link) {
     if (mcore__link_has_waiting(link)) mcore__channel_pump(link->channel);
 }
 
+/* What a stream has queued does not count against the connection: it may stand there for as long as
+ * its node does not read, and has a limit of its own. */
+static mcore_status queue_request(mcore__link *link, mcore__client_call *call, uint32_t id,
+                                  size_t *out_queued) {
+    *out_queued = 0;
+    if (call->stream && call->stream->streaming & MCORE_STREAM_REQUEST) {
+        uint32_t end;
+        mcore_slice backlog = mcore__client_stream_backlog(call, &end);
+        return mcore__h2_send_data(link->h2, id, &backlog, 1, end);
+    }
+    mcore__client_request *request = &call->request;
+    const mcore_slice body[] = {{request->prefix, sizeof request->prefix}, request->body};
+    if (!call->stream) *out_queued = sizeof request->prefix + request->body.len;
+    return mcore__h2_send_data(link->h2, id, body, 2, 1);
+}
+
+mcore_status mcore__link_send(mcore__client_call *call, const mcore_slice *v, uint32_t n,
+                              uint32_t end) {
+    mcore__link *link = call->link;
+    mcore_status status = mcore__h2_send_data(link->h2, call->stream_id, v, n, end);
+    if (status != MCORE_OK) return status;
+    if (mcore__list_empty(&call->sending)) mcore__list_append(&link->sending, &call->sending);
+    mcore__flush_mark(link->loop, &link->flush);
+    return MCORE_OK;
+}
+
+size_t mcore__link_unsent(const mcore__client_call *call) {
+    return mcore__h2_queued(call->link->h2, call->stream_id);
+}
+
 mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call) {
     mcore__client_scratch scratch;
     mcore__field *fields;
-    size_t count = mcore__client_call_fields(call, link->channel->authority, &scratch, &fields);
+    size_t count = mcore__client_call_fields(call, link->channel, &scratch, &fields);
     uint32_t id;
     mcore_status status = mcore__h2_request(link->h2, fields, count, 0, call, &id);
     if (status != MCORE_OK) return status;
     link->open_streams++;
     mcore__flush_mark(link->loop, &link->flush);
-    mcore_slice body[] = {{call->request.prefix, sizeof call->request.prefix}, call->request.body};
-    status = mcore__h2_send_data(link->h2, id, body, 2, 1);
+    size_t queued;
+    status = queue_request(link, call, id, &queued);
     if (status != MCORE_OK) {
         mcore__h2_set_stream(link->h2, id, NULL);
         mcore__h2_reset(link->h2, id, MCORE__H2_CANCEL);
@@ -68,10 +131,11 @@ mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call) {
     call->where = MCORE__CALL_OPEN;
     call->link = link;
     call->stream_id = id;
-    call->queued = sizeof call->request.prefix + call->request.body.len;
-    link->queued_bytes += call->queued;
+    call->queued = queued;
+    link->queued_bytes += queued;
     mcore__list_append(&link->streams, &call->place);
     mcore__list_append(&link->sending, &call->sending);
+    if (call->stream) mcore__client_stream_started(call);
     mcore__link_watch(link);
     if (id >= link->last_stream_id) mcore__link_retire(link);
     return MCORE_OK;
@@ -83,8 +147,12 @@ void mcore__link_note_written(mcore__link *link) {
         mcore__client_call *call = MCORE__CONTAINER(at, mcore__client_call, sending);
         if (mcore__h2_written(link->h2, call->stream_id)) call->written = 1;
         size_t queued = mcore__h2_queued(link->h2, call->stream_id);
-        link->queued_bytes -= call->queued - queued;
-        call->queued = queued;
+        if (call->stream) {
+            mcore__client_stream_sent(call, queued);
+        } else {
+            link->queued_bytes -= call->queued - queued;
+            call->queued = queued;
+        }
         if (call->written && queued == 0) mcore__list_remove(at);
     }
 }
@@ -94,7 +162,7 @@ void mcore__link_keep_bodies(mcore__link *link) {
         mcore__client_call *call =
             MCORE__CONTAINER(link->borrowing.next, mcore__client_call, borrowing);
         mcore__list_remove(&call->borrowing);
-        if (mcore__response_keep_body(&call->response) != MCORE_OK) end_early(call);
+        if (mcore__response_keep_body(&call->response) != MCORE_OK) mcore__link_end_early(call);
     }
 }
 
@@ -117,7 +185,11 @@ static void on_headers(void *ctx, uint32_t id, void *stream, const mcore__h2_hea
     mcore__client_call *call = stream;
     /* Whoever answers is not in trouble any more. */
     if (link->answers++ == 0 && link->channel) link->channel->failures = 0;
-    if (call && mcore__response_headers(&call->response, headers) != MCORE_OK) end_early(call);
+    if (!call) return;
+    if (mcore__response_headers(&call->response, headers) != MCORE_OK)
+        mcore__link_end_early(call);
+    else if (call->stream)
+        mcore__client_stream_headers(call);
 }
 
 static int is_fed(const mcore__link *link, const uint8_t *data) {
@@ -125,9 +197,24 @@ static int is_fed(const mcore__link *link, const uint8_t *data) {
     return at >= begin && at - begin < link->feeding.len;
 }
 
+/* The windows get back at once what was asked for. */
+static void take_stream_data(mcore__link *link, mcore__client_call *call, const uint8_t *data,
+                             size_t len) {
+    uint32_t id = call->stream_id;
+    size_t kept;
+    mcore_status status = mcore__client_stream_data(call, data, len, &kept);
+    mcore__h2_consume(link->h2, id, len - kept);
+    if (kept) hold(link, kept);
+    if (status != MCORE_OK) mcore__link_end_early(call);
+}
+
 static void on_data(void *ctx, uint32_t id, void *stream, const uint8_t *data, size_t len) {
     mcore__link *link = ctx;
     mcore__client_call *call = stream;
+    if (call && call->response.many) {
+        take_stream_data(link, call, data, len);
+        return;
+    }
     /* At once: a response is one message, and message_bytes_max is what bounds it. */
     mcore__h2_consume(link->h2, id, len);
     if (!call) return;
@@ -140,7 +227,7 @@ static void on_data(void *ctx, uint32_t id, void *stream, const uint8_t *data, s
         else
             status = mcore__response_keep_body(response);
     }
-    if (status != MCORE_OK) end_early(call);
+    if (status != MCORE_OK) mcore__link_end_early(call);
 }
 
 static void on_end(void *ctx, uint32_t id, void *stream) {
@@ -148,8 +235,10 @@ static void on_end(void *ctx, uint32_t id, void *stream) {
     mcore__client_call *call = stream;
     if (!call) return;
     mcore__response_end(&call->response);
-    if (call->queued > 0 || !call->written) {
-        end_early(call);
+    int all_sent = call->stream ? call->stream->send_ended && mcore__link_unsent(call) == 0
+                                : call->queued == 0;
+    if (!all_sent || !call->written) {
+        mcore__link_end_early(call);
         return;
     }
     detach(call);

@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 #include "mcore/version.h"
+#include "net/transport.h"
+#include "rpc/client_stream.h"
 #include "rpc/target.h"
 
 #include <assert.h>
@@ -91,8 +93,8 @@ mcore_status mcore__client_open_transport(mcore_client *client,
                                           mcore__client_transport *transport) {
     if (transport->created) return MCORE_OK;
     mcore_slice no_config = {NULL, 0};
-    mcore_status status =
-        transport->plugin->create(mcore__loop_host(client->loop), no_config, &transport->self);
+    mcore_status status = mcore__transport_create(transport->plugin, mcore__loop_host(client->loop),
+                                                  no_config, &transport->self);
     if (status == MCORE_OK) transport->created = 1;
     return status;
 }
@@ -144,7 +146,10 @@ mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *o
         agent = (mcore_slice){own_name, sizeof own_name - 1};
     }
     client->user_agent = mcore__strndup(agent.data, agent.len);
-    if (!client->user_agent) {
+    client->coder = mcore__coder_create();
+    if (!client->user_agent || !client->coder) {
+        mcore__coder_destroy(client->coder);
+        mcore__free(client->user_agent);
         mcore__free(client);
         return MCORE_ENOMEM;
     }
@@ -156,6 +161,7 @@ mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *o
     mcore__list_init(&client->targets);
     mcore__list_init(&client->live);
     mcore__list_init(&client->ended);
+    mcore__list_init(&client->due);
     mcore__list_init(&client->spare);
     mcore__later_init(&client->work, on_work, client);
     mcore__timer_init(&client->grace_timer, on_grace_end, client);
@@ -175,6 +181,8 @@ void mcore_client_destroy(mcore_client *client) {
         if (transport->created) transport->plugin->destroy(transport->self);
     }
     mcore__client_calls_free(client);
+    mcore__coder_destroy(client->coder);
+    mcore__buffer_free(&client->packed);
     mcore__table_free(&client->channels);
     mcore__free(client->user_agent);
     mcore__free(client);
@@ -233,6 +241,7 @@ static void deliver_ended(mcore_client *client) {
 
 static void on_work(void *ctx) {
     mcore_client *client = ctx;
+    mcore__client_streams_run(client);
     deliver_ended(client);
     if (!client->closing || client->calls > 0 || client->closed) return;
     if (!client->torn_down) tear_down(client);

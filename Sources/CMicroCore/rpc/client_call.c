@@ -6,6 +6,7 @@
 #include "rpc/client_call.h"
 
 #include "rpc/channel.h"
+#include "rpc/client_stream.h"
 #include "rpc/target.h"
 
 #include <stdio.h>
@@ -28,6 +29,7 @@ static void leave_everything(mcore__client_call *call) {
     mcore__timer_stop(loop, &call->deadline_timer);
     mcore__timer_stop(loop, &call->attempt_timer);
     mcore__list_remove(&call->place); /* of the target's parked calls */
+    if (call->stream) mcore__client_stream_over(call->stream);
 }
 
 /* `done` is due, but this may be inside the caller's own call. */
@@ -43,7 +45,10 @@ void mcore__client_call_deliver(mcore__client_call *call) {
     mcore_target *target = call->target;
     mcore_result result;
     mcore__client_result_fill(call, &result);
-    call->done(call->ctx, &result);
+    if (call->stream)
+        call->stream->events->on_end(call->ctx, &result);
+    else
+        call->done(call->ctx, &result);
 
     if (call->node) mcore__node_release(call->node);
     call->node = NULL;
@@ -124,6 +129,7 @@ static void begin_attempt(mcore__client_call *call, mcore__node *node) {
     call->attempt_started_ns = now_of(call);
     call->attempt_deadline_ns = call->attempt.deadline_ns;
     mcore__response_reset(&call->response);
+    call->response.many = call->stream && call->stream->streaming & MCORE_STREAM_REPLY;
     uint64_t timeout_ns = call->request.attempt_timeout_ns;
     if (timeout_ns > 0) {
         uint64_t end_ns = add_saturating(call->attempt_started_ns, timeout_ns);
@@ -178,10 +184,28 @@ static void set_answered_failure(mcore__client_call *call) {
     set_failure(call, result.rpc_code, result.transport, text);
 }
 
+/* How long the node took to answer. What comes behind the head of a stream takes as long as those
+ * who talk like. */
+static uint64_t latency_of(const mcore__client_call *call) {
+    uint64_t answered_ns = now_of(call);
+    const mcore__client_stream *stream = call->stream;
+    if (stream && stream->head_ns) answered_ns = stream->head_ns;
+    /* A node that waits for a caller's messages is not slow: what is known of it stands. */
+    uint64_t known_ns = call->node->pick.latency_ns;
+    if (stream && stream->streaming & MCORE_STREAM_REQUEST && known_ns) return known_ns;
+    return answered_ns - call->attempt_started_ns;
+}
+
+void mcore__client_call_finish(mcore__client_call *call) {
+    leave_everything(call);
+    mcore__list_remove(&call->all);
+    mcore__client_call_deliver(call);
+}
+
 void mcore__client_call_answered(mcore__client_call *call) {
     uint32_t code = call->response.rpc_code;
     end_attempt(call);
-    mcore__node_answered(call->node, now_of(call) - call->attempt_started_ns, code);
+    mcore__node_answered(call->node, latency_of(call), code);
     remember_tried(call);
     uint64_t delay_ns;
     mcore__attempt_event event = end_event(call, MCORE__ATTEMPT_ANSWERED, code);
@@ -193,9 +217,7 @@ void mcore__client_call_answered(mcore__client_call *call) {
     }
     /* At once, since the body may be borrowed from the bytes that are being read. */
     call->answered = 1;
-    leave_everything(call);
-    mcore__list_remove(&call->all);
-    mcore__client_call_deliver(call);
+    if (!mcore__client_stream_holds(call)) mcore__client_call_finish(call);
 }
 
 void mcore__client_call_wake(mcore__client_call *call) {
@@ -204,6 +226,14 @@ void mcore__client_call_wake(mcore__client_call *call) {
 
 /* ---- Time, and the caller's own end ---- */
 
+/* A stream that has lasted as long as it may is not its node's fault. */
+static void deadline_of_node(mcore__client_call *call) {
+    if (call->stream && call->stream->head_ns)
+        mcore__node_answered(call->node, latency_of(call), MCORE_RPC_OK);
+    else
+        mcore__node_failed(call->node);
+}
+
 static void give_up(mcore__client_call *call, mcore__attempt_kind kind, uint32_t rpc_code,
                     mcore_status why, const char *text) {
     mcore__attempt_event event = {.kind = kind};
@@ -211,10 +241,14 @@ static void give_up(mcore__client_call *call, mcore__attempt_kind kind, uint32_t
         event.written = call->written;
         mcore__channel_withdraw(call);
         end_attempt(call);
-        if (kind == MCORE__ATTEMPT_DEADLINE) mcore__node_failed(call->node);
+        if (kind == MCORE__ATTEMPT_DEADLINE) deadline_of_node(call);
     }
+    int answered = call->attempt.state == MCORE__ATTEMPT_ENDED; /* and waits to be taken */
     set_failure(call, rpc_code, why, text);
-    advance(call, event);
+    if (answered)
+        end_call(call);
+    else
+        advance(call, event);
 }
 
 void mcore__client_call_end(mcore__client_call *call, mcore_status why) {
@@ -256,13 +290,14 @@ static void on_attempt_timer(void *ctx) {
 
 static void init_call(mcore__client_call *call, mcore_target *target, const mcore_call_plan *plan) {
     uint64_t now_ns = now_of(call);
+    uint64_t end_ns = plan->timeout_ns ? add_saturating(now_ns, plan->timeout_ns) : UINT64_MAX;
     call->target = target;
     call->timeout_ns = plan->timeout_ns;
     call->attempt = (mcore__attempt){
         .attempts_max = plan->attempts_max,
         .idempotent = plan->idempotent,
         .wait_for_ready = plan->wait_for_ready,
-        .deadline_ns = add_saturating(now_ns, plan->timeout_ns),
+        .deadline_ns = end_ns,
     };
     call->where = MCORE__CALL_NOWHERE;
     call->node = NULL;
@@ -276,10 +311,9 @@ static void init_call(mcore__client_call *call, mcore_target *target, const mcor
     mcore__timer_init(&call->attempt_timer, on_attempt_timer, call);
 }
 
-mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
-                                const mcore_call_plan *plan, mcore_result_fn done, void *ctx,
-                                uint64_t *out_call_id) {
-    if (!client || !target || !plan || !done || target->client != client) return MCORE_EINVAL;
+mcore_status mcore__client_call_create(mcore_client *client, mcore_target *target,
+                                       const mcore_call_plan *plan, mcore__client_stream *stream,
+                                       mcore__client_call **out_call) {
     if (client->closing) return MCORE_EDRAINING;
     if (target->closed) return MCORE_EINVAL;
     if (client->calls >= client->options.calls_max) return MCORE_ELIMIT;
@@ -291,20 +325,44 @@ mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
         return status;
     }
     init_call(call, target, plan);
-    call->done = done;
-    call->ctx = ctx;
+    call->stream = stream;
     client->calls++;
     target->calls++;
-    mcore__retry_budget_earn(&target->budget, now_of(call));
-    mcore__timer_start(client->loop, &call->deadline_timer, plan->timeout_ns);
-    if (out_call_id) *out_call_id = call->id;
+    *out_call = call;
+    return MCORE_OK;
+}
+
+void mcore__client_call_begin(mcore__client_call *call) {
+    mcore__retry_budget_earn(&call->target->budget, now_of(call));
+    if (call->timeout_ns) {
+        mcore__timer_start(call->client->loop, &call->deadline_timer, call->timeout_ns);
+    }
     pick_node(call);
+}
+
+mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
+                                const mcore_call_plan *plan, mcore_result_fn done, void *ctx,
+                                uint64_t *out_call_id) {
+    if (!client || !target || !plan || !done || target->client != client) return MCORE_EINVAL;
+    mcore_call_plan known;
+    mcore_status status = mcore__client_plan_read(plan, &known);
+    if (status != MCORE_OK) return status;
+    if (known.timeout_ns == 0 || known.streaming != 0) return MCORE_EINVAL;
+    mcore__client_call *call;
+    status = mcore__client_call_create(client, target, &known, NULL, &call);
+    if (status != MCORE_OK) return status;
+    call->done = done;
+    call->ctx = ctx;
+    if (out_call_id) *out_call_id = call->id;
+    mcore__client_call_begin(call);
     return MCORE_OK;
 }
 
 mcore_status mcore_client_cancel(mcore_client *client, uint64_t call_id) {
     mcore__client_call *call = mcore__client_call_find(client, call_id);
-    if (!call || call->attempt.state == MCORE__ATTEMPT_ENDED) return MCORE_ENOENT;
+    if (!call) return MCORE_ENOENT;
+    int over = call->stream ? (int)call->stream->over : call->attempt.state == MCORE__ATTEMPT_ENDED;
+    if (over) return MCORE_ENOENT;
     mcore__client_call_end(call, MCORE_ECANCELED);
     return MCORE_OK;
 }

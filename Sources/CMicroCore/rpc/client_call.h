@@ -13,11 +13,13 @@
 #include <stdint.h>
 
 struct mcore__channel;
+struct mcore__client_stream;
 struct mcore__link;
 struct mcore__node;
 
-/* Pseudo-headers, the protocol's own, and grpc-previous-rpc-attempts, which comes with retries. */
-#define MCORE__CLIENT_OWN_FIELDS 10u
+/* Pseudo-headers and the protocol's own; grpc-encoding, grpc-timeout and grpc-previous-rpc-attempts
+ * are not always needed. */
+#define MCORE__CLIENT_OWN_FIELDS 11u
 
 /* The plan, copied. */
 typedef struct mcore__client_request {
@@ -25,6 +27,7 @@ typedef struct mcore__client_request {
     mcore__field *fields; /* MCORE__CLIENT_OWN_FIELDS free ones, then the metadata */
     size_t field_count, field_capacity;
     mcore_slice path, content_type, body;
+    uint32_t compressed; /* `body` is gzip; of a stream of requests: its messages may be */
     uint64_t attempt_timeout_ns;
     uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
 } mcore__client_request;
@@ -44,8 +47,9 @@ typedef struct mcore__client_call {
     mcore_client *client;
     mcore_target *target;
     uint64_t id;
-    mcore_result_fn done;
+    mcore_result_fn done; /* NULL: the events of `stream` */
     void *ctx;
+    struct mcore__client_stream *stream; /* NULL: one message each way, and `done` */
 
     mcore__client_request request;
     mcore__attempt attempt;
@@ -92,12 +96,21 @@ typedef struct mcore__client_scratch {
     char timeout[MCORE__GRPC_TIMEOUT_BYTES];
     char attempts;
 } mcore__client_scratch;
-size_t mcore__client_call_fields(mcore__client_call *call, mcore_slice authority,
+size_t mcore__client_call_fields(mcore__client_call *call, const struct mcore__channel *channel,
                                  mcore__client_scratch *scratch, mcore__field **out_fields);
 
+/* A call that has a plan and has not begun. `stream`, if it is one, is the call's from then on.
+ * Errors: those of mcore_client_start. */
+mcore_status mcore__client_call_create(mcore_client *client, mcore_target *target,
+                                       const mcore_call_plan *plan,
+                                       struct mcore__client_stream *stream,
+                                       mcore__client_call **out_call);
+void mcore__client_call_begin(mcore__client_call *call);
 /* Ends a call that is not wanted any more, with MCORE_ECANCELED or MCORE_ECLOSED. */
 void mcore__client_call_end(mcore__client_call *call, mcore_status why);
-/* Runs `done` of a call that has ended, and puts the call away. */
+/* Tells what has been answered, and puts the call away. */
+void mcore__client_call_finish(mcore__client_call *call);
+/* Tells the result of a call that has ended, and puts the call away. */
 void mcore__client_call_deliver(mcore__client_call *call);
 
 /* ---- Call objects and ids (client_calls.c) ---- */
@@ -111,6 +124,8 @@ void mcore__client_calls_free(mcore_client *client);
 
 /* ---- Plan ---- */
 
+/* What the caller does not know of is 0. Errors: MCORE_EINVAL. */
+mcore_status mcore__client_plan_read(const mcore_call_plan *plan, mcore_call_plan *out_plan);
 /* Copies a plan. Errors: MCORE_EINVAL, MCORE_ENOMEM. */
 mcore_status mcore__client_request_copy(const mcore_client *client, const mcore_call_plan *plan,
                                         mcore__client_request *request);

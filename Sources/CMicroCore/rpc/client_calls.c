@@ -6,6 +6,7 @@
 #include "rpc/client_internal.h"
 
 #include "base/memory.h"
+#include "rpc/client_stream.h"
 
 #include <string.h>
 
@@ -69,7 +70,7 @@ static mcore__client_call *new_call(mcore_client *client) {
     mcore__list_init(&call->place);
     mcore__list_init(&call->sending);
     mcore__list_init(&call->borrowing);
-    mcore__response_init(&call->response, client->options.message_bytes_max);
+    mcore__response_init(&call->response, client->options.message_bytes_max, client->coder);
     return call;
 }
 
@@ -111,6 +112,8 @@ mcore__client_call *mcore__client_call_take(mcore_client *client) {
 void mcore__client_call_put(mcore__client_call *call) {
     put_slot(call->client, call->id);
     mcore__list_remove(&call->all);
+    if (call->stream) mcore__client_stream_free(call->stream);
+    call->stream = NULL;
     mcore__client_request_reset(&call->request);
     mcore__response_reset(&call->response);
     mcore__buffer_reset(&call->message, MCORE__CLIENT_FAILURE_BYTES * 4);

@@ -54,10 +54,14 @@ struct mcore_client {
     uint32_t calls;                 /* unfinished, or their `done` did not run yet */
     mcore__list live;               /* calls that have not ended */
     mcore__list ended;              /* their `done` is due */
+    mcore__list due;                /* streams with something to tell */
     mcore__list spare;              /* call objects without a call */
     uint32_t spare_count;
 
-    mcore__later work; /* `done` of ended calls, and the steps of close */
+    mcore__coder *coder;
+    mcore__buffer packed; /* the compressed message that is being sent */
+
+    mcore__later work; /* `done` of ended calls, events of streams, and the steps of close */
 
     uint32_t closing;   /* no new calls */
     uint32_t closed;    /* `close_done` has run */

@@ -1,8 +1,9 @@
 /* A plan is copied once, in the form in which each of its attempts needs it. */
-#include "rpc/client_internal.h"
+#include "rpc/channel.h"
 
 #include "base/memory.h"
 #include "frame/grpc.h"
+#include "frame/gzip.h"
 
 #include <string.h>
 
@@ -60,11 +61,16 @@ static mcore_status check_metadata(const mcore_client *client, const mcore_call_
     return MCORE_OK;
 }
 
-static mcore_status check_plan(const mcore_client *client, const mcore_call_plan *plan) {
+mcore_status mcore__client_plan_read(const mcore_call_plan *plan, mcore_call_plan *out_plan) {
     const size_t least = offsetof(mcore_call_plan, wait_for_ready) + sizeof plan->wait_for_ready;
     if (plan->struct_size < least) return MCORE_EINVAL;
+    *out_plan = (mcore_call_plan){0};
+    memcpy(out_plan, plan, plan->struct_size < sizeof *plan ? plan->struct_size : sizeof *plan);
+    return MCORE_OK;
+}
+
+static mcore_status check_plan(const mcore_client *client, const mcore_call_plan *plan) {
     if (plan->attempts_max < 1 || plan->attempts_max > MCORE__ATTEMPTS_MAX) return MCORE_EINVAL;
-    if (plan->timeout_ns == 0) return MCORE_EINVAL;
     if (!begins_with(plan->path, "/") || plan->path.len > PATH_BYTES_MAX) return MCORE_EINVAL;
     if (!mcore__field_value_valid(plan->path)) return MCORE_EINVAL;
     if (memchr(plan->path.data, ' ', plan->path.len)) return MCORE_EINVAL;
@@ -105,7 +111,20 @@ static void place(const uint8_t **at, mcore_slice *copy) {
     *at += copy->len;
 }
 
-static mcore_status copy_bytes(const mcore_call_plan *plan, mcore__client_request *request) {
+static mcore_status append_body(const mcore_client *client, const mcore_call_plan *plan,
+                                mcore__client_request *request) {
+    request->body = (mcore_slice){NULL, 0};
+    if (plan->streaming & MCORE_STREAM_REQUEST) return MCORE_OK; /* messages come by themselves */
+    if (!request->compressed) return append(request, plan->body, 0, &request->body);
+    size_t before = mcore__buffer_len(&request->bytes);
+    mcore_status status = mcore__gzip(client->coder, plan->body, &request->bytes);
+    if (status != MCORE_OK) return status;
+    request->body.len = mcore__buffer_len(&request->bytes) - before;
+    return request->body.len > UINT32_MAX ? MCORE_EINVAL : MCORE_OK;
+}
+
+static mcore_status copy_bytes(const mcore_client *client, const mcore_call_plan *plan,
+                               mcore__client_request *request) {
     mcore_status status = append(request, plan->path, 0, &request->path);
     if (status == MCORE_OK) status = append(request, plan->content_type, 0, &request->content_type);
     for (size_t i = 0; i < plan->metadata_count && status == MCORE_OK; i++) {
@@ -116,7 +135,7 @@ static mcore_status copy_bytes(const mcore_call_plan *plan, mcore__client_reques
         if (status != MCORE_OK) return status;
         status = append(request, plan->metadata[i].value, is_binary(name), &field->value);
     }
-    if (status == MCORE_OK) status = append(request, plan->body, 0, &request->body);
+    if (status == MCORE_OK) status = append_body(client, plan, request);
     if (status != MCORE_OK) return status;
 
     const uint8_t *at = mcore__buffer_bytes(&request->bytes);
@@ -136,14 +155,16 @@ mcore_status mcore__client_request_copy(const mcore_client *client, const mcore_
     if (status != MCORE_OK) return status;
     status = reserve_fields(request, MCORE__CLIENT_OWN_FIELDS + plan->metadata_count);
     if (status != MCORE_OK) return status;
-    size_t room = plan->path.len + plan->content_type.len + plan->body.len;
+    request->compressed = (plan->body_flags & MCORE_MESSAGE_COMPRESSED) != 0;
+    size_t room = plan->path.len + plan->content_type.len;
+    if (!request->compressed && !(plan->streaming & MCORE_STREAM_REQUEST)) room += plan->body.len;
     status = mcore__buffer_reserve(&request->bytes, room);
     if (status != MCORE_OK) return status;
     request->field_count = MCORE__CLIENT_OWN_FIELDS;
-    status = copy_bytes(plan, request);
+    status = copy_bytes(client, plan, request);
     if (status != MCORE_OK) return status;
     request->attempt_timeout_ns = plan->attempt_timeout_ns;
-    mcore__grpc_prefix(request->prefix, (uint32_t)request->body.len, 0);
+    mcore__grpc_prefix(request->prefix, (uint32_t)request->body.len, request->compressed);
     return MCORE_OK;
 }
 
@@ -169,28 +190,38 @@ static mcore__field own(mcore__header_token token, const char *name, mcore_slice
     return (mcore__field){token, text(name), value};
 }
 
-size_t mcore__client_call_fields(mcore__client_call *call, mcore_slice authority,
-                                 mcore__client_scratch *scratch, mcore__field **out_fields) {
-    mcore__client_request *request = &call->request;
+static mcore_slice time_left(const mcore__client_call *call, mcore__client_scratch *scratch) {
     uint64_t now_ns = mcore_loop_now_ns(call->client->loop);
     uint64_t end_ns = call->attempt_deadline_ns;
-    size_t timeout_len =
-        mcore__grpc_timeout_format(end_ns > now_ns ? end_ns - now_ns : 1, scratch->timeout);
+    uint64_t left_ns = end_ns > now_ns ? end_ns - now_ns : 1;
+    return (mcore_slice){scratch->timeout, mcore__grpc_timeout_format(left_ns, scratch->timeout)};
+}
+
+size_t mcore__client_call_fields(mcore__client_call *call, const mcore__channel *channel,
+                                 mcore__client_scratch *scratch, mcore__field **out_fields) {
+    mcore__client_request *request = &call->request;
     uint32_t previous = call->attempt.attempts - 1; /* at most 4: one digit */
     scratch->attempts = (char)('0' + previous);
+    uint32_t timed = call->attempt_deadline_ns != UINT64_MAX;
+    uint32_t unused = (previous == 0) + !timed + !request->compressed;
 
-    mcore__field *fields = previous ? request->fields : request->fields + 1;
+    mcore__field *fields = request->fields + unused;
     mcore__field *at = fields;
     *at++ = own(MCORE__HEADER_METHOD, ":method", text("POST"));
-    *at++ = own(MCORE__HEADER_SCHEME, ":scheme", text("http"));
+    *at++ = own(MCORE__HEADER_SCHEME, ":scheme", text(mcore__channel_scheme(channel)));
     *at++ = own(MCORE__HEADER_PATH, ":path", request->path);
-    *at++ = own(MCORE__HEADER_AUTHORITY, ":authority", authority);
+    *at++ = own(MCORE__HEADER_AUTHORITY, ":authority", channel->authority);
     *at++ = own(MCORE__HEADER_TE, "te", text("trailers"));
     *at++ = own(MCORE__HEADER_CONTENT_TYPE, "content-type", request->content_type);
     *at++ = own(MCORE__HEADER_OTHER, "user-agent", text(call->client->user_agent));
-    *at++ = own(MCORE__HEADER_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding", text("identity"));
-    *at++ = own(MCORE__HEADER_GRPC_TIMEOUT, "grpc-timeout",
-                (mcore_slice){scratch->timeout, timeout_len});
+    *at++ = own(MCORE__HEADER_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding",
+                text("identity,deflate,gzip"));
+    if (request->compressed) {
+        *at++ = own(MCORE__HEADER_GRPC_ENCODING, "grpc-encoding", text("gzip"));
+    }
+    if (timed) {
+        *at++ = own(MCORE__HEADER_GRPC_TIMEOUT, "grpc-timeout", time_left(call, scratch));
+    }
     if (previous) {
         *at++ = own(MCORE__HEADER_OTHER, "grpc-previous-rpc-attempts",
                     (mcore_slice){&scratch->attempts, 1});

@@ -13,8 +13,11 @@ enum { KEEP_BYTES = 16384, KEEP_ENTRIES = 64 };
 
 /* ---- Lifetime ---- */
 
-void mcore__response_init(mcore__response *response, uint32_t message_bytes_max) {
+void mcore__response_init(mcore__response *response, uint32_t message_bytes_max,
+                          mcore__coder *coder) {
     mcore__grpc_cutter_init(&response->cutter, message_bytes_max);
+    response->coder = coder;
+    response->coding = MCORE__CODING_IDENTITY;
     response->grpc_status = MCORE__RESPONSE_NO_STATUS;
 }
 
@@ -42,6 +45,8 @@ void mcore__response_reset(mcore__response *response) {
         .text = response->text,
         .copy = response->copy,
         .cutter = response->cutter,
+        .coder = response->coder,
+        .coding = MCORE__CODING_IDENTITY,
         .entries = response->entries,
         .headers = response->headers,
         .entry_capacity = response->entry_capacity,
@@ -66,7 +71,7 @@ __attribute__((format(printf, 4, 5))) static mcore_status give_up(mcore__respons
     return transport == MCORE_OK ? MCORE_EPROTO : transport;
 }
 
-static mcore_status out_of_memory(mcore__response *response) {
+mcore_status mcore__response_no_memory(mcore__response *response) {
     return give_up(response, MCORE_RPC_RESOURCE_EXHAUSTED, MCORE_ENOMEM,
                    "no memory for the response");
 }
@@ -117,10 +122,6 @@ static int begins_with(mcore_slice text, const char *prefix) {
 static int ends_with(mcore_slice text, const char *suffix) {
     size_t len = strlen(suffix);
     return text.len >= len && memcmp((const char *)text.data + text.len - len, suffix, len) == 0;
-}
-
-static int is_text(mcore_slice slice, const char *text) {
-    return slice.len == strlen(text) && begins_with(slice, text);
 }
 
 /* Digits only, no sign, no space; `most` when it is anything else. */
@@ -209,7 +210,7 @@ static mcore_status take_field(mcore__response *response, const mcore__field *fi
     case MCORE__HEADER_GRPC_STATUS_DETAILS:
         return add_text(response, field->value, mcore__base64_decode, &response->details);
     case MCORE__HEADER_GRPC_ENCODING:
-        response->has_encoding = is_text(field->value, "identity") ? 0 : 1;
+        response->coding = mcore__coding_of(field->value);
         return MCORE_OK;
     case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
     case MCORE__HEADER_CONTENT_LENGTH:
@@ -234,54 +235,102 @@ mcore_status mcore__response_headers(mcore__response *response, const mcore__h2_
     for (size_t i = 0; i < headers->count; i++) {
         const mcore__field *field = &headers->fields[i];
         mcore_status status = take_field(response, field);
-        if (status == MCORE_ENOMEM) return out_of_memory(response);
+        if (status == MCORE_ENOMEM) return mcore__response_no_memory(response);
         if (status != MCORE_OK) {
             return give_up(
                 response, MCORE_RPC_INTERNAL, MCORE_EPROTO, "the value of \"%.*s\" is not base64",
                 (int)(field->name.len < 64 ? field->name.len : 64), (const char *)field->name.data);
         }
     }
+    if (!response->has_trailers) response->header_count = response->entry_count;
     return MCORE_OK;
 }
 
 /* ---- Data ---- */
 
-static int is_plain_http(const mcore__response *response) {
+int mcore__response_is_plain_http(const mcore__response *response) {
     return response->http_status != 200 || !response->is_grpc;
+}
+
+static mcore_status cut(mcore__response *response, mcore_slice *input, uint32_t *out_ready,
+                        mcore_slice *out_message, uint32_t *out_compressed) {
+    mcore_status status =
+        mcore__grpc_cut(&response->cutter, input, out_ready, out_message, out_compressed);
+    if (status == MCORE_OK) return MCORE_OK;
+    if (status == MCORE_ENOMEM) return mcore__response_no_memory(response);
+    if (status == MCORE_ELIMIT) {
+        return give_up(response, MCORE_RPC_RESOURCE_EXHAUSTED, MCORE_ELIMIT,
+                       "the response is larger than the limit of %u bytes",
+                       response->cutter.message_bytes_max);
+    }
+    return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
+                   "the response is not a gRPC message");
+}
+
+/* Into `copy`. What is not allowed, and with which code, is grpc/doc/compression.md's. */
+static mcore_status decompress(mcore__response *response, mcore_slice *message) {
+    if (response->coding == MCORE__CODING_IDENTITY) {
+        return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
+                       "a message is compressed, and there is no grpc-encoding");
+    }
+    if (response->coding == MCORE__CODING_UNKNOWN) {
+        return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
+                       "a message is compressed in a way that was not asked for");
+    }
+    uint32_t bytes_max = response->cutter.message_bytes_max;
+    mcore__buffer_reset(&response->copy, KEEP_BYTES);
+    mcore_status status =
+        mcore__inflate(response->coder, response->coding, *message, bytes_max, &response->copy);
+    if (status == MCORE_ENOMEM) return mcore__response_no_memory(response);
+    if (status == MCORE_ELIMIT) {
+        return give_up(response, MCORE_RPC_RESOURCE_EXHAUSTED, MCORE_ELIMIT,
+                       "the response is, decompressed, larger than the limit of %u bytes",
+                       bytes_max);
+    }
+    if (status != MCORE_OK) {
+        return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
+                       "a compressed message is damaged");
+    }
+    size_t len = mcore__buffer_len(&response->copy);
+    *message = (mcore_slice){len ? mcore__buffer_bytes(&response->copy) : NULL, len};
+    return MCORE_OK;
+}
+
+mcore_status mcore__response_next(mcore__response *response, mcore_slice *input,
+                                  uint32_t *out_ready, mcore_message *out_message) {
+    uint32_t compressed;
+    *out_message = (mcore_message){0};
+    mcore_status status = cut(response, input, out_ready, &out_message->bytes, &compressed);
+    if (status != MCORE_OK || !*out_ready) return status;
+    response->bodies = 1;
+    if (!compressed) return MCORE_OK;
+    out_message->flags = MCORE_MESSAGE_COMPRESSED;
+    return decompress(response, &out_message->bytes);
+}
+
+void mcore__response_drop(mcore__response *response) {
+    mcore_slice nothing = {NULL, 0}, message;
+    uint32_t ready, compressed;
+    mcore__grpc_cut(&response->cutter, &nothing, &ready, &message, &compressed);
+    mcore__buffer_reset(&response->copy, KEEP_BYTES);
 }
 
 mcore_status mcore__response_data(mcore__response *response, const uint8_t *data, size_t len) {
     mcore_slice input = {data, len};
-    if (is_plain_http(response)) return MCORE_OK; /* an error page: of no use to anybody */
+    if (mcore__response_is_plain_http(response)) return MCORE_OK;
     while (input.len > 0) {
-        mcore_slice message;
-        uint32_t ready, compressed;
+        mcore_message message;
+        uint32_t ready;
         if (response->bodies > 0) {
             return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
                            "more than one message in the answer to a unary call");
         }
-        mcore_status status =
-            mcore__grpc_cut(&response->cutter, &input, &ready, &message, &compressed);
-        if (status == MCORE_ENOMEM) return out_of_memory(response);
-        if (status == MCORE_ELIMIT) {
-            return give_up(response, MCORE_RPC_RESOURCE_EXHAUSTED, MCORE_ELIMIT,
-                           "the response is larger than the limit of %u bytes",
-                           response->cutter.message_bytes_max);
-        }
-        if (status != MCORE_OK) {
-            return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
-                           "the response is not a gRPC message");
-        }
-        if (!ready) return MCORE_OK;
-        if (compressed) {
-            return give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO,
-                           response->has_encoding ? "compressed, which was not asked for"
-                                                  : "compressed without grpc-encoding");
-        }
-        uintptr_t begin = (uintptr_t)message.data, given = (uintptr_t)data;
-        response->body = message;
-        response->body_borrowed = message.len > 0 && begin >= given && begin - given < len;
-        response->bodies = 1;
+        mcore_status status = mcore__response_next(response, &input, &ready, &message);
+        if (status != MCORE_OK || !ready) return status;
+        uintptr_t begin = (uintptr_t)message.bytes.data, given = (uintptr_t)data;
+        response->body = message.bytes;
+        response->body_flags = message.flags;
+        response->body_borrowed = message.bytes.len > 0 && begin >= given && begin - given < len;
     }
     return MCORE_OK;
 }
@@ -291,7 +340,7 @@ mcore_status mcore__response_keep_body(mcore__response *response) {
     mcore_status status =
         mcore__buffer_append(&response->copy, response->body.data, response->body.len);
     response->body_borrowed = 0;
-    if (status != MCORE_OK) return out_of_memory(response);
+    if (status != MCORE_OK) return mcore__response_no_memory(response);
     response->body = (mcore_slice){mcore__buffer_bytes(&response->copy), response->body.len};
     return MCORE_OK;
 }
@@ -304,6 +353,7 @@ static mcore_slice text_at(const mcore__response *response, mcore__response_rang
 }
 
 void mcore__response_end(mcore__response *response) {
+    response->ended = 1;
     if (response->grpc_status != MCORE__RESPONSE_NO_STATUS) {
         response->rpc_code = response->grpc_status;
         response->transport = MCORE_OK;
@@ -311,7 +361,7 @@ void mcore__response_end(mcore__response *response) {
             response->bodies = 0;
         } else if (mcore__grpc_cutter_pending(&response->cutter)) {
             give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO, "the response ends in a message");
-        } else if (response->bodies == 0) {
+        } else if (response->bodies == 0 && !response->many) {
             give_up(response, MCORE_RPC_INTERNAL, MCORE_EPROTO, "a response without a message");
         }
     } else if (!response->has_headers) {
@@ -331,11 +381,25 @@ void mcore__response_end(mcore__response *response) {
     }
 }
 
-void mcore__response_fill(mcore__response *response, mcore_result *out_result) {
+static void place_headers(mcore__response *response) {
     for (uint32_t i = 0; i < response->entry_count; i++) {
         response->headers[i].name = text_at(response, response->entries[i].name);
         response->headers[i].value = text_at(response, response->entries[i].value);
     }
+}
+
+mcore_stream_head mcore__response_head(mcore__response *response) {
+    place_headers(response);
+    return (mcore_stream_head){
+        .struct_size = sizeof(mcore_stream_head),
+        .metadata_count = response->header_count,
+        .metadata = response->headers,
+        .content_type = text_at(response, response->content_type),
+    };
+}
+
+void mcore__response_fill(mcore__response *response, mcore_result *out_result) {
+    place_headers(response);
     out_result->rpc_code = response->rpc_code;
     out_result->transport = response->transport;
     out_result->message = text_at(response, response->message);
@@ -343,7 +407,11 @@ void mcore__response_fill(mcore__response *response, mcore_result *out_result) {
     out_result->content_type = text_at(response, response->content_type);
     out_result->metadata = response->headers;
     out_result->metadata_count = response->entry_count;
-    if (response->bodies) out_result->body = response->body;
+    out_result->header_count = response->header_count;
+    if (response->bodies && !response->many) {
+        out_result->body = response->body;
+        out_result->body_flags = response->body_flags;
+    }
     if (response->error[0]) {
         out_result->message = (mcore_slice){response->error, strlen(response->error)};
     }

@@ -1,10 +1,11 @@
-/* What a node answers to one attempt of a call: headers, one message, trailers, and the verdict
- * over all of it. Pure: fields and bytes in, a result out. */
+/* What a node answers to one attempt of a call: headers, one message or many, trailers, and the
+ * verdict over all of it. Pure: fields and bytes in, a result out. */
 #ifndef MCORE_RPC_CLIENT_RESPONSE_H
 #define MCORE_RPC_CLIENT_RESPONSE_H
 
 #include "base/buffer.h"
 #include "frame/grpc.h"
+#include "frame/gzip.h"
 #include "http2/http2.h"
 #include "mcore/client.h"
 
@@ -24,13 +25,20 @@ typedef struct mcore__response {
     mcore__response_entry *entries; /* metadata */
     mcore_header *headers;          /* the same for the caller, made at the end */
     uint32_t entry_count, entry_capacity;
+    uint32_t header_count; /* of the entries; the others are trailers */
     mcore__response_range message, details, content_type;
     mcore__grpc_cutter cutter;
-    mcore__buffer copy; /* of the body, when it outlives what it was borrowed from */
+    mcore__coder *coder; /* the client's */
+    mcore__coding coding;
+    mcore__buffer copy; /* of the body, when it outlives what it was borrowed from, and of what was
+                         * compressed */
     mcore_slice body;
     uint32_t body_borrowed; /* `body` belongs to the connection */
+    uint32_t body_flags;    /* MCORE_MESSAGE_* */
     uint32_t bodies;        /* messages that arrived */
-    uint32_t has_headers, has_trailers, is_grpc, has_encoding;
+    uint32_t many;          /* not one message but any number, by mcore__response_next */
+    uint32_t has_headers, has_trailers, is_grpc;
+    uint32_t ended; /* by the node */
     uint32_t http_status;
     uint32_t grpc_status; /* MCORE__RESPONSE_NO_STATUS before it arrived */
 
@@ -42,8 +50,9 @@ typedef struct mcore__response {
 
 #define MCORE__RESPONSE_NO_STATUS UINT32_MAX
 
-/* `response` is zeroed. */
-void mcore__response_init(mcore__response *response, uint32_t message_bytes_max);
+/* `response` is zeroed; `coder` must outlive it. */
+void mcore__response_init(mcore__response *response, uint32_t message_bytes_max,
+                          mcore__coder *coder);
 void mcore__response_free(mcore__response *response);
 /* Empties it for the next attempt; keeps memory up to a bound. */
 void mcore__response_reset(mcore__response *response);
@@ -52,8 +61,21 @@ void mcore__response_reset(mcore__response *response);
  * stream is to be reset. */
 mcore_status mcore__response_headers(mcore__response *response, const mcore__h2_headers *headers);
 mcore_status mcore__response_data(mcore__response *response, const uint8_t *data, size_t len);
-/* The node has sent everything: reaches the verdict. */
+/* Takes the next message of many off the front of `input`, as mcore__grpc_cut does, decompressed;
+ * it is valid until the next call. */
+mcore_status mcore__response_next(mcore__response *response, mcore_slice *input,
+                                  uint32_t *out_ready, mcore_message *out_message);
+/* The last message is not needed any more, nor is the memory that it took. */
+void mcore__response_drop(mcore__response *response);
+/* The node has sent everything: reaches the verdict. With `many`, once more when the last bytes
+ * have gone through mcore__response_next. */
 void mcore__response_end(mcore__response *response);
+/* The verdict when there is no memory for what arrived. */
+mcore_status mcore__response_no_memory(mcore__response *response);
+/* 1 when it is no gRPC answer, whose data means nothing: an error page of a proxy. */
+int mcore__response_is_plain_http(const mcore__response *response);
+/* The response headers, valid until the next event. */
+mcore_stream_head mcore__response_head(mcore__response *response);
 
 /* Copies a body that is still borrowed. Errors: MCORE_ENOMEM, which becomes the verdict. */
 mcore_status mcore__response_keep_body(mcore__response *response);

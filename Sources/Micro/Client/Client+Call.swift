@@ -31,15 +31,9 @@ extension Client {
         as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
     ) async throws -> Response<Reply> {
-        let codec = try codecs.codec(for: options.contentType ?? "", carrying: Request.self)
-        let answer = try await send(
-            ClientRequest(
-                service: service, endpoint: endpoint,
-                contentType: "application/grpc+\(codec.name)", body: try codec.encode(request),
-                options: options))
-        return Response(
-            reply: try decode(answer, as: Reply.self, of: "\(service)/\(endpoint)"),
-            metadata: answer.metadata, report: answer.report)
+        try await response(
+            service, endpoint, request, writing: CodableCoding(codecs),
+            reading: CodableCoding(codecs), options: options)
     }
 
     /// Calls a typed endpoint and returns its reply with its metadata, and how the call went.
@@ -51,20 +45,44 @@ extension Client {
         try await response(endpoint.service, endpoint.name, request, options: options)
     }
 
-    private func decode<Reply: Decodable & Sendable>(
-        _ answer: ClientResponse, as reply: Reply.Type, of id: String
-    ) throws -> Reply {
+    /// Calls an endpoint whose messages are written and read in the caller's own way.
+    /// Throws as `call`.
+    public func response<Writer: MessageWriting, Reader: MessageReading>(
+        _ service: String, _ endpoint: String, _ request: Writer.Message,
+        writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
+    ) async throws -> Response<Reader.Message> {
+        let form = try writer.writtenForm(for: options.contentType ?? "")
+        let answer = try await send(
+            ClientRequest(
+                service: service, endpoint: endpoint,
+                contentType: "application/grpc+\(form.name)",
+                body: try writer.write(request, as: form), options: options))
+        return Response(
+            reply: try read(answer, with: reader, of: "\(service)/\(endpoint)"),
+            wasCompressed: answer.wasCompressed, metadata: answer.metadata,
+            trailers: answer.trailers, report: answer.report)
+    }
+
+    func read<Reader: MessageReading>(
+        _ answer: ClientResponse, with reader: Reader, of id: String
+    ) throws -> Reader.Message {
         do {
-            let codec = try codecs.codec(for: answer.contentType, carrying: Reply.self)
-            return try codec.decode(Reply.self, from: answer.body.span.bytes)
+            let form = try reader.readForm(for: answer.contentType)
+            return try reader.read(answer.body.span.bytes, as: form)
         } catch {
-            // The node has done its work: this is not for trying again.
-            throw MicroError(
-                id, .internal,
-                "the reply of node \(answer.report.node) can't be read as \(Reply.self): "
-                    + "\(MicroError(error, id: id).detail)",
-                wasWritten: true, retryable: false)
+            throw Client.unreadable(error, answer.report.node, as: Reader.Message.self, of: id)
         }
+    }
+
+    /// The node has done its work: this is not for trying again.
+    static func unreadable(
+        _ error: any Error, _ node: String, as type: Any.Type, of id: String
+    ) -> MicroError {
+        MicroError(
+            id, .internal,
+            "the reply\(node.isEmpty ? "" : " of node \(node)") can't be read as \(type): "
+                + "\(MicroError(error, id: id).detail)",
+            wasWritten: true, retryable: false)
     }
 }
 

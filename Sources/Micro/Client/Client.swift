@@ -12,7 +12,8 @@ public final class Client: Sendable, ContextClient {
     let codecs: Codecs
     let logger: Logger
     let hooks: [ClientHook]
-    private let directory: NodeDirectory
+    let directory: NodeDirectory
+    private let tls: ClientTLS
     /// One for each loop; made on first use, so that making a client starts no thread.
     private let slots = Mutex(Slots())
     private let telemetry = Mutex<[String: ClientTelemetry]>([:])
@@ -39,6 +40,7 @@ public final class Client: Sendable, ContextClient {
         self.logger = logger
         self.hooks = hooks
         self.directory = NodeDirectory(resolver: resolver, router: router)
+        self.tls = ClientTLS(options.tls, environment: environment, logger: logger)
     }
 
     deinit {
@@ -46,23 +48,43 @@ public final class Client: Sendable, ContextClient {
     }
 
     /// The place of this client on the loop that the call should use.
-    private func slot() throws -> ClientLoop {
+    func slot() async throws -> ClientLoop {
+        if tls.needsPreparation { try await prepareTLS() }
         let loop = environment.loops.preferred
         return try slots.withLock { slots in
             if slots.isClosed {
                 throw MicroError("client", .unavailable, "the client is closed")
             }
             if slots.made.isEmpty {
-                let problems = options.problems
-                guard problems.isEmpty else {
-                    throw MicroError.invalid("client", problems.joined(separator: "; "))
-                }
+                try checkOptions()
                 let limits = options.limits
-                slots.made = environment.loops.workers.map { ClientLoop(loop: $0, limits: limits) }
+                slots.made = environment.loops.workers.map {
+                    ClientLoop(loop: $0, limits: limits, tls: tls)
+                }
             }
             return slots.made[loop.index]
         }
     }
+
+    private func checkOptions() throws {
+        let problems = options.problems
+        guard problems.isEmpty else {
+            throw MicroError.invalid("client", problems.joined(separator: "; "))
+        }
+    }
+
+    /// Reads the certificates, once.
+    private func prepareTLS() async throws {
+        try checkOptions()
+        try await tls.prepare()
+    }
+
+    /// Reads the files of ``ClientOptions/tls`` now, changed or not: new connections use what is in
+    /// them, and those that are open stay. Does nothing without them.
+    ///
+    /// - Throws: ``MicroError`` that names the file, or the certificate, and the reason; then
+    ///   everything is as before.
+    public func reloadCertificates() async throws { try await tls.reload() }
 
     /// Takes no new calls, waits for those in flight, `grace` at most, cancels the rest and closes
     /// every connection. Idempotent.
@@ -74,6 +96,7 @@ public final class Client: Sendable, ContextClient {
         await withTaskGroup(of: Void.self) { group in
             for slot in made { group.addTask { await slot.close(grace: grace) } }
         }
+        tls.close()
         await directory.close()
     }
 
@@ -84,13 +107,34 @@ public final class Client: Sendable, ContextClient {
     ///
     /// - Throws: As ``call(_:_:_:as:options:)``.
     public func send(_ request: ClientRequest) async throws -> ClientResponse {
+        guard request.kind == .unary else {
+            throw MicroError.invalid(
+                "client.send", "the request is one of a stream: it has more than one message")
+        }
+        return try await observed(request, timeout: options.timeout) {
+            // A unary call always has a deadline.
+            try await self.balance($0, until: $1 ?? self.environment.clock.now)
+        }
+    }
+
+    /// Runs `work`, a call, as a part of what surrounds it: with what it inherits, observed, and
+    /// inside the hooks.
+    ///
+    /// - Parameter timeout: Of a call that does not say its own.
+    func observed(
+        _ request: ClientRequest, timeout: Duration?,
+        _ work:
+            @escaping @Sendable (
+                ClientRequest, EventLoopClock.Instant?
+            ) async throws -> ClientResponse
+    ) async throws -> ClientResponse {
         var request = request
-        let deadline = try inherit(into: &request)
+        let deadline = try inherit(into: &request, timeout)
         let telemetry = telemetry(request)
         let observation = telemetry.begin(&request)
         do {
             let response = try await observation.run {
-                try await self.throughHooks(request, until: deadline)
+                try await self.throughHooks(request) { try await work($0, deadline) }
             }
             observation.end(nil)
             return response
@@ -104,12 +148,15 @@ public final class Client: Sendable, ContextClient {
 
     /// Takes over what the surrounding call hands on: deadline, request id, and the trace where no
     /// tracer does it. Returns when the call has to be done.
-    private func inherit(into request: inout ClientRequest) throws -> EventLoopClock.Instant {
+    private func inherit(
+        into request: inout ClientRequest, _ standard: Duration?
+    ) throws -> EventLoopClock.Instant? {
         let clock = environment.clock
-        var timeout = request.options.timeout ?? options.timeout
+        var timeout = request.options.timeout ?? standard
         if let context = Context.current {
             if let remaining = context.timeRemaining {
-                timeout = min(timeout, remaining - Client.inheritedMargin)
+                let inherited = remaining - Client.inheritedMargin
+                timeout = timeout.map { min($0, inherited) } ?? inherited
             }
             for name in Client.inheritedMetadata where request.options.metadata[name] == nil {
                 for value in context.metadata.values(name) {
@@ -120,6 +167,7 @@ public final class Client: Sendable, ContextClient {
                 request.options.metadata[CallScope.requestIDHeader] = context.requestID
             }
         }
+        guard let timeout else { return nil }
         guard timeout > .zero else {
             throw MicroError(
                 "\(request.service)/\(request.endpoint)", .deadlineExceeded,
@@ -134,12 +182,10 @@ public final class Client: Sendable, ContextClient {
     private static let inheritedMetadata = ["traceparent", "tracestate", "baggage"]
 
     private func throughHooks(
-        _ request: ClientRequest, until deadline: EventLoopClock.Instant
+        _ request: ClientRequest,
+        _ work: @escaping @Sendable (ClientRequest) async throws -> ClientResponse
     ) async throws -> ClientResponse {
-        guard !hooks.isEmpty else { return try await balance(request, until: deadline) }
-        var next: @Sendable (ClientRequest) async throws -> ClientResponse = { request in
-            try await self.balance(request, until: deadline)
-        }
+        var next = work
         for hook in hooks.reversed() {
             let inner = next
             next = { try await hook($0, inner) }
@@ -152,9 +198,7 @@ public final class Client: Sendable, ContextClient {
     ) async throws -> ClientResponse {
         let options = request.options
         try options.metadata.validate()
-        // A hook may have made the timeout shorter.
-        let now = environment.clock.now
-        let deadline = options.timeout.map { min(latest, now.advanced(by: $0)) } ?? latest
+        let deadline = self.deadline(of: request, latest) ?? latest
         let key = Client.targetKey(request)
         let attempts = (options.retry ?? self.options.retry).attempts
         var nodes = try await findNodes(for: request, key, until: deadline)
@@ -178,20 +222,41 @@ public final class Client: Sendable, ContextClient {
         return try response(outcome, request)
     }
 
+    /// A hook may have made the timeout shorter.
+    func deadline(
+        of request: ClientRequest, _ latest: EventLoopClock.Instant?
+    ) -> EventLoopClock.Instant? {
+        guard let timeout = request.options.timeout else { return latest }
+        let own = environment.clock.now.advanced(by: timeout)
+        return latest.map { min($0, own) } ?? own
+    }
+
+    /// What the core needs to know of a call.
+    func plan(
+        _ request: ClientRequest, attempts: Int, until deadline: EventLoopClock.Instant?
+    ) -> CallPlan {
+        let options = request.options
+        let compression = options.compression ?? self.options.compression
+        return CallPlan(
+            path: EndpointPaths(service: request.service, endpoint: request.endpoint).canonical,
+            contentType: request.contentType, body: request.body, metadata: options.metadata,
+            timeout: deadline.map {
+                max(.nanoseconds(1), environment.clock.now.duration(to: $0))
+            },
+            attemptTimeout: options.attemptTimeout, attemptsMax: attempts,
+            isIdempotent: (options.retry ?? self.options.retry).isIdempotent,
+            waitsForReady: options.waitsForReady, kind: request.kind,
+            isCompressed: request.kind.streamsRequests
+                ? compression != .none : compression.covers(request.body))
+    }
+
     private func attempt(
         _ key: String, _ nodes: NodeSet, _ request: ClientRequest, _ attempts: Int,
         until deadline: EventLoopClock.Instant
     ) async throws -> CallOutcome {
         let options = request.options
-        let retry = options.retry ?? self.options.retry
-        let path = EndpointPaths(service: request.service, endpoint: request.endpoint).canonical
-        let plan = CallPlan(
-            path: path, contentType: request.contentType, body: request.body,
-            metadata: options.metadata,
-            timeout: max(.nanoseconds(1), environment.clock.now.duration(to: deadline)),
-            attemptTimeout: options.attemptTimeout, attemptsMax: attempts,
-            isIdempotent: retry.isIdempotent, waitsForReady: options.waitsForReady)
-        let slot = try slot()
+        let plan = plan(request, attempts: attempts, until: deadline)
+        let slot = try await slot()
         let pick = self.options.selector.policy
         guard options.waitsForReady, options.address == nil else {
             return try await PendingCall.run(
@@ -219,8 +284,8 @@ public final class Client: Sendable, ContextClient {
     }
 
     /// - Parameter afresh: Asks where the nodes come from, whatever is remembered.
-    private func findNodes(
-        for request: ClientRequest, _ key: String, until deadline: EventLoopClock.Instant,
+    func findNodes(
+        for request: ClientRequest, _ key: String, until deadline: EventLoopClock.Instant?,
         afresh: Bool = false
     ) async throws -> NodeSet {
         if let address = request.options.address {
@@ -229,8 +294,11 @@ public final class Client: Sendable, ContextClient {
         }
         let (directory, service) = (directory, request.service)
         do {
+            // A stream may last for ever, but not the search for its node.
+            let patience =
+                deadline.map { environment.clock.now.duration(to: $0) } ?? options.timeout
             return try await withTimeout(
-                environment.clock.now.duration(to: deadline), on: environment.clock,
+                patience, on: environment.clock,
                 "\(service)/\(request.endpoint)", "finding the nodes of \(service)"
             ) {
                 if afresh { await directory.refresh(service) }
@@ -245,34 +313,33 @@ public final class Client: Sendable, ContextClient {
         }
     }
 
-    private static func query(_ request: ClientRequest) -> RouteQuery {
+    static func query(_ request: ClientRequest) -> RouteQuery {
         RouteQuery(version: request.options.version)
     }
 
     /// What the balancers are kept apart by: everything that narrows the nodes down.
-    private static func targetKey(_ request: ClientRequest) -> String {
+    static func targetKey(_ request: ClientRequest) -> String {
         if let address = request.options.address { return "=\(address)" }
         guard let version = request.options.version else { return request.service }
         return "\(request.service)@\(version)"
     }
 
-    private func response(
+    func response(
         _ outcome: CallOutcome, _ request: ClientRequest
     ) throws -> ClientResponse {
-        let report = CallReport(
-            node: outcome.node, attempts: outcome.attempts,
-            retriesUnwritten: outcome.retriesUnwritten,
-            retriesIdempotent: outcome.retriesIdempotent)
+        let report = CallReport(outcome)
         guard outcome.code == 0 else { throw Client.failure(outcome, report, request) }
-        return ClientResponse(
-            contentType: outcome.contentType, body: outcome.body, metadata: outcome.metadata,
-            report: report)
+        var response = ClientResponse(
+            contentType: outcome.contentType, body: outcome.body, metadata: outcome.headers,
+            trailers: outcome.trailers, report: report)
+        response.wasCompressed = outcome.wasCompressed
+        return response
     }
 
     // MARK: Failures
 
     /// What a node answered, or why none did.
-    private static func failure(
+    static func failure(
         _ outcome: CallOutcome, _ report: CallReport, _ request: ClientRequest
     ) -> MicroError {
         let id = "\(request.service)/\(request.endpoint)"
@@ -290,11 +357,11 @@ public final class Client: Sendable, ContextClient {
         return failure
     }
 
-    private static func failure(_ error: any Error, _ request: ClientRequest) -> MicroError {
+    static func failure(_ error: any Error, _ request: ClientRequest) -> MicroError {
         MicroError(error, id: "\(request.service)/\(request.endpoint)")
     }
 
-    private func log(_ failure: MicroError, _ request: ClientRequest) {
+    func log(_ failure: MicroError, _ request: ClientRequest) {
         logger.debug(
             "call failed",
             metadata: [
@@ -317,4 +384,13 @@ public final class Client: Sendable, ContextClient {
     }
 
     private static let telemetryMax = 4096
+}
+
+extension CallReport {
+    init(_ outcome: CallOutcome) {
+        self.init(
+            node: outcome.node, attempts: outcome.attempts,
+            retriesUnwritten: outcome.retriesUnwritten,
+            retriesIdempotent: outcome.retriesIdempotent)
+    }
 }

@@ -6,6 +6,11 @@ public struct ClientOptions: Sendable {
     public var retry = RetryPolicy.unprocessed(attempts: 3)
     /// How a node is picked. Default: P2C.
     public var selector = Selector.p2c
+    /// Whether messages are compressed, unless a call says otherwise. Default: none.
+    public var compression = Compression.none
+    /// Whom the client trusts at "tls" addresses, and how it shows who it is. Default: the
+    /// authorities of the system, and nothing.
+    public var tls: ClientTLSOptions?
     /// The largest answer, in bytes. Default 4 MiB.
     public var maxMessageBytes = 4 << 20
     /// Unfinished calls, for each event loop. Default 100,000.
@@ -28,8 +33,8 @@ public struct ClientOptions: Sendable {
     /// And so many per second in any case. Default 10.
     public var retryBudgetPerSecond = 10
 
-    /// The defaults.
-    public init() {}
+    /// The defaults, but for what is given.
+    public init(tls: ClientTLSOptions? = nil) { self.tls = tls }
 
     /// What can't be used, each named.
     var problems: [String] {
@@ -57,7 +62,7 @@ public struct ClientOptions: Sendable {
                 "client options: reconnectMax is \(reconnectMax): it must not be less than "
                     + "reconnectMin, \(reconnectMin)")
         }
-        return problems
+        return problems + (tls?.problems ?? [])
     }
 
     var limits: ClientLimits {
@@ -108,8 +113,8 @@ public struct RetryPolicy: Sendable, Hashable {
 
 /// What one call does differently.
 public struct CallOptions: Sendable {
-    /// How long it may take in all; nil: the client's. A shorter deadline of the surrounding call
-    /// wins.
+    /// How long it may take in all; nil: the client's, and for a stream no limit. A shorter
+    /// deadline of the surrounding call wins.
     public var timeout: Duration?
     /// How long one attempt may take; nil: as long as the call.
     public var attemptTimeout: Duration?
@@ -125,12 +130,15 @@ public struct CallOptions: Sendable {
     public var waitsForReady: Bool
     /// How the message is written; nil: the preferred codec of its type.
     public var contentType: String?
+    /// Whether messages are compressed; nil: as the client does.
+    public var compression: Compression?
 
     /// The client's defaults, but for what is given.
     public init(
         timeout: Duration? = nil, attemptTimeout: Duration? = nil, retry: RetryPolicy? = nil,
         metadata: Metadata = Metadata(), address: String? = nil, version: String? = nil,
-        waitsForReady: Bool = false, contentType: String? = nil
+        waitsForReady: Bool = false, contentType: String? = nil,
+        compression: Compression? = nil
     ) {
         self.timeout = timeout
         self.attemptTimeout = attemptTimeout
@@ -140,6 +148,7 @@ public struct CallOptions: Sendable {
         self.version = version
         self.waitsForReady = waitsForReady
         self.contentType = contentType
+        self.compression = compression
     }
 }
 
@@ -149,9 +158,11 @@ public struct ClientRequest: Sendable {
     public let service: String
     /// "Service.Method", or in full "package.Service/Method".
     public let endpoint: String
-    /// How the message is written: "application/grpc+json".
+    /// Which sides send many messages.
+    public let kind: CallKind
+    /// How the messages are written: "application/grpc+json".
     public let contentType: String
-    /// The message.
+    /// The message; empty when the caller sends many.
     public var body: [UInt8]
     /// What the call does differently; its metadata is what goes along.
     public var options: CallOptions
@@ -166,8 +177,17 @@ public struct ClientRequest: Sendable {
         service: String, endpoint: String, contentType: String = "application/grpc+json",
         body: [UInt8], options: CallOptions = CallOptions()
     ) {
+        self.init(
+            service, endpoint, kind: .unary, contentType: contentType, body: body, options: options)
+    }
+
+    init(
+        _ service: String, _ endpoint: String, kind: CallKind, contentType: String,
+        body: [UInt8] = [], options: CallOptions
+    ) {
         self.service = service
         self.endpoint = endpoint
+        self.kind = kind
         self.contentType = contentType
         self.body = body
         self.options = options
@@ -178,10 +198,14 @@ public struct ClientRequest: Sendable {
 public struct ClientResponse: Sendable {
     /// How the message is written.
     public var contentType: String
-    /// The message.
+    /// The message; empty when the node sends many.
     public var body: [UInt8]
-    /// What the node sent beside the message.
+    /// Whether it came compressed.
+    public var wasCompressed = false
+    /// What the node sent before the message.
     public var metadata: Metadata
+    /// What the node sent behind it.
+    public var trailers: Metadata
     /// How the call went.
     public var report: CallReport
 
@@ -190,15 +214,18 @@ public struct ClientResponse: Sendable {
     /// - Parameters:
     ///   - contentType: How the message is written: "application/grpc+json".
     ///   - body: The message.
-    ///   - metadata: What goes along with it.
+    ///   - metadata: What comes before it.
+    ///   - trailers: What comes behind it.
     ///   - report: How the call went; by default, no node was called.
     public init(
         contentType: String = "application/grpc+json", body: [UInt8],
-        metadata: Metadata = Metadata(), report: CallReport = CallReport()
+        metadata: Metadata = Metadata(), trailers: Metadata = Metadata(),
+        report: CallReport = CallReport()
     ) {
         self.contentType = contentType
         self.body = body
         self.metadata = metadata
+        self.trailers = trailers
         self.report = report
     }
 }
@@ -233,15 +260,20 @@ public struct CallReport: Sendable, Hashable {
 public struct Response<Reply: Sendable>: Sendable {
     /// The message.
     public var reply: Reply
-    /// What the node sent beside the message.
+    /// Whether it came compressed.
+    public var wasCompressed: Bool
+    /// What the node sent before the message.
     public var metadata: Metadata
+    /// What the node sent behind the message.
+    public var trailers: Metadata
     /// How the call went.
     public var report: CallReport
 }
 
 /// Wraps every call of a client: it may look, change the request, answer itself, measure, or
 /// refuse. The first hook that was given is the outermost. A hook may make the timeout shorter, not
-/// longer.
+/// longer. Around a stream it runs until the stream has ended; it can't answer that itself, but
+/// throw instead.
 public typealias ClientHook =
     @Sendable (
         _ request: ClientRequest, _ next: @Sendable (ClientRequest) async throws -> ClientResponse

@@ -28,6 +28,11 @@ struct AcceptHeader: Sendable, Hashable {
         }
     }
 
+    /// The weight of a type where it is named itself; 0 when it isn't.
+    func weight(naming type: ContentType) -> Int {
+        ranges.filter { $0.type.essence == type.essence }.map(\.weight).max() ?? 0
+    }
+
     /// The weight of a codec: that of the most specific range that covers it; 0 when none does.
     func weight(of codec: ContentType) -> Int {
         var best = (specificity: 0, weight: 0)

@@ -2,7 +2,7 @@
 ///
 /// An immutable value. Of two codecs with the same name the first stays.
 public struct Codecs: Sendable {
-    fileprivate struct Entry: Sendable {
+    fileprivate struct Entry: MessageForm {
         let codec: any Codec
         let name: String
         let contentType: ContentType
@@ -55,18 +55,17 @@ public struct Codecs: Sendable {
         for contentType: String?, carrying type: Any.Type
     ) throws(MicroError) -> any Codec {
         let sent = contentType ?? ""
-        let entry: Entry?
         if sent.isEmpty || sent == "application/grpc" {
-            entry = preferredEntry(for: type)
-        } else if let exact = entries.first(where: { $0.text == sent || $0.grpc == sent }) {
-            entry = exact
-        } else {
-            entry = find(sent, carrying: type)
+            if let entry = preferredEntry(for: type) { return entry.codec }
+        } else if let exact = entries.first(where: { $0.text == sent || $0.grpc == sent }),
+            exact.codec.canCarry(type)
+        {
+            return exact.codec
         }
-        guard let entry, entry.codec.canCarry(type) else {
-            throw unsupported(sent, carrying: type)
-        }
-        return entry.codec
+        let carrying = entries(for: type)
+        if let entry = carrying.meant(by: sent) { return entry.codec }
+        guard !carrying.isEmpty else { throw cannotCarry(type) }
+        throw carrying.unsupported(sent, carrying: type)
     }
 
     /// The codec for a reply.
@@ -80,23 +79,7 @@ public struct Codecs: Sendable {
     public func negotiate(
         accept: String?, request: (any Codec)?, carrying type: Any.Type
     ) throws(MicroError) -> any Codec {
-        var candidates = entries(for: type)
-        if let name = request?.name, let index = candidates.firstIndex(where: { $0.name == name }) {
-            candidates.insert(candidates.remove(at: index), at: 0)
-        }
-        guard let accept, !accept.isEmpty else {
-            guard let first = candidates.first else { throw unacceptable(nil, candidates) }
-            return first.codec
-        }
-        guard let header = AcceptHeader(accept) else { throw unacceptable(accept, candidates) }
-        if header.ranges.isEmpty, let first = candidates.first { return first.codec }
-        var best: (codec: any Codec, weight: Int)?
-        for candidate in candidates {
-            let weight = header.weight(of: candidate.contentType)
-            if weight > best?.weight ?? 0 { best = (candidate.codec, weight) }
-        }
-        guard let best else { throw unacceptable(accept, candidates) }
-        return best.codec
+        try entries(for: type).negotiated(accept: accept, like: request?.name).codec
     }
 
     private func preferredEntry(for type: Any.Type) -> Entry? {
@@ -116,41 +99,6 @@ public struct Codecs: Sendable {
         return found
     }
 
-    private func find(_ text: String, carrying type: Any.Type) -> Entry? {
-        guard let parsed = ContentType(text) else { return nil }
-        if let charset = parsed[parameter: "charset"], !charset.isUTF8Charset { return nil }
-        if parsed.type == "application" {
-            if parsed.subtype == "grpc" { return preferredEntry(for: type) }
-            if parsed.subtype.hasPrefix("grpc+") {
-                return entries.first { $0.name == parsed.subtype.dropFirst(5) }
-            }
-        }
-        if let entry = entries.first(where: { $0.isNamed(parsed.type, parsed.subtype) }) {
-            return entry
-        }
-        return parsed.suffix.flatMap { suffix in
-            entries.first { $0.isNamed(parsed.type, suffix) }
-        }
-    }
-
-    private func unsupported(_ sent: String, carrying type: Any.Type) -> MicroError {
-        let list = entries(for: type).map(\.contentType.essence).joined(separator: ", ")
-        guard !list.isEmpty else { return cannotCarry(type) }
-        return .unsupportedMediaType(
-            "", "the content type \"\(sent.shortened(to: 100))\" is not accepted: send \(list)",
-            reason: "UNSUPPORTED_MEDIA_TYPE", metadata: ["accepted": list])
-    }
-
-    private func unacceptable(_ accept: String?, _ candidates: [Entry]) -> MicroError {
-        let list = candidates.map(\.contentType.essence).joined(separator: ", ")
-        guard !list.isEmpty, let accept else {
-            return .notAcceptable("", "no codec of the service can carry the reply")
-        }
-        return .notAcceptable(
-            "", "nothing in \"\(accept.shortened(to: 100))\" can be sent: accept \(list)",
-            reason: "NOT_ACCEPTABLE", metadata: ["available": list])
-    }
-
     private func cannotCarry(_ type: Any.Type) -> MicroError {
         .unsupportedMediaType(
             "", "no codec of \(names.joined(separator: ", ")) can carry a \(type)")
@@ -159,8 +107,4 @@ public struct Codecs: Sendable {
 
 extension Codecs.Entry {
     fileprivate var isBytes: Bool { contentType == .bytes }
-
-    fileprivate func isNamed(_ type: String, _ subtype: String) -> Bool {
-        contentType.type == type && contentType.subtype == subtype
-    }
 }

@@ -62,6 +62,12 @@ public struct ContentType: Sendable, Hashable, CustomStringConvertible {
     public static let json = ContentType("application", "json")
     /// `application/problem+json`: errors over HTTP.
     public static let problem = ContentType("application", "problem+json")
+    /// `application/x-ndjson`: a JSON value on each line.
+    static let jsonLines = ContentType("application", "x-ndjson")
+    /// `text/event-stream`: server-sent events.
+    static let events = ContentType("text", "event-stream")
+    /// `application/protobuf`.
+    public static let protobuf = ContentType("application", "protobuf")
     /// `application/octet-stream`.
     public static let bytes = ContentType("application", "octet-stream")
     /// `text/plain; charset=utf-8`.

@@ -35,6 +35,10 @@ public struct Context: Sendable {
     /// The caller's address: "127.0.0.1:4711".
     public var peer: String { scope.peer }
 
+    /// Who the caller is, by its certificate; nil when the server asks for none, or the call came
+    /// without TLS.
+    public var peerIdentity: PeerIdentity? { scope.peerIdentity }
+
     /// Identifies the request across services: the caller's `x-request-id`, or a new one.
     public var requestID: String { scope.requestID }
 
@@ -44,10 +48,28 @@ public struct Context: Sendable {
     /// The service's logger, with the endpoint and the request id as metadata.
     public var logger: Logger { scope.logger }
 
-    /// What goes back to the caller beside the answer, or beside the error.
+    /// Whether the message came compressed; of a stream of requests each says so itself.
+    public var requestWasCompressed: Bool { scope.requestWasCompressed }
+
+    /// What goes back to the caller before the answer, or beside the error: the response headers.
+    /// Of a stream of replies it is sent with the first; what is set later goes behind the last.
     public var replyMetadata: Metadata {
-        get { scope.replyMetadata.withLock { $0 } }
-        nonmutating set { scope.replyMetadata.withLock { $0 = newValue } }
+        get { scope.reply.withLock { $0.metadata } }
+        nonmutating set { scope.reply.withLock { $0.metadata = newValue } }
+    }
+
+    /// What goes back to the caller behind the answer, or beside the error: the trailers. HTTP/1.1
+    /// callers don't get it.
+    public var replyTrailers: Metadata {
+        get { scope.reply.withLock { $0.trailers } }
+        nonmutating set { scope.reply.withLock { $0.trailers = newValue } }
+    }
+
+    /// Whether the answer is compressed, when the caller takes that. At first as the server's
+    /// options say.
+    public var compression: Compression {
+        get { scope.reply.withLock { $0.compression } }
+        nonmutating set { scope.reply.withLock { $0.compression = newValue } }
     }
 
     /// Runs blocking work on a worker thread, so that the event loop goes on.
@@ -92,25 +114,42 @@ final class CallScope: Sendable {
     let metadata: Metadata
     let deadline: EventLoopClock.Instant?
     let peer: String
+    let peerIdentity: PeerIdentity?
     let environment: Environment
     let baseLogger: Logger
     let client: LentClient
-    let replyMetadata = Mutex(Metadata())
+    let requestWasCompressed: Bool
+    let reply: Mutex<Reply>
     private let newRequestID = Mutex<String?>(nil)
 
     init(
         service: String, endpoint: String, metadata: Metadata = Metadata(),
         deadline: EventLoopClock.Instant? = nil, peer: String = "",
-        environment: Environment, logger: Logger, client: LentClient
+        peerIdentity: PeerIdentity? = nil, environment: Environment, logger: Logger,
+        client: LentClient,
+        requestWasCompressed: Bool = false, compression: Compression = .none
     ) {
         self.service = service
         self.endpoint = endpoint
         self.metadata = metadata
         self.deadline = deadline
         self.peer = peer
+        self.peerIdentity = peerIdentity
         self.environment = environment
         self.baseLogger = logger
         self.client = client
+        self.requestWasCompressed = requestWasCompressed
+        self.reply = Mutex(Reply(compression: compression))
+    }
+
+    /// What goes along with the answer as things are now.
+    var currentReply: Reply { reply.withLock { $0 } }
+
+    /// What goes along with the answer.
+    struct Reply: Sendable {
+        var metadata = Metadata()
+        var trailers = Metadata()
+        var compression: Compression
     }
 
     /// Made on first use: most handlers never ask.

@@ -37,11 +37,15 @@ struct CallPlan: Sendable {
     var contentType: String
     var body: [UInt8]
     var metadata: Metadata
-    var timeout: Duration
+    /// nil for a stream without a deadline.
+    var timeout: Duration?
     var attemptTimeout: Duration?
     var attemptsMax: Int
     var isIdempotent: Bool
     var waitsForReady: Bool
+    var kind = CallKind.unary
+    /// Of the message; for a stream of requests: whether some of its messages may be.
+    var isCompressed = false
 }
 
 /// How a call ended.
@@ -57,7 +61,9 @@ struct CallOutcome: Sendable {
     var details: [UInt8]
     var contentType: String
     var body: [UInt8]
-    var metadata: Metadata
+    var wasCompressed: Bool
+    var headers: Metadata
+    var trailers: Metadata
 
     /// No node was reached, for a reason that other nodes may not have.
     var wasNotTaken: Bool {
@@ -73,14 +79,21 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         var revision: UInt64?
     }
 
+    typealias MakeTLS = @Sendable () throws(MicroError) -> TLSContext
+
     let loop: EventLoop
     private let raw: OpaquePointer
+    private let makeTLS: MakeTLS
+    private var hasTLS = false
     private var targets: [String: Target] = [:]
     private var isClosed = false
     private var isDestroyed = false
     private var whenClosed: [@Sendable () -> Void] = []
 
-    init(loop: EventLoop, limits: ClientLimits) throws(MicroError) {
+    /// - Parameter tls: Called when the first "tls" address is used.
+    init(
+        loop: EventLoop, limits: ClientLimits, tls: @escaping MakeTLS
+    ) throws(MicroError) {
         var options = mcore_client_options()
         mcore_client_options_default(&options)
         options.message_bytes_max = UInt32(clamping: limits.messageBytes)
@@ -101,6 +114,14 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         guard let created else { throw MicroError("client", .internal, "the core made no client") }
         self.loop = loop
         self.raw = created
+        self.makeTLS = tls
+    }
+
+    private func addTLS() throws(MicroError) {
+        guard !hasTLS else { return }
+        let transport = try makeTLS().transport()
+        try check(mcore_client_add_transport(raw, "tls", transport), "client", "add the scheme tls")
+        hasTLS = true
     }
 
     /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
@@ -135,6 +156,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     private func apply(
         _ nodes: NodeSet, to target: OpaquePointer, of key: String
     ) throws(MicroError) {
+        if nodes.nodes.contains(where: { $0.address.hasPrefix("tls://") }) { try addTLS() }
         var arena: [UInt8] = []
         for node in nodes.nodes {
             arena.append(contentsOf: node.id.utf8)
@@ -175,6 +197,50 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         try check(status, "client", "call \(plan.path)")
         return id
     }
+
+    // MARK: Streams
+
+    /// Starts a call with many messages on a target that was given nodes. `watcher` is kept until
+    /// it was told the end; nothing is told before this returns.
+    func open(
+        _ key: String, _ plan: CallPlan, _ watcher: ClientStreamWatcher
+    ) throws(MicroError) -> UInt64 {
+        guard !isClosed, let target = targets[key] else {
+            throw MicroError("client", .unavailable, "the client is closed")
+        }
+        let retained = Unmanaged.passRetained(watcher)
+        var id: UInt64 = 0
+        let status = plan.withRaw { plan in
+            mcore_client_open_stream(
+                raw, target.pointer, plan, clientStreamEvents.pointer, retained.toOpaque(), &id)
+        }
+        if status < 0 { retained.release() }
+        try check(status, "client", "call \(plan.path)")
+        return id
+    }
+
+    /// Queues one message of a stream.
+    func send(_ message: [UInt8], isCompressed: Bool, on id: UInt64) -> CoreStatus {
+        guard !isDestroyed else { return .notFound }
+        return withCoreMessage(message, isCompressed: isCompressed) {
+            CoreStatus(raw: mcore_client_send(raw, id, $0))
+        }
+    }
+
+    /// Says that no message of a stream follows.
+    func finishSending(on id: UInt64) -> CoreStatus {
+        isDestroyed ? .notFound : CoreStatus(raw: mcore_client_send_end(raw, id))
+    }
+
+    /// Whether it makes sense to send more on a stream.
+    func isWritable(_ id: UInt64) -> Bool { isDestroyed || mcore_client_writable(raw, id) != 0 }
+
+    /// Asks for the next message of a stream.
+    func receive(on id: UInt64) -> CoreStatus {
+        isDestroyed ? .notFound : CoreStatus(raw: mcore_client_receive(raw, id))
+    }
+
+    // MARK: The end
 
     /// Ends a call, if it has not ended yet.
     func cancel(_ id: UInt64) {
@@ -231,10 +297,12 @@ extension CallPlan {
                         raw.body = mcore_slice(message)
                         raw.metadata = headers
                         raw.metadata_count = headerCount
-                        raw.timeout_ns = timeout.unsignedNanoseconds
+                        raw.timeout_ns = timeout?.unsignedNanoseconds ?? 0
                         raw.attempt_timeout_ns = attemptTimeout?.unsignedNanoseconds ?? 0
                         raw.idempotent = isIdempotent ? 1 : 0
                         raw.wait_for_ready = waitsForReady ? 1 : 0
+                        raw.streaming = kind.raw
+                        raw.body_flags = messageFlags(isCompressed: isCompressed)
                         return body(&raw)
                     }
                 }
@@ -245,6 +313,8 @@ extension CallPlan {
 
 extension CallOutcome {
     fileprivate init(_ raw: mcore_result) {
+        let count = Int(raw.metadata_count)
+        let headerCount = min(count, Int(raw.header_count))
         self.init(
             code: raw.rpc_code, transport: CoreStatus(raw: raw.transport),
             wasWritten: raw.written != 0, attempts: Int(raw.attempts),
@@ -253,7 +323,10 @@ extension CallOutcome {
             node: String(raw.node_id), message: String(raw.message),
             details: [UInt8](raw.details), contentType: String(raw.content_type),
             body: [UInt8](raw.body),
-            metadata: Metadata(raw.metadata, count: Int(raw.metadata_count)))
+            wasCompressed: raw.body_flags & UInt32(MCORE_MESSAGE_COMPRESSED) != 0,
+            headers: Metadata(raw.metadata, count: headerCount),
+            trailers: Metadata(
+                raw.metadata.map { $0 + headerCount }, count: count - headerCount))
     }
 }
 
@@ -266,6 +339,53 @@ private let callEnded: mcore_result_fn = { box, result in
     guard let box, let result else { return }
     Unmanaged<ResultBox>.fromOpaque(box).takeRetainedValue().done(CallOutcome(result.pointee))
 }
+
+/// Told of the messages of a stream. On the stream's loop.
+class ClientStreamWatcher: @unchecked Sendable {  // used on its loop only
+    /// The response headers, and how the messages are written.
+    func receivedHead(_ metadata: Metadata, contentType: String) {}
+    /// The message that was asked for, borrowed.
+    func received(_ message: RawSpan, wasCompressed: Bool) {}
+    /// More can be sent again.
+    func becameWritable() {}
+    /// The last that is told.
+    func ended(_ outcome: CallOutcome) {}
+}
+
+/// The table of functions for the core, at an address that stays.
+private struct ClientStreamEvents: @unchecked Sendable {  // not changed once it is made
+    let pointer: UnsafeMutablePointer<mcore_stream_events>
+
+    init() {
+        pointer = .allocate(capacity: 1)
+        var events = mcore_stream_events()
+        events.struct_size = UInt32(MemoryLayout<mcore_stream_events>.size)
+        events.on_head = { watcher, head in
+            guard let head = head?.pointee else { return }
+            ClientStreamEvents.watcher(watcher)?.receivedHead(
+                Metadata(head.metadata, count: Int(head.metadata_count)),
+                contentType: String(head.content_type))
+        }
+        events.on_message = { watcher, message in
+            message?.pointee.withBytes {
+                ClientStreamEvents.watcher(watcher)?.received($0, wasCompressed: $1)
+            }
+        }
+        events.on_writable = { ClientStreamEvents.watcher($0)?.becameWritable() }
+        events.on_end = { watcher, result in
+            guard let watcher, let result else { return }
+            Unmanaged<ClientStreamWatcher>.fromOpaque(watcher).takeRetainedValue()
+                .ended(CallOutcome(result.pointee))
+        }
+        pointer.initialize(to: events)
+    }
+
+    private static func watcher(_ ctx: UnsafeMutableRawPointer?) -> ClientStreamWatcher? {
+        ctx.map { Unmanaged<ClientStreamWatcher>.fromOpaque($0).takeUnretainedValue() }
+    }
+}
+
+private let clientStreamEvents = ClientStreamEvents()
 
 private let clientClosed: @convention(c) (UnsafeMutableRawPointer?) -> Void = { client in
     guard let client else { return }

@@ -8,7 +8,29 @@ struct OutgoingAnswer: Sendable {
     var message: String = ""
     var details: [UInt8] = []
     var body: [UInt8] = []
+    var isCompressed = false
     var metadata = Metadata()
+    var trailers = Metadata()
+}
+
+/// How the replies of a stream begin.
+struct ReplyHead: Sendable {
+    var framing = Framing.none
+    var contentType: [UInt8] = []
+    var metadata = Metadata()
+
+    /// How replies are separated on plain HTTP.
+    enum Framing: Sendable {
+        case none, lines, events
+
+        fileprivate var raw: UInt32 {
+            switch self {
+            case .none: UInt32(MCORE_FRAMING_NONE)
+            case .lines: UInt32(MCORE_FRAMING_LINES)
+            case .events: UInt32(MCORE_FRAMING_EVENTS)
+            }
+        }
+    }
 }
 
 /// The right and the duty to answer one call, once.
@@ -35,23 +57,32 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
     private func send(_ answer: OutgoingAnswer) {
         var message = answer.message
         answer.metadata.withHeaders { headers, headerCount in
-            message.withUTF8 { message in
-                answer.contentType.withUnsafeBytes { contentType in
-                    answer.details.withUnsafeBytes { details in
-                        answer.body.withUnsafeBytes { body in
-                            var raw = mcore_answer()
-                            raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
-                            raw.rpc_code = answer.code
-                            raw.http_status = answer.httpStatus
-                            raw.content_type = mcore_slice(contentType)
-                            raw.message = mcore_slice(UnsafeRawBufferPointer(message))
-                            raw.details = mcore_slice(details)
-                            raw.body = mcore_slice(body)
-                            raw.metadata = headers
-                            raw.metadata_count = UInt32(clamping: headerCount)
-                            mcore_call_answer(self.raw, &raw)
-                        }
-                    }
+            answer.trailers.withHeaders { trailers, trailerCount in
+                message.withUTF8 { message in
+                    var raw = mcore_answer()
+                    raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
+                    raw.message = mcore_slice(UnsafeRawBufferPointer(message))
+                    raw.metadata = headers
+                    raw.metadata_count = UInt32(clamping: headerCount)
+                    raw.trailers = trailers
+                    raw.trailer_count = UInt32(clamping: trailerCount)
+                    self.send(answer, &raw)
+                }
+            }
+        }
+    }
+
+    private func send(_ answer: OutgoingAnswer, _ raw: inout mcore_answer) {
+        answer.contentType.withUnsafeBytes { contentType in
+            answer.details.withUnsafeBytes { details in
+                answer.body.withUnsafeBytes { body in
+                    raw.rpc_code = answer.code
+                    raw.http_status = answer.httpStatus
+                    raw.content_type = mcore_slice(contentType)
+                    raw.details = mcore_slice(details)
+                    raw.body = mcore_slice(body)
+                    raw.body_flags = messageFlags(isCompressed: answer.isCompressed)
+                    mcore_call_answer(self.raw, &raw)
                 }
             }
         }
@@ -63,6 +94,43 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
         mcore_call_on_cancel(raw, callWasCancelled, Unmanaged.passUnretained(watcher).toOpaque())
     }
 
+    // MARK: Streams. All on the call's loop, before the answer.
+
+    /// Asks to be told of messages too. `watcher` must live until the call is answered.
+    func open(_ watcher: StreamWatcher) -> CoreStatus {
+        CoreStatus(
+            raw: mcore_call_open(
+                raw, streamEvents.pointer, Unmanaged.passUnretained(watcher).toOpaque()))
+    }
+
+    /// Asks for the next message.
+    func receive() -> CoreStatus { CoreStatus(raw: mcore_call_receive(raw)) }
+
+    /// Sends the headers of the replies.
+    func begin(_ head: ReplyHead) -> CoreStatus {
+        head.metadata.withHeaders { headers, headerCount in
+            head.contentType.withUnsafeBytes { contentType in
+                var raw = mcore_reply_head()
+                raw.struct_size = UInt32(MemoryLayout<mcore_reply_head>.size)
+                raw.framing = head.framing.raw
+                raw.content_type = mcore_slice(contentType)
+                raw.metadata = headers
+                raw.metadata_count = UInt32(clamping: headerCount)
+                return CoreStatus(raw: mcore_call_begin(self.raw, &raw))
+            }
+        }
+    }
+
+    /// Queues one reply.
+    func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus {
+        withCoreMessage(message, isCompressed: isCompressed) {
+            CoreStatus(raw: mcore_call_send(raw, $0))
+        }
+    }
+
+    /// Whether it makes sense to send more.
+    var isWritable: Bool { mcore_call_writable(raw) != 0 }
+
     /// The other side of ``RouteTable``: what the core calls.
     fileprivate static func begin(_ raw: OpaquePointer) -> ServerCall? {
         EventLoop.current.map { ServerCall(raw: raw, loop: $0) }
@@ -73,6 +141,43 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
 class CallWatcher: @unchecked Sendable {  // used on the call's loop only
     func callWasCancelled(_ why: CoreStatus) {}
 }
+
+/// Told of the messages of a call too. On the call's loop.
+class StreamWatcher: CallWatcher, @unchecked Sendable {  // used on the call's loop only
+    /// The message that was asked for, borrowed.
+    func received(_ message: RawSpan, wasCompressed: Bool) {}
+    /// The caller has sent all.
+    func receivedAll() {}
+    /// More can be sent again.
+    func becameWritable() {}
+}
+
+/// The table of functions for the core, at an address that stays.
+private struct StreamEvents: @unchecked Sendable {  // not changed once it is made
+    let pointer: UnsafeMutablePointer<mcore_call_events>
+
+    init() {
+        pointer = .allocate(capacity: 1)
+        var events = mcore_call_events()
+        events.struct_size = UInt32(MemoryLayout<mcore_call_events>.size)
+        events.on_message = { watcher, message in
+            guard let watcher = StreamEvents.watcher(watcher) else { return }
+            guard let message else { return watcher.receivedAll() }
+            message.pointee.withBytes { watcher.received($0, wasCompressed: $1) }
+        }
+        events.on_writable = { StreamEvents.watcher($0)?.becameWritable() }
+        events.on_cancel = { watcher, why in
+            StreamEvents.watcher(watcher)?.callWasCancelled(CoreStatus(raw: why))
+        }
+        pointer.initialize(to: events)
+    }
+
+    private static func watcher(_ ctx: UnsafeMutableRawPointer?) -> StreamWatcher? {
+        ctx.map { Unmanaged<StreamWatcher>.fromOpaque($0).takeUnretainedValue() }
+    }
+}
+
+private let streamEvents = StreamEvents()
 
 private let callWasCancelled: @convention(c) (UnsafeMutableRawPointer?, mcore_status) -> Void = {
     watcher, why in
@@ -91,6 +196,7 @@ extension mcore_slice {
 struct RouteOptions: Sendable {
     var timeout: Duration?
     var messageBytesMax: Int?
+    var streaming: CallKind = .unary
 }
 
 /// The paths of a server and what to do for each. Filled before a server uses it, then shared by
@@ -125,6 +231,7 @@ final class RouteTable: @unchecked Sendable {  // not changed once a server uses
         raw.struct_size = UInt32(MemoryLayout<mcore_route_options>.size)
         raw.timeout_ms = UInt64(options.timeout?.clampedMilliseconds ?? 0)
         raw.message_bytes_max = UInt32(clamping: options.messageBytesMax ?? 0)
+        raw.streaming = options.streaming.raw
         var path = path
         let status = path.withUTF8 { bytes in
             mcore_routes_add(
@@ -136,7 +243,7 @@ final class RouteTable: @unchecked Sendable {  // not changed once a server uses
 }
 
 private let serveRoute: mcore_handler = { ctx, call, request in
-    guard let ctx, let call, let request, let call = ServerCall.begin(call) else { return }
+    guard let ctx, let raw = call, let request, let call = ServerCall.begin(raw) else { return }
     let route = Unmanaged<RouteTable.Route>.fromOpaque(ctx).takeUnretainedValue()
-    IncomingRequest.with(request) { route.handler(call, $0) }
+    IncomingRequest.with(request, of: raw) { route.handler(call, $0) }
 }

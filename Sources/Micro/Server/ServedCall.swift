@@ -34,7 +34,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // the task is behin
 
     private func finish(_ answer: OutgoingAnswer, _ context: Context) {
         var answer = answer
-        answer.metadata = context.replyMetadata
+        answer.take(context)
         call.answer(answer, keeping: self)
     }
 

@@ -6,12 +6,13 @@ internal import Synchronization
 /// A ``MicroService`` has one, registers it and drains it; alone it is for programs that do that
 /// themselves. Making it and adding handlers only records: ``start()`` opens sockets.
 /// Safe to use from any thread.
-public final class Server: Sendable {
+public final class Server: EndpointHost {
     /// The service's name, as it stands in paths and in the register.
     public let name: String
     let options: ServerOptions
     let environment: Environment
-    let codecs: Codecs
+    /// How messages may be written, the preferred first.
+    public let codecs: Codecs
     let logger: Logger
     private let client: LentClient
     private let state = Mutex(State())
@@ -19,10 +20,9 @@ public final class Server: Sendable {
     struct State {
         var phase = Phase.idle
         var endpoints: [ServedEndpoint] = []
-        /// What was recorded and can't be served.
-        var rejected: [String] = []
         var hooks: [ServerHook] = []
         var loopServers: [LoopServer] = []
+        var certificates: CertificateKeeper?
         var addresses: [String] = []
         var ending: SpawnedTask?
         var cut: Result<Int, any Error> = .success(0)
@@ -63,32 +63,21 @@ public final class Server: Sendable {
     /// What the endpoints are called, and what their messages are.
     var endpoints: [ServedEndpoint] { state.withLock { $0.endpoints } }
 
-    func add(_ endpoint: ServedEndpoint) { state.withLock { $0.endpoints.append(endpoint) } }
-
-    func reject(_ problem: String) { state.withLock { $0.rejected.append(problem) } }
+    /// Serves an endpoint. Before ``start()``, which reports what is wrong with it.
+    public func serve(_ endpoint: ServedEndpoint) {
+        state.withLock { $0.endpoints.append(endpoint) }
+    }
 
     /// What is wrong with what was recorded, all of it: names, duplicates, options, addresses.
     func problems() -> [String] {
-        let (endpoints, rejected, phase) = state.withLock {
-            ($0.endpoints, $0.rejected, $0.phase)
-        }
-        var problems = options.problems + rejected
+        let (endpoints, phase) = state.withLock { ($0.endpoints, $0.phase) }
+        var problems = options.problems
         if phase != .idle { problems.append(Server.startedBefore) }
         if let problem = EndpointPaths.problem(withService: name) {
             problems.append("the service's name \"\(name)\" \(problem)")
         }
         problems += self.problems(of: endpoints)
-        problems += options.addresses.compactMap(Server.problem(withAddress:))
         return problems
-    }
-
-    private static func problem(withAddress address: String) -> String? {
-        do throws(MicroError) {
-            _ = try TransportAddress(address).transport()
-            return nil
-        } catch {
-            return error.detail
-        }
     }
 
     private static let startedBefore = "the server was started before"
@@ -97,6 +86,11 @@ public final class Server: Sendable {
         var problems: [String] = []
         var firsts: [String: String] = [:]
         for endpoint in endpoints {
+            if let service = endpoint.service, service != name {
+                problems.append(
+                    "the endpoint \"\(endpoint.name)\" belongs to the service \"\(service)\", "
+                        + "not to \"\(name)\"")
+            }
             if let problem = EndpointPaths.problem(withEndpoint: endpoint.name) {
                 problems.append("the endpoint \"\(endpoint.name)\" \(problem)")
                 continue
@@ -147,6 +141,7 @@ public final class Server: Sendable {
 
     private func open() async throws {
         let routes = try makeRoutes()
+        let certificates = try await openCertificates()
         for loop in environment.loops.workers {
             let loopServer = try await LoopServer.create(
                 on: loop, routes: routes, limits: options.limits, name: "micro")
@@ -155,18 +150,35 @@ public final class Server: Sendable {
         let loopServers = state.withLock { $0.loopServers }
         guard let acceptor = loopServers.first else { return }
         if loopServers.count > 1 { try await acceptor.setPeers(loopServers) }
-        let wanted = options.addresses.isEmpty ? ["tcp://127.0.0.1:0"] : options.addresses
-        for address in wanted {
-            let bound = try await acceptor.listen(on: TransportAddress(address))
+        for address in options.listeners {
+            let bound = try await acceptor.listen(on: address, tls: certificates?.context)
             state.withLock { $0.addresses.append(bound) }
         }
+    }
+
+    private func openCertificates() async throws -> CertificateKeeper? {
+        guard let tls = options.tls else { return nil }
+        let keeper = try await CertificateKeeper.open(
+            tls.rules, tls.material, environment: environment, logger: logger)
+        state.withLock { $0.certificates = keeper }
+        return keeper
+    }
+
+    /// Reads the files of ``ServerOptions/tls`` now, changed or not: new connections use what is in
+    /// them, and those that are open stay. Does nothing without them, or when the server does not
+    /// run.
+    ///
+    /// - Throws: ``MicroError`` that names the file, or the certificate, and the reason; then
+    ///   everything is as before.
+    public func reloadCertificates() async throws {
+        try await state.withLock({ $0.certificates })?.reload()
     }
 
     private func makeRoutes() throws -> RouteTable {
         let routes = try RouteTable()
         let runtime = ServerRuntime(
             service: name, environment: environment, logger: logger, client: client,
-            hooks: state.withLock { $0.hooks })
+            hooks: state.withLock { $0.hooks }, compression: options.compression)
         var taken: Set<String> = []
         let endpoints = endpoints
         // Canonical paths first: a second name of one endpoint never hides another's first.
@@ -188,7 +200,8 @@ public final class Server: Sendable {
         _ endpoint: ServedEndpoint, at path: String, to routes: RouteTable, _ runtime: ServerRuntime
     ) throws {
         try routes.add(
-            path: path, options: RouteOptions(timeout: endpoint.timeout),
+            path: path,
+            options: RouteOptions(timeout: endpoint.timeout, streaming: endpoint.kind),
             handler: endpoint.makeHandler(runtime))
     }
 
@@ -258,11 +271,13 @@ public final class Server: Sendable {
         } catch {
             cut = .failure(error)
         }
-        state.withLock { state in
+        let certificates = state.withLock { state in
             state.phase = .stopped
             state.addresses = []
             state.cut = cut
+            return state.certificates.take()
         }
+        certificates?.close()
     }
 
     /// Returns how many handlers go on though they were cancelled.
@@ -280,6 +295,7 @@ public final class Server: Sendable {
         // Under the lock, so that none of them is freed meanwhile.
         state.withLock { state in
             for loopServer in state.loopServers { sum.add(loopServer.counts()) }
+            if let counts = state.certificates?.context.counts { sum.add(counts) }
         }
         return sum
     }
@@ -299,6 +315,18 @@ public struct ServerStatistics: Sendable, Hashable {
     public var callsRefused: UInt64 = 0
     /// Connections that ended because the peer broke the protocol.
     public var protocolErrors: UInt64 = 0
+    /// TLS handshakes that succeeded.
+    public var handshakes: UInt64 = 0
+    /// Of those: with a session from before, which costs less.
+    public var handshakesResumed: UInt64 = 0
+    /// TLS handshakes that failed.
+    public var handshakesFailed: UInt64 = 0
+
+    fileprivate mutating func add(_ counts: TLSCounts) {
+        handshakes &+= counts.handshakes
+        handshakesResumed &+= counts.resumed
+        handshakesFailed &+= counts.failures
+    }
 
     fileprivate mutating func add(_ counts: ServerCounts) {
         connections += counts.connections

@@ -14,7 +14,7 @@ internal import Synchronization
 /// Making it and adding handlers only records: no file, socket or thread is touched. ``run()``
 /// reports all that is wrong at once, then registers, serves, and drains on SIGTERM, SIGINT or
 /// cancellation. Safe to use from any thread.
-public final class MicroService: Sendable {
+public final class MicroService: EndpointHost {
     /// The name under which the service is found.
     public let name: String
     /// The version that the register shows.
@@ -116,8 +116,11 @@ public final class MicroService: Sendable {
 
     // MARK: Recording
 
-    /// The server, for the overloads of `handle`.
-    var endpoints: Server { server }
+    /// How messages may be written, the preferred first.
+    public var codecs: Codecs { options.codecs }
+
+    /// Serves an endpoint. Before ``run()``, which reports what is wrong with it.
+    public func serve(_ endpoint: ServedEndpoint) { server.serve(endpoint) }
 
     /// Adds a hook around every call that is served; the first is the outermost. Before ``run()``.
     public func hook(_ hook: @escaping ServerHook) { server.hook(hook) }
@@ -202,6 +205,17 @@ public final class MicroService: Sendable {
             throw error
         }
         logger.info("ready", metadata: ["addresses": "\(addresses.joined(separator: " "))"])
+    }
+
+    /// Reads the certificates of server and client again, changed or not: new connections use what
+    /// is in their files, and those that are open stay. Files are watched; this is for programs
+    /// that want to know of a bad one.
+    ///
+    /// - Throws: ``MicroError`` that names the file, or the certificate, and the reason; that part
+    ///   is then as before.
+    public func reloadCertificates() async throws {
+        try await server.reloadCertificates()
+        try await client.reloadCertificates()
     }
 
     /// Ends the service in order; see ``run()``, which returns then too. Who calls it again waits
@@ -376,8 +390,11 @@ public final class MicroService: Sendable {
 enum AdvertisedAddress {
     /// A bound address, with this machine's own where it was bound to all of them.
     static func reachable(_ bound: String) -> String {
-        for anywhere in ["tcp://0.0.0.0:", "tcp://[::]:"] where bound.hasPrefix(anywhere) {
-            return "tcp://\(HostAddress.reachable):\(bound.dropFirst(anywhere.count))"
+        for scheme in ["tcp", "tls"] {
+            for anywhere in ["\(scheme)://0.0.0.0:", "\(scheme)://[::]:"]
+            where bound.hasPrefix(anywhere) {
+                return "\(scheme)://\(HostAddress.reachable):\(bound.dropFirst(anywhere.count))"
+            }
         }
         return bound
     }

@@ -4,13 +4,29 @@ import Testing
 
 @Suite struct MessageFormatTests {
     @Test func aGRPCAnswerNamesItsCodecOnlyWhenItIsAnother() throws {
-        let same = ReplyFormat(codec: JSONCodec(), isGRPC: true, isOfRequest: true)
-        #expect(try same.encode(7).contentType == [])
-        let other = ReplyFormat(codec: JSONCodec(), isGRPC: true, isOfRequest: false)
-        #expect(try other.encode(7).contentType == Array("application/grpc+json".utf8))
-        let http = ReplyFormat(codec: JSONCodec(), isGRPC: false, isOfRequest: true)
-        #expect(try http.encode(7).contentType == Array("application/json".utf8))
-        #expect(try http.encode(7).body == Array("7".utf8))
+        let same = format(isGRPC: true, isOfRequest: true)
+        #expect(try same.answer(7).contentType == [])
+        let other = format(isGRPC: true, isOfRequest: false)
+        #expect(try other.answer(7).contentType == Array("application/grpc+json".utf8))
+        let http = format(isGRPC: false, isOfRequest: true)
+        #expect(try http.answer(7).contentType == Array("application/json".utf8))
+        #expect(try http.answer(7).body == Array("7".utf8))
+    }
+
+    @Test func aStreamOfRepliesNamesItsFraming() {
+        let lines = format(isGRPC: false, isOfRequest: true, framing: .lines).head
+        #expect(lines.contentType == Array("application/x-ndjson".utf8))
+        let events = format(isGRPC: false, isOfRequest: true, framing: .events).head
+        #expect(events.contentType == Array("text/event-stream".utf8))
+        #expect(format(isGRPC: true, isOfRequest: true, framing: .none).head.contentType == [])
+    }
+
+    private func format(
+        isGRPC: Bool, isOfRequest: Bool, framing: ReplyHead.Framing = .none
+    ) -> ReplyFormat<CodableCoding<Int>> {
+        ReplyFormat(
+            CodableCoding(Codecs()), CodableCoding<Int>.Form(codec: JSONCodec()), isGRPC: isGRPC,
+            framing: framing, isOfRequest: isOfRequest)
     }
 
     @Test func failuresTravelInTheCallersForm() {

@@ -1,9 +1,9 @@
-extension MicroService {
+extension EndpointHost {
     /// Answers an endpoint with a closure that does not suspend.
     ///
     /// - Parameters:
     ///   - endpoint: "Service.Method", or in full "package.Service/Method". A name that is not
-    ///     valid or is taken is reported by ``run()``.
+    ///     valid or is taken is reported by `run()`.
     ///   - execution: `.inline` runs it on the event loop, where it must not block.
     ///   - timeout: The deadline of a call that has none, and the longest that a caller gets.
     ///   - handler: Throws to refuse: a ``MicroError`` reaches the caller as it is, any other error
@@ -12,7 +12,7 @@ extension MicroService {
         _ endpoint: String, execution: SyncExecution = .inline, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
     ) {
-        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+        handle(EndpointName(endpoint), execution, timeout, handler)
     }
 
     /// Answers an endpoint with a closure that may suspend.
@@ -23,7 +23,7 @@ extension MicroService {
         _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
     ) {
-        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+        handle(EndpointName(endpoint), execution, timeout, handler)
     }
 
     /// Answers a typed endpoint with a closure that does not suspend. Its service must be this one.
@@ -32,7 +32,7 @@ extension MicroService {
         timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
     ) {
-        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+        handle(EndpointName(endpoint), execution, timeout, handler)
     }
 
     /// Answers a typed endpoint with a closure that may suspend. Its service must be this one.
@@ -41,22 +41,28 @@ extension MicroService {
         timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
     ) {
-        endpoints.handle(endpoint, execution: execution, timeout: timeout, handler)
+        handle(EndpointName(endpoint), execution, timeout, handler)
     }
 
-    /// Handles the messages of some topics.
-    ///
-    /// - Parameters:
-    ///   - pattern: A topic, or several: `*` stands for one part, `>` for the rest.
-    ///   - group: Each message goes to one member of the group; nil: to this subscriber too.
-    ///   - options: Concurrency, deliveries, backoff.
-    ///   - handler: Returning acknowledges. Throwing retries with backoff, and after the last
-    ///     delivery makes the message a dead letter.
-    public func subscribe<Value: Decodable & Sendable>(
-        _ pattern: String, group: String? = nil,
-        options: SubscriptionOptions = SubscriptionOptions(),
-        _ handler: @escaping @Sendable (Value, Context) async throws -> Void
+    private func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+        _ endpoint: EndpointName, _ execution: SyncExecution, _ timeout: Duration?,
+        _ handler: @escaping @Sendable (Request, Context) throws -> Reply
     ) {
-        record(RecordedSubscription(pattern, group: group, options: options, handler))
+        serve(
+            .synchronous(
+                endpoint, timeout: timeout, execution: execution,
+                reading: CodableCoding<Request>(codecs), writing: CodableCoding<Reply>(codecs),
+                handler))
+    }
+
+    private func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+        _ endpoint: EndpointName, _ execution: AsyncExecution, _ timeout: Duration?,
+        _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
+    ) {
+        serve(
+            .asynchronous(
+                endpoint, timeout: timeout, execution: execution,
+                reading: CodableCoding<Request>(codecs), writing: CodableCoding<Reply>(codecs),
+                handler))
     }
 }

@@ -1,0 +1,182 @@
+extension Client {
+    // MARK: Messages written and read in the caller's own way
+
+    /// Sends one message and returns the many that answer it. Throws as the `stream` of `Codable`
+    /// types.
+    public func stream<Writer: MessageWriting, Reader: MessageReading>(
+        _ service: String, _ endpoint: String, _ request: Writer.Message,
+        writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
+    ) async throws -> Inbound<Reader.Message> {
+        let form = try writer.writtenForm(for: options.contentType ?? "")
+        let request = ClientRequest(
+            service, endpoint, kind: .stream, contentType: "application/grpc+\(form.name)",
+            body: try writer.write(request, as: form), options: options)
+        let opened = Promise<Inbound<Reader.Message>>()
+        // It lasts longer than this call, and whoever observes it waits for its end.
+        let running = environment.spawn(on: environment.loops.preferred) {
+            do {
+                _ = try await self.observed(request, timeout: nil) { request, deadline in
+                    let stream = try await self.open(request, until: deadline) { stream in
+                        let replies = stream.inbound(endsWhenDropped: true, reading: reader)
+                        return { opened.set(.success(replies)) }
+                    }
+                    return try self.response(try await stream.ended(), request)
+                }
+                opened.set(.failure(Client.unanswered(request)))
+            } catch {
+                opened.set(.failure(error))
+            }
+        }
+        return try await withTaskCancellationHandler {
+            try await opened.value()
+        } onCancel: {
+            running.cancel()
+        }
+    }
+
+    /// Sends many messages and returns the one that answers them. Throws as the `collect` of
+    /// `Codable` types.
+    public func collect<Writer: MessageWriting, Reader: MessageReading>(
+        _ service: String, _ endpoint: String, writing writer: Writer, reading reader: Reader,
+        options: CallOptions = CallOptions(),
+        _ body: @escaping @Sendable (Outbound<Writer.Message>) async throws -> Void
+    ) async throws -> Response<Reader.Message> {
+        let form = try writer.writtenForm(for: options.contentType ?? "")
+        let request = ClientRequest(
+            service, endpoint, kind: .collect, contentType: "application/grpc+\(form.name)",
+            options: options)
+        let answer = try await observed(request, timeout: nil) { request, deadline in
+            let stream = try await self.open(request, until: deadline) { _ in {} }
+            let out = stream.outbound(compression: self.compression(of: request)) {
+                try writer.write($0, as: form)
+            }
+            do {
+                try await body(out)
+                try await out.finish()
+            } catch let error as MicroError where error.reason == ClientStream.endedReason {
+                // The node did not want more: what it says counts.
+            } catch {
+                stream.cancel()
+                throw error
+            }
+            return try self.response(try await stream.ended(), request)
+        }
+        return Response(
+            reply: try read(answer, with: reader, of: "\(service)/\(endpoint)"),
+            wasCompressed: answer.wasCompressed, metadata: answer.metadata,
+            trailers: answer.trailers, report: answer.report)
+    }
+
+    /// Sends and receives many messages, at the same time. Throws as the `exchange` of `Codable`
+    /// types.
+    public func exchange<Writer: MessageWriting, Reader: MessageReading, Value: Sendable>(
+        _ service: String, _ endpoint: String, writing writer: Writer, reading reader: Reader,
+        options: CallOptions = CallOptions(),
+        _ body:
+            @escaping @Sendable (
+                Outbound<Writer.Message>, Inbound<Reader.Message>
+            ) async throws -> Value
+    ) async throws -> Value {
+        let form = try writer.writtenForm(for: options.contentType ?? "")
+        let request = ClientRequest(
+            service, endpoint, kind: .exchange, contentType: "application/grpc+\(form.name)",
+            options: options)
+        let slot = ReplySlot<Value>()
+        _ = try await observed(request, timeout: nil) { request, deadline in
+            let replies = ReplySlot<Inbound<Reader.Message>>()
+            let stream = try await self.open(request, until: deadline) { stream in
+                replies.set(stream.inbound(endsWhenDropped: false, reading: reader))
+                return {}
+            }
+            guard let replies = replies.take() else { throw Client.unanswered(request) }
+            let out = stream.outbound(compression: self.compression(of: request)) {
+                try writer.write($0, as: form)
+            }
+            do {
+                slot.set(try await body(out, replies))
+                if try await self.leave(out, replies, of: stream) {
+                    return try self.response(try await stream.ended(), request)
+                }
+                return ClientResponse(contentType: request.contentType, body: [])
+            } catch let error as MicroError where error.reason == ClientStream.endedReason {
+                // Why it has ended says more.
+                _ = try self.response(try await stream.ended(), request)
+                throw error
+            } catch {
+                stream.cancel()
+                throw error
+            }
+        }
+        guard let value = slot.take() else { throw Client.unanswered(request) }
+        return value
+    }
+
+    /// Brings a stream to its end when its body has returned: what was sent is processed, unless
+    /// the body left while replies were coming.
+    ///
+    /// - Returns: false when it was cut off, so that it has no status.
+    private func leave<Request, Reply>(
+        _ out: Outbound<Request>, _ replies: Inbound<Reply>, of stream: ClientStream
+    ) async throws -> Bool {
+        if replies.isUsed, !replies.isAtEnd {
+            stream.cancel()
+            return false
+        }
+        try await out.finish()
+        for try await _ in replies {}
+        return true
+    }
+
+    // MARK: Opening
+
+    /// Finds a node and opens a stream on it.
+    ///
+    /// - Parameter prepare: Runs before anything can come; what it returns, when it is open.
+    private func open(
+        _ request: ClientRequest, until latest: EventLoopClock.Instant?,
+        prepare: (ClientStream) -> () -> Void
+    ) async throws -> ClientStream {
+        try request.options.metadata.validate()
+        let deadline = self.deadline(of: request, latest)
+        let key = Client.targetKey(request)
+        let nodes = try await findNodes(for: request, key, until: deadline)
+        let attempts = (request.options.retry ?? options.retry).attempts
+        let slot = try await slot()
+        let stream = ClientStream(on: slot, id: "\(request.service)/\(request.endpoint)") {
+            $0.code == 0 ? nil : Client.failure($0, CallReport($0), request)
+        }
+        let isOpen = prepare(stream)
+        try await stream.open(
+            key: key, nodes: nodes, pick: options.selector.policy,
+            plan: plan(request, attempts: attempts, until: deadline))
+        isOpen()
+        if request.options.waitsForReady, request.options.address == nil {
+            stream.accompany(follow(request, key, on: slot))
+        }
+        return stream
+    }
+
+    /// Nodes that come while a stream waits for one are nodes to try.
+    private func follow(
+        _ request: ClientRequest, _ key: String, on slot: ClientLoop
+    ) -> SpawnedTask {
+        let (directory, pick) = (directory, options.selector.policy)
+        return environment.spawn {
+            await directory.follow(request.service, for: Client.query(request)) { nodes in
+                _ = try? await slot.loop.run {
+                    try slot.client().update(key, to: nodes, pick: pick)
+                }
+            }
+        }
+    }
+
+    private func compression(of request: ClientRequest) -> Compression {
+        request.options.compression ?? options.compression
+    }
+
+    private static func unanswered(_ request: ClientRequest) -> MicroError {
+        MicroError(
+            "\(request.service)/\(request.endpoint)", .internal,
+            "a hook ended the stream without an error before it was opened")
+    }
+}

@@ -1,0 +1,205 @@
+internal import Synchronization
+
+/// One streaming call between the tasks that use it and the loop that carries it.
+///
+/// What is not behind the mutex is touched on the loop only.
+final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {  // see above
+    private struct State {
+        var id: UInt64?
+        var outcome: CallOutcome?
+        var isCancelled = false
+        var waiters: [UInt64: CheckedContinuation<CallOutcome, any Error>] = [:]
+        var lastWaiter: UInt64 = 0
+        var companion: SpawnedTask?
+    }
+
+    let id: String
+    let head = StreamHead()
+    private let slot: ClientLoop
+    private let describe: @Sendable (CallOutcome) -> MicroError?
+    private let state = Mutex(State())
+    private var inlet: (any StreamInlet)?
+    private let outlet: OutboundChannel
+    private var end: MicroError?
+    private var contentType = ""
+
+    /// - Parameter describe: Why the call has failed, if it has.
+    init(
+        on slot: ClientLoop, id: String,
+        describe: @escaping @Sendable (CallOutcome) -> MicroError?
+    ) {
+        self.slot = slot
+        self.id = id
+        self.describe = describe
+        self.outlet = OutboundChannel(on: slot.loop)
+        super.init()
+        outlet.call = self
+    }
+
+    /// The reason of errors that say only that the call has ended.
+    static let endedReason = "STREAM_ENDED"
+
+    var loop: EventLoop { slot.loop }
+
+    // MARK: Opening. Once.
+
+    /// Opens the call on its loop.
+    ///
+    /// - Throws: ``MicroError`` when it can't be started.
+    func open(key: String, nodes: NodeSet, pick: UInt32, plan: CallPlan) async throws {
+        try await loop.run {
+            let client = try self.slot.client()
+            try client.update(key, to: nodes, pick: pick)
+            let id = try client.open(key, plan, self)
+            self.state.withLock { $0.id = id }
+        }
+    }
+
+    func inbound<Reader: MessageReading>(
+        endsWhenDropped: Bool, reading reader: Reader
+    ) -> Inbound<Reader.Message> {
+        let chosen = ChosenForm<Reader.ReadForm>()
+        let channel = InboundChannel(self) { bytes in
+            do {
+                // By the content type that the answer began with.
+                let form = try chosen.form ?? reader.readForm(for: self.contentType)
+                chosen.form = form
+                return try reader.read(bytes, as: form)
+            } catch {
+                self.cancel()
+                throw Client.unreadable(error, "", as: Reader.Message.self, of: self.id)
+            }
+        }
+        inlet = channel
+        return Inbound(
+            channel, head: head,
+            lifetime: endsWhenDropped ? StreamLifetime { self.cancel() } : nil)
+    }
+
+    func outbound<Message: Sendable>(
+        compression: Compression, _ encode: @escaping @Sendable (Message) throws -> [UInt8]
+    ) -> Outbound<Message> {
+        Outbound(outlet, compression: { compression }, encode: encode)
+    }
+
+    // MARK: The end
+
+    /// Ends the call, if it has not ended; the node is told.
+    func cancel() {
+        let id = state.withLock { state in
+            state.isCancelled = true
+            return state.outcome == nil ? state.id : nil
+        }
+        guard let id else { return }
+        loop.executeNow { try? self.slot.client().cancel(id) }
+    }
+
+    /// Cancels `task` when the call ends.
+    func accompany(_ task: SpawnedTask) {
+        let isLate = state.withLock { state in
+            state.companion = task
+            return state.outcome != nil
+        }
+        if isLate { task.cancel() }
+    }
+
+    /// How it ended, if it has.
+    var outcome: CallOutcome? { state.withLock { $0.outcome } }
+
+    /// Waits until the call has ended. When the task is cancelled, the call is, too.
+    func ended() async throws -> CallOutcome {
+        let waiter = state.withLock { state in
+            state.lastWaiter += 1
+            return state.lastWaiter
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let result: Result<CallOutcome, any Error>? = state.withLock { state in
+                    if let outcome = state.outcome { return .success(outcome) }
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    state.waiters[waiter] = continuation
+                    return nil
+                }
+                if let result { continuation.resume(with: result) }
+            }
+        } onCancel: {
+            let waiting = state.withLock { $0.waiters.removeValue(forKey: waiter) }
+            waiting?.resume(throwing: CancellationError())
+            cancel()
+        }
+    }
+
+    // MARK: What the channels ask for
+
+    private func withID(_ body: (LoopClient, UInt64) -> CoreStatus) -> CoreStatus {
+        guard end == nil, let id = state.withLock({ $0.id }), let client = try? slot.client() else {
+            return .closed
+        }
+        return body(client, id)
+    }
+
+    func receive() -> CoreStatus { withID { $0.receive(on: $1) } }
+
+    func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus {
+        withID { $0.send(message, isCompressed: isCompressed, on: $1) }
+    }
+
+    /// What goes along with the request was sent when the call was opened.
+    func sendHead() -> CoreStatus { end == nil ? .ok : .closed }
+
+    func finishSending() -> CoreStatus { withID { $0.finishSending(on: $1) } }
+
+    var isWritable: Bool {
+        guard end == nil, let id = state.withLock({ $0.id }), let client = try? slot.client() else {
+            return true
+        }
+        return client.isWritable(id)
+    }
+
+    var closedError: MicroError {
+        end
+            ?? MicroError(
+                id, .unavailable, "the call is about to end: nothing more is sent",
+                reason: ClientStream.endedReason)
+    }
+
+    // MARK: What the core tells
+
+    override func receivedHead(_ metadata: Metadata, contentType: String) {
+        head.set(headers: .success(metadata))
+        self.contentType = contentType
+    }
+
+    override func received(_ message: RawSpan, wasCompressed: Bool) {
+        inlet?.received(message, wasCompressed: wasCompressed)
+    }
+
+    override func becameWritable() { outlet.becameWritable() }
+
+    override func ended(_ outcome: CallOutcome) {
+        let failure = describe(outcome)
+        let closed =
+            failure
+            ?? MicroError(
+                id, .failedPrecondition, "the call has ended: the node is done",
+                reason: ClientStream.endedReason)
+        end = closed
+        head.set(trailers: outcome.trailers)
+        head.set(headers: failure.map { .failure($0) } ?? .success(outcome.headers))
+        let (waiters, companion) = state.withLock { state in
+            state.outcome = outcome
+            defer { state.waiters = [:] }
+            return (Array(state.waiters.values), state.companion.take())
+        }
+        companion?.cancel()
+        outlet.close(closed)
+        inlet?.finish(throwing: failure)
+        inlet = nil
+        for waiter in waiters { waiter.resume(returning: outcome) }
+    }
+}
+
+/// How the messages of one stream are read, from the first on.
+private final class ChosenForm<Form>: @unchecked Sendable {  // used on the stream's loop only
+    var form: Form?
+}

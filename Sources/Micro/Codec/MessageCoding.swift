@@ -1,0 +1,118 @@
+/// A form in which a message may be written, as headers name it.
+public protocol MessageForm: Sendable {
+    /// Its short name, "json": the suffix of `application/grpc+json`.
+    var name: String { get }
+    /// Its content type, "application/json".
+    var contentType: ContentType { get }
+    /// Whether many of them can follow each other as the body of a plain HTTP answer. Default true.
+    var isStreamable: Bool { get }
+}
+
+extension MessageForm {
+    public var isStreamable: Bool { true }
+}
+
+/// How values of one type are read from messages. ``CodableCoding`` does it with codecs; a module
+/// for another kind of messages brings its own.
+///
+/// It is called from any thread, and gets whatever a remote peer sent: it never traps.
+public protocol MessageReading<Message>: Sendable {
+    associatedtype Message: Sendable
+    associatedtype ReadForm: MessageForm
+
+    /// What can be read, the preferred first.
+    var readForms: [ReadForm] { get }
+
+    /// The form that a content type means. See ``Codecs/codec(for:carrying:)`` for the rules.
+    ///
+    /// - Throws: ``MicroError`` with `unsupportedMediaType` that lists what is accepted.
+    func readForm(for contentType: String) throws(MicroError) -> ReadForm
+
+    /// The value in `bytes`, which are borrowed: nothing of them is kept.
+    ///
+    /// - Throws: ``MicroError`` with `invalidArgument` that names the place.
+    func read(_ bytes: RawSpan, as form: ReadForm) throws -> Message
+}
+
+/// How values of one type are written as messages.
+public protocol MessageWriting<Message>: Sendable {
+    associatedtype Message: Sendable
+    associatedtype WrittenForm: MessageForm
+
+    /// What can be written, the preferred first.
+    var writtenForms: [WrittenForm] { get }
+
+    /// The form that a content type means; the preferred one for "".
+    ///
+    /// - Throws: ``MicroError`` with `unsupportedMediaType` that lists what can be written.
+    func writtenForm(for contentType: String) throws(MicroError) -> WrittenForm
+
+    /// The message of `value`.
+    ///
+    /// - Throws: ``MicroError`` with `internal` when the value has no such form.
+    func write(_ value: Message, as form: WrittenForm) throws -> [UInt8]
+}
+
+extension MessageReading {
+    public func readForm(for contentType: String) throws(MicroError) -> ReadForm {
+        let forms = readForms
+        guard let form = forms.meant(by: contentType) else {
+            throw forms.unsupported(contentType, carrying: Message.self)
+        }
+        return form
+    }
+}
+
+extension MessageWriting {
+    public func writtenForm(for contentType: String) throws(MicroError) -> WrittenForm {
+        let forms = writtenForms
+        guard let form = forms.meant(by: contentType) else {
+            throw forms.unsupported(contentType, carrying: Message.self)
+        }
+        return form
+    }
+}
+
+/// `Codable` values by the codecs that can carry them.
+public struct CodableCoding<Message: Sendable>: Sendable {
+    /// A codec as a form.
+    public struct Form: MessageForm {
+        let codec: any Codec
+        /// The codec's name.
+        public var name: String { codec.name }
+        /// What the codec writes.
+        public var contentType: ContentType { codec.contentType }
+    }
+
+    let codecs: Codecs
+
+    /// - Parameter codecs: How messages may be written, the preferred first.
+    public init(_ codecs: Codecs) { self.codecs = codecs }
+
+    private var forms: [Form] { codecs.carrying(Message.self).map { Form(codec: $0) } }
+
+    // Without the list of forms: this is asked for every call.
+    private func form(for contentType: String) throws(MicroError) -> Form {
+        Form(codec: try codecs.codec(for: contentType, carrying: Message.self))
+    }
+}
+
+extension CodableCoding: MessageReading where Message: Decodable {
+    public var readForms: [Form] { forms }
+    public func readForm(for contentType: String) throws(MicroError) -> Form {
+        try form(for: contentType)
+    }
+    public func read(_ bytes: RawSpan, as form: Form) throws -> Message {
+        try form.codec.decode(Message.self, from: bytes)
+    }
+}
+
+extension CodableCoding: MessageWriting where Message: Encodable {
+    public var writtenForms: [Form] { forms }
+    public func writtenForm(for contentType: String) throws(MicroError) -> Form {
+        try form(for: contentType)
+    }
+    public func write(_ value: Message, as form: Form) throws -> [UInt8] {
+        try form.codec.encode(value)
+    }
+}

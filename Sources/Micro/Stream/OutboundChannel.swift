@@ -1,0 +1,148 @@
+/// The messages of a stream on their way from the tasks that send them to its loop. Who sends waits
+/// while the other side is slow.
+///
+/// Any thread; what the call tells, it tells on its loop.
+final class OutboundChannel: @unchecked Sendable {  // its state is touched on the loop only
+    private enum Work: Sendable {
+        case message([UInt8], isCompressed: Bool)
+        case head
+        case end
+    }
+
+    /// Who waits until its message, or the end, was queued.
+    private final class Sender: @unchecked Sendable {  // used on the loop once it is parked
+        let work: Work
+        var continuation: CheckedContinuation<Void, any Error>?
+        var isCancelled = false
+        /// Whether it has to wait until the other side takes more.
+        var isMessage: Bool { if case .message = work { true } else { false } }
+
+        init(_ work: Work) { self.work = work }
+
+        func resume(_ result: Result<Void, any Error>) { continuation.take()?.resume(with: result) }
+    }
+
+    /// Whose messages these are. It closes this before it goes. Set before anything is sent.
+    weak var call: (any StreamCall)?
+    private let loop: EventLoop
+    private var senders = Fifo<Sender>()
+    private var end: MicroError?
+
+    init(on loop: EventLoop) { self.loop = loop }
+
+    // MARK: Sending
+
+    /// Queues one message, when it makes sense to send one. When it throws, nothing was queued.
+    func send(_ message: [UInt8], isCompressed: Bool) async throws {
+        try Task.checkCancellation()
+        if loop.isCurrent, senders.isEmpty, isReady {
+            return try sendNow(message, isCompressed: isCompressed)
+        }
+        try await wait(Sender(.message(message, isCompressed: isCompressed)))
+    }
+
+    /// Says that all has been sent, behind what waits. The second time does nothing.
+    func finish() async throws { try await wait(Sender(.end)) }
+
+    /// Sends what comes along with the messages, behind what waits.
+    func sendHead() async throws { try await wait(Sender(.head)) }
+
+    private func wait(_ sender: Sender) async throws {
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                sender.continuation = continuation
+                if !loop.executeNow({ self.park(sender) }) {
+                    sender.resume(.failure(OutboundChannel.loopEnded))
+                }
+            }
+        } onCancel: {
+            loop.executeNow { self.cancel(sender) }
+        }
+    }
+
+    private static var loopEnded: MicroError {
+        MicroError("stream.send", .unavailable, "the event loop has ended")
+    }
+
+    // MARK: On the loop
+
+    private func park(_ sender: Sender) {
+        if sender.isCancelled { return sender.resume(.failure(CancellationError())) }
+        senders.append(sender)
+        sendWaiting()
+    }
+
+    private func cancel(_ sender: Sender) {
+        sender.isCancelled = true
+        if senders.removeFirst(where: { $0 === sender }) != nil {
+            sender.resume(.failure(CancellationError()))
+        }
+    }
+
+    private func sendWaiting() {
+        while let sender = senders.first, isReady || !sender.isMessage {
+            _ = senders.popFirst()
+            sender.resume(
+                Result {
+                    switch sender.work {
+                    case .message(let message, let isCompressed):
+                        try sendNow(message, isCompressed: isCompressed)
+                    case .head: try sendHeadNow()
+                    case .end: try finishNow()
+                    }
+                })
+        }
+    }
+
+    private var isReady: Bool { end != nil || call?.isWritable ?? true }
+
+    private func openCall() throws -> any StreamCall {
+        if let end { throw end }
+        guard let call else { throw OutboundChannel.loopEnded }
+        return call
+    }
+
+    private func sendNow(_ message: [UInt8], isCompressed: Bool) throws {
+        let call = try openCall()
+        let status = call.send(message, isCompressed: isCompressed)
+        switch status {
+        case .ok: return
+        case .closed, .notFound: throw call.closedError
+        default:
+            throw MicroError(
+                call.id, status.code,
+                "a message of \(message.count) bytes can't be sent: \(status.text)")
+        }
+    }
+
+    private func sendHeadNow() throws {
+        let call = try openCall()
+        let status = call.sendHead()
+        switch status {
+        case .ok: return
+        case .closed, .notFound: throw call.closedError
+        default: throw MicroError(call.id, status.code, "send the metadata: \(status.text)")
+        }
+    }
+
+    private func finishNow() throws {
+        guard end == nil, let call else { return }
+        let status = call.finishSending()
+        end = MicroError(
+            call.id, .failedPrecondition, "the end of the messages was sent already")
+        switch status {
+        case .ok, .closed, .notFound: return
+        default: throw MicroError(call.id, status.code, status.text)
+        }
+    }
+
+    /// The call says that it takes more again.
+    func becameWritable() { sendWaiting() }
+
+    /// Nothing can be sent any more; who waits gets `error`. The first end counts.
+    func close(_ error: MicroError) {
+        guard end == nil else { return }
+        end = error
+        sendWaiting()
+    }
+}
