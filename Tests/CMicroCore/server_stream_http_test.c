@@ -439,6 +439,117 @@ TEST(an_end_of_input_behind_a_request_that_waits) {
     stream_end(r);
 }
 
+/* ---- Compression ---- */
+
+static mcore__buffer packed(const void *bytes, size_t len) {
+    mcore__buffer out = {0};
+    mcore__coder *coder = mcore__coder_create();
+    CHECK_INT(mcore__gzip(coder, (mcore_slice){bytes, len}, &out), MCORE_OK);
+    mcore__coder_destroy(coder);
+    return out;
+}
+
+TEST(compressed_bodies_of_requests) {
+    rig *r = stream_start();
+    client *c = client_connect(r), *d = client_connect_h2(r);
+    mcore__buffer hello = packed("hello", 5);
+    static char zeros[5000];
+    mcore__buffer bomb = packed(zeros, sizeof zeros);
+    stream_plan.opened_late = 1;
+    char head[200];
+    snprintf(head, sizeof head,
+             POST("/s/down", "a/b",
+                  "content-encoding: GZIP\r\n"
+                  "content-length: %zu\r\n\r\n"),
+             mcore__buffer_len(&hello));
+    client_send_text(c, head);
+    client_send_bytes(c, mcore__buffer_bytes(&hello), mcore__buffer_len(&hello));
+    RIG_UNTIL(r, stream_count == 1, 100);
+    CHECK_TEXT(streams[0].body, "hello");
+    CHECK_INT(streams[0].body_flags, MCORE_MESSAGE_COMPRESSED);
+    static const struct {
+        const char *path, *coding, *status;
+        int whole;
+    } cases[] = {{"/t/small", "gzip", "413", 1},   {"/t/echo", "gzip", "400", 0},
+                 {"/t/echo", "deflate", "400", 1}, {"/t/echo", "br", "415", 1},
+                 {"/s/up", "gzip", "415", 1},      {"/t/echo", "gzip", "200", 1},
+                 {"/t/any", "gzip", "200", -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *coding = cases[i].coding;
+        const mcore__field field = {
+            MCORE__HEADER_OTHER, TEXT("content-encoding"), {coding, strlen(coding)}};
+        reply *a = client_open(d, "POST", cases[i].path, "a/b", &field, 1, cases[i].whole < 0);
+        size_t len = mcore__buffer_len(&bomb) - !cases[i].whole;
+        if (cases[i].whole >= 0) client_body(d, a, mcore__buffer_bytes(&bomb), len, 1);
+        client_pump(d);
+        RIG_UNTIL(r, a->closed, 100);
+        CHECK_TEXT(a->status, cases[i].status);
+        CHECK_INT(strstr(a->fields, "accept-encoding: gzip, deflate\n") != NULL, i == 3);
+        if (i == 5) CHECK_INT(a->body_len, sizeof zeros);
+    }
+    const mcore__field twice[] = {FIELD("content-encoding", "gzip"),
+                                  FIELD("content-encoding", "gzip")};
+    reply *a = client_open(d, "POST", "/t/echo", "a/b", twice, 2, 1);
+    client_pump(d);
+    RIG_UNTIL(r, a->closed, 100);
+    CHECK_TEXT(a->status, "415");
+    mcore__buffer_free(&hello);
+    mcore__buffer_free(&bomb);
+    client_end(c);
+    client_end(d);
+    stream_end(r);
+}
+
+TEST(compressed_bodies_of_answers) {
+    rig *r = stream_create();
+    stream_add(r, "/s/unary", 0, 0, 0);
+    rig_open(r);
+    client *c = client_connect_h2(r);
+    stream_plan.opened_late = 1;
+    static const struct {
+        const char *accept;
+        uint32_t flags;
+        int own, packed;
+    } cases[] = {{"br, gzip", MCORE_MESSAGE_COMPRESSED, 0, 1},
+                 {"br, gzip", 0, 0, 0},
+                 {"br", MCORE_MESSAGE_COMPRESSED, 0, 0},
+                 {"gzip;q=0", MCORE_MESSAGE_COMPRESSED, 0, 0},
+                 {"gzip", MCORE_MESSAGE_COMPRESSED, 1, 0}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *accept = cases[i].accept;
+        const mcore__field field = {
+            MCORE__HEADER_OTHER, TEXT("accept-encoding"), {accept, strlen(accept)}};
+        reply *a = client_open(c, "GET", "/s/unary", NULL, &field, 1, 1);
+        client_pump(c);
+        RIG_UNTIL(r, stream_count == i + 1, 100);
+        mcore_header own = {TEXT("content-encoding"), TEXT("x-own")};
+        mcore_answer answer = {.struct_size = sizeof answer,
+                               .body = TEXT("text text text"),
+                               .body_flags = cases[i].flags,
+                               .metadata = &own,
+                               .metadata_count = (uint32_t)cases[i].own};
+        mcore_call_answer(streams[i].call, &answer);
+        streams[i].call = NULL;
+        RIG_UNTIL(r, a->closed, 100);
+        CHECK_INT(strstr(a->fields, "content-encoding: gzip\n") != NULL, cases[i].packed);
+        CHECK_INT(strstr(a->fields, "vary: accept-encoding\n") != NULL,
+                  cases[i].flags && !cases[i].own);
+        mcore__buffer plain = {0};
+        mcore__coder *coder = mcore__coder_create();
+        if (cases[i].packed)
+            CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){a->body, a->body_len},
+                                     100, &plain),
+                      MCORE_OK);
+        else
+            CHECK_TEXT(a->body, "text text text");
+        if (cases[i].packed) CHECK_INT(mcore__buffer_len(&plain), 14);
+        mcore__buffer_free(&plain);
+        mcore__coder_destroy(coder);
+    }
+    client_end(c);
+    stream_end(r);
+}
+
 /* ---- Memory ---- */
 
 static void some_streams(rig *r) {

@@ -41,7 +41,7 @@ static uint64_t now_of(const mcore__server_conn *conn) {
 static mcore_status write_answer(mcore__server_conn *conn, const mcore_answer *answer) {
     h1_session *session = conn->session;
     mcore__reply reply;
-    mcore_status status = mcore__reply_http(conn->server, answer, &reply);
+    mcore_status status = mcore__reply_http(conn->server, &session->stream, answer, &reply);
     if (status) return status;
     if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
     int send_body = reply.has_body && !session->stream.is_head;
@@ -206,12 +206,12 @@ static void end_request(mcore__server_conn *conn) {
     session->begun = session->in_body = 0;
     session->phase = H1_HANDLING;
     session->stream.ended = 1;
-    if (session->refused) {
-        refuse(conn, &session->refusal);
+    if (!session->refused && mcore__stream_pulls(&session->stream)) {
+        mcore__flow_end(&session->stream);
         return;
     }
-    if (mcore__stream_pulls(&session->stream)) {
-        mcore__flow_end(&session->stream);
+    if (session->refused || mcore__request_end(&session->stream, &session->refusal)) {
+        refuse(conn, &session->refusal);
         return;
     }
     mcore__call_dispatch(&session->stream);
