@@ -23,7 +23,7 @@ export MICRO_TEST_PYTHON     := $(CURDIR)/$(PYTHON)
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##### Set-up ######################################################################################
 
@@ -45,7 +45,7 @@ test-deps: deps ## the same for the tests, and a Python environment in .venv
 
 ##### Build and run ###############################################################################
 
-.PHONY: build run demo
+.PHONY: build run demo soak measure
 
 build: deps ## build the library and microctl
 	swift build -j $(JOBS)
@@ -56,16 +56,27 @@ run: deps ## build and run the quickstart, until Ctrl-C
 demo: deps ## build the quickstart, show each system once, and end
 	swift run $(QUICKSTART) quickstart demo
 
+# Where calls and streams come and go for a while, and what that leaves behind.
+SECONDS := 120
+SOAK    := --package-path bench --scratch-path .build/bench -c release -j $(JOBS) soak
+
+soak: deps ## serve traffic for SECONDS=120, and print what memory and descriptors do meanwhile
+	swift run $(SOAK) soak $(SECONDS)
+
+measure: deps ## CPU per message of calls and streams, plain and TLS; what many of them leave behind
+	swift run $(SOAK) measure
+
 ##### Tests #######################################################################################
 
 .PHONY: test tidy c-headers c-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
-test: ## everything that has to pass: tidy, c-test, swift-test, integration
+test: ## all that has to pass: tidy, c-test, swift-test, check-generated, integration
 	@$(MAKE) test-deps
 	@$(MAKE) tidy
 	@$(MAKE) c-test
 	@$(MAKE) swift-test
+	@$(MAKE) check-generated
 	@$(MAKE) integration
 
 tidy: ## check what compilers do not: layers, banned calls, sizes (Scripts/tidy.py)
@@ -116,6 +127,21 @@ tsan: test-deps ## the Swift tests under ThreadSanitizer
 	swift build $(QUICKSTART)
 	MICRO_TEST_BIN=$(CURDIR)/.build/tsan/debug \
 	    swift test --sanitize=thread --scratch-path .build/tsan -j $(JOBS)
+
+##### Generated code ##############################################################################
+
+.PHONY: generate check-generated plugins
+
+generate: plugins ## write the Swift code of the .proto files anew
+	Scripts/generate.sh
+
+check-generated: plugins ## check that it is what `make generate` would write
+	Scripts/generate.sh --check
+
+plugins:
+	@Scripts/deps.sh test
+	swift build -j $(JOBS) --product protoc-gen-swift
+	swift build -j $(JOBS) --product protoc-gen-micro-swift
 
 ##### Habits ######################################################################################
 

@@ -83,7 +83,7 @@ static void put_status(mcore__reply *reply, char code[4]) {
 static mcore_status answer_http(mcore__h2 *h2, mcore__server_stream *stream,
                                 const mcore_answer *answer) {
     mcore__reply reply;
-    mcore_status status = mcore__reply_http(server_of(stream), answer, &reply);
+    mcore_status status = mcore__reply_http(server_of(stream), stream, answer, &reply);
     if (status) return status;
     char code[4], length[24];
     put_status(&reply, code);

@@ -342,8 +342,8 @@ private let callEnded: mcore_result_fn = { box, result in
 
 /// Told of the messages of a stream. On the stream's loop.
 class ClientStreamWatcher: @unchecked Sendable {  // used on its loop only
-    /// The response headers.
-    func receivedHead(_ metadata: Metadata) {}
+    /// The response headers, and how the messages are written.
+    func receivedHead(_ metadata: Metadata, contentType: String) {}
     /// The message that was asked for, borrowed.
     func received(_ message: RawSpan, wasCompressed: Bool) {}
     /// More can be sent again.
@@ -360,9 +360,11 @@ private struct ClientStreamEvents: @unchecked Sendable {  // not changed once it
         pointer = .allocate(capacity: 1)
         var events = mcore_stream_events()
         events.struct_size = UInt32(MemoryLayout<mcore_stream_events>.size)
-        events.on_head = { watcher, headers, count in
-            ClientStreamEvents.watcher(watcher)?
-                .receivedHead(Metadata(headers, count: count))
+        events.on_head = { watcher, head in
+            guard let head = head?.pointee else { return }
+            ClientStreamEvents.watcher(watcher)?.receivedHead(
+                Metadata(head.metadata, count: Int(head.metadata_count)),
+                contentType: String(head.content_type))
         }
         events.on_message = { watcher, message in
             message?.pointee.withBytes {
