@@ -128,7 +128,7 @@ final class TLSContext: Sendable {
 }
 
 /// Calls the core with room for one line of text.
-private func withDetail(
+func withDetail(
     _ body: (UnsafeMutablePointer<CChar>?, Int) -> mcore_status
 ) -> (mcore_status, String) {
     var detail = [CChar](repeating: 0, count: 512)
