@@ -194,7 +194,7 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
                    -ldispatch -lBlocksRuntime)
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
-C_THREAD_TESTS := $(wildcard $(foreach name,loop server,Tests/CMicroCore/$(name)_test.c))
+C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc,Tests/CMicroCore/$(name)_test.c))
 C_SOURCES      := $(shell find Sources/CMicroCore -name '*.c' | sort) \
                   $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 
