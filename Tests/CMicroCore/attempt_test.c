@@ -146,6 +146,17 @@ TEST(attempts_max) {
     }
 }
 
+TEST(what_is_committed_is_not_repeated) {
+    for (int kind = MCORE__ATTEMPT_UNREACHED; kind <= MCORE__ATTEMPT_ANSWERED; kind++) {
+        mcore__attempt attempt = in_state(MCORE__ATTEMPT_RUNNING);
+        attempt.idempotent = attempt.committed = 1;
+        mcore__attempt_event event = event_of((mcore__attempt_kind)kind);
+        event.rpc_code = MCORE_RPC_UNAVAILABLE;
+        CHECK_INT(step(&attempt, event), FI);
+        CHECK_INT(attempt.state, MCORE__ATTEMPT_ENDED);
+    }
+}
+
 TEST(waiting_for_ready_is_not_an_attempt) {
     mcore__attempt attempt = {.attempts_max = 1, .wait_for_ready = 1, .deadline_ns = 10 * SECOND};
     for (int i = 0; i < 100; i++) {

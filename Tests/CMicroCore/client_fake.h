@@ -66,7 +66,9 @@ typedef struct fake_stream {
     struct fake_stream *next;
     fake_conn *conn;
     uint32_t id, whole;
-    char path[64], timeout[16], attempts[8], agent[32], extra[64], authority[32];
+    char path[64], timeout[16], attempts[8], agent[32], extra[64], authority[32], scheme[8];
+    char encoding[16], accept_encoding[32];
+    uint32_t ended; /* the client has sent all */
     mcore__buffer body;
     uint64_t timer;
 } fake_stream;
@@ -93,6 +95,7 @@ struct fake_node {
     uint64_t delay_ns; /* before it behaves */
     uint32_t streams_max;
     uint32_t mute;          /* takes no notice of anything */
+    uint32_t hoards;        /* gives no window back */
     uint32_t silent_accept; /* never says a word on a new connection, or only these */
     const char *first_words;
     const mcore__h2_events *events; /* NULL: fake_h2_events */
@@ -216,6 +219,12 @@ static void fake_on_headers(void *ctx, uint32_t id, void *user, const mcore__h2_
             fake_keep(stream->path, sizeof stream->path, field->value);
         } else if (field->token == MCORE__HEADER_AUTHORITY) {
             fake_keep(stream->authority, sizeof stream->authority, field->value);
+        } else if (field->token == MCORE__HEADER_SCHEME) {
+            fake_keep(stream->scheme, sizeof stream->scheme, field->value);
+        } else if (field->token == MCORE__HEADER_GRPC_ENCODING) {
+            fake_keep(stream->encoding, sizeof stream->encoding, field->value);
+        } else if (field->token == MCORE__HEADER_GRPC_ACCEPT_ENCODING) {
+            fake_keep(stream->accept_encoding, sizeof stream->accept_encoding, field->value);
         } else if (field->token == MCORE__HEADER_GRPC_TIMEOUT) {
             fake_keep(stream->timeout, sizeof stream->timeout, field->value);
         } else if (field->name.len == 26 &&
@@ -232,7 +241,7 @@ static void fake_on_headers(void *ctx, uint32_t id, void *user, const mcore__h2_
 static void fake_on_data(void *ctx, uint32_t id, void *user, const uint8_t *data, size_t len) {
     fake_conn *conn = ctx;
     fake_stream *stream = user;
-    mcore__h2_consume(conn->h2, id, len);
+    if (!conn->node->hoards) mcore__h2_consume(conn->h2, id, len);
     if (stream) mcore__buffer_append(&stream->body, data, len);
 }
 
@@ -251,6 +260,7 @@ static void fake_on_end(void *ctx, uint32_t id, void *user) {
     fake_conn *conn = ctx;
     fake_stream *stream = user;
     if (!stream) return;
+    stream->ended = 1;
     conn->node->requests++;
     if (conn->node->delay_ns == 0) {
         conn->node->behave(stream);
@@ -563,7 +573,7 @@ static void close_world(void) {
     mcore_set_allocator(NULL);
 }
 
-static void start(fake_call *call, const mcore_call_plan *plan) {
+__attribute__((unused)) static void start(fake_call *call, const mcore_call_plan *plan) {
     call->result.rpc_code = UINT32_MAX; /* not OK before it is done */
     CHECK_INT(mcore_client_start(w.client, w.target, plan, fake_done, call, &call->id), MCORE_OK);
     CHECK_INT(call->done, 0); /* never inside start */

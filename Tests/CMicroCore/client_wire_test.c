@@ -213,7 +213,7 @@ TEST(data_that_is_refused) {
         const char *bytes, *part;
         size_t len;
     } rows[] = {
-        {"\1\0\0\0\1x", "compressed without grpc-encoding", 6},
+        {"\1\0\0\0\1x", "there is no grpc-encoding", 6},
         {"\2\0\0\0\1x", "not a gRPC message", 6},
         {"\0\0\0\0\1x\0\0\0\0\1y", "more than one message", 12},
         {"\0\0\0\0\1x\0", "more than one message", 7},
@@ -230,7 +230,7 @@ TEST(data_that_is_refused) {
         mcore__response_free(&r);
     }
     begin();
-    headers_of(0, 0, PAIRS(GRPC, "grpc-encoding", "gzip"));
+    headers_of(0, 0, PAIRS(GRPC, "grpc-encoding", "br"));
     CHECK_INT(DATA("\1\0\0\0\1x"), MCORE_EPROTO);
     mcore__response_fill(&r, &result);
     CHECK(memmem(result.message.data, result.message.len, "not asked for", 13));

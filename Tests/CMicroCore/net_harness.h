@@ -8,6 +8,7 @@
 #include "loop/loop_internal.h"
 #include "mcore/loop.h"
 #include "mcore/transport_plugin.h"
+#include "net/transport.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ typedef struct side {
     mcore_status last_sent_status;
     int reading_off, close_called;
     uint64_t hash; /* of the bytes received */
+    char failure[200];
     /* What it does by itself. */
     int echo, close_on_eof, abort_on_data, close_on_data, pause_each_data;
     char *echo_copies[ECHOES_MAX];
@@ -38,8 +40,10 @@ typedef struct side {
 struct net {
     mcore_loop *loop;
     const mcore_transport_plugin *t;
-    void *self;
+    const mcore_transport_plugin *client_t; /* with `client_self`: who connects; or `t` */
+    void *self, *client_self;
     const char *name;
+    int secure; /* not open before a handshake, which takes bytes of the server */
     char address[128];
     side listener;
     side servers[64];
@@ -92,12 +96,21 @@ HARNESS void check_event(side *s, mcore_conn *conn) {
     if (mcore_loop_current() != s->net->loop) mistake(s->net, "a callback off the loop");
 }
 
+/* What the transport says beside a status. */
+HARNESS void note_failure(side *s, mcore_conn *conn) {
+    size_t len = sizeof s->failure - 1;
+    if (MCORE_HAS(mcore_transport_plugin, s->net->t, failure_text) &&
+        s->net->t->failure_text(conn, s->failure, &len) == MCORE_OK)
+        s->failure[len] = 0;
+}
+
 HARNESS void on_open(void *ctx, mcore_conn *conn, mcore_status status) {
     side *s = ctx;
     check_event(s, conn);
     if (s->is_server || s->opened++) mistake(s->net, "on_open twice");
     if (s->received || s->eof || s->next_sent) mistake(s->net, "on_open is late");
     s->open_status = status;
+    if (status != MCORE_OK) note_failure(s, conn);
     after_event(s->net);
 }
 
@@ -183,6 +196,7 @@ HARNESS void on_closed(void *ctx, mcore_conn *conn, mcore_status why) {
     if (!s->is_server && !s->is_listener && !s->opened) mistake(s->net, "on_closed before on_open");
     s->closed++;
     s->why = why;
+    if (why != MCORE_OK && !s->is_listener) note_failure(s, conn);
     after_event(s->net);
 }
 
@@ -230,6 +244,7 @@ typedef struct variant {
     const mcore_transport_plugin *(*transport)(void);
     int simulated;
     const char *address;
+    const mcore_transport_plugin *(*client)(void); /* NULL: one instance for both sides */
 } variant;
 
 static char folder[64]; /* of the files of this run */
@@ -238,14 +253,17 @@ static char folder[64]; /* of the files of this run */
 enum { BIG = 8 << 20 };
 static uint8_t *big;
 
+/* A test of other transports has a list of its own, and says so before it includes this. */
+#ifndef NET_OWN_VARIANTS
 static const variant variants[] = {
-    {"tcp", mcore_transport_tcp, 0, "127.0.0.1:0"},
-    {"unix path", mcore_transport_unix, 0, NULL},
-    {"unix abstract", mcore_transport_unix, 0, "@"},
-    {"memory", mcore_transport_memory, 0, "service"},
-    {"memory, simulated", mcore_transport_memory, 1, "service"},
+    {"tcp", mcore_transport_tcp, 0, "127.0.0.1:0", NULL},
+    {"unix path", mcore_transport_unix, 0, NULL, NULL},
+    {"unix abstract", mcore_transport_unix, 0, "@", NULL},
+    {"memory", mcore_transport_memory, 0, "service", NULL},
+    {"memory, simulated", mcore_transport_memory, 1, "service", NULL},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
+#endif
 
 HARNESS const char *listen_address(const variant *v) {
     static char text[128];
@@ -271,15 +289,39 @@ HARNESS mcore_status try_listen(net *n, const char *address) {
     return MCORE_OK;
 }
 
-HARNESS void net_open(net *n, const variant *v) {
+HARNESS mcore_status create_instance(net *n, const mcore_transport_plugin *t, void **out_self) {
+    return mcore__transport_create(t, mcore__loop_host(n->loop), (mcore_slice){NULL, 0}, out_self);
+}
+
+HARNESS mcore_status create_instances(net *n) {
+    mcore_status status = create_instance(n, n->t, &n->self);
+    n->client_self = n->self;
+    if (status != MCORE_OK || n->client_t == n->t) return status;
+    status = create_instance(n, n->client_t, &n->client_self);
+    if (status != MCORE_OK) n->t->destroy(n->self);
+    return status;
+}
+
+HARNESS void destroy_instances(net *n) {
+    if (n->client_t != n->t) n->client_t->destroy(n->client_self);
+    n->t->destroy(n->self);
+}
+
+HARNESS void net_init(net *n, const variant *v) {
     memset(n, 0, sizeof *n);
     n->name = v->name;
     n->t = v->transport();
+    n->client_t = v->client ? v->client() : n->t;
+    n->secure = (n->t->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
+}
+
+HARNESS void net_open(net *n, const variant *v) {
+    net_init(n, v);
     if (v->simulated)
         CHECK_INT(mcore_loop_create_simulated(7, &n->loop), MCORE_OK);
     else
         CHECK_INT(mcore_loop_create(&n->loop), MCORE_OK);
-    CHECK_INT(n->t->create(mcore__loop_host(n->loop), (mcore_slice){NULL, 0}, &n->self), MCORE_OK);
+    CHECK_INT(create_instances(n), MCORE_OK);
     CHECK_INT(try_listen(n, listen_address(v)), MCORE_OK);
 }
 
@@ -293,7 +335,7 @@ HARNESS void net_close(net *n) {
         CHECK_INT(n->listener.why, MCORE_OK);
     }
     for (int i = 0; i < n->server_count; i++) CHECK_INT(n->servers[i].closed, 1);
-    n->t->destroy(n->self);
+    destroy_instances(n);
     mcore_loop_destroy(n->loop);
     if (n->mistakes) fprintf(stderr, "%s: %s\n", n->name, n->first_mistake);
     CHECK_INT(n->mistakes, 0);
@@ -302,7 +344,7 @@ HARNESS void net_close(net *n) {
 HARNESS mcore_status do_connect(net *n, const char *address, side *s) {
     s->net = n;
     n->in_call++;
-    mcore_status status = n->t->connect(n->self, address, 5000, &events, s, &s->conn);
+    mcore_status status = n->t->connect(n->client_self, address, 5000, &events, s, &s->conn);
     n->in_call--;
     return status;
 }

@@ -36,7 +36,8 @@ typedef int32_t mcore_status;
     X(EUNAVAILABLE, -19, "no node is available")                                                   \
     X(EREFUSED, -20, "the peer refused the request without processing it")                         \
     X(EMFILE, -21, "too many open files")                                                          \
-    X(ECORRUPT, -22, "stored data is damaged")
+    X(ECORRUPT, -22, "stored data is damaged")                                                     \
+    X(ETLS, -23, "no secure connection")
 
 #define MCORE_STATUS_ENUM(name, value, text) MCORE_##name = value,
 enum { MCORE_STATUS_MAP(MCORE_STATUS_ENUM) MCORE_STATUS_LIMIT = 1 };

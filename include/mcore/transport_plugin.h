@@ -59,7 +59,30 @@ typedef struct mcore_transport_events { /* host implements, plugin calls; outliv
     void (*on_closed)(void *ctx, mcore_conn *conn, mcore_status why);
 } mcore_transport_events;
 
-typedef struct mcore_transport_plugin { /* plugin -> host; static, immutable */
+/* What is known of a connection that a secure transport carries. Slices are valid until it ends. */
+typedef struct mcore_security {
+    uint32_t struct_size;
+    uint32_t resumed;   /* 1: with a session from before */
+    uint32_t truncated; /* 1: the peer's end came without its mark: whoever takes the
+                         * end of the stream for the end of a body must not */
+    uint32_t peer_uri_count;
+    uint32_t peer_name_count;
+    uint32_t reserved;
+    mcore_slice version;           /* "TLSv1.3" */
+    mcore_slice cipher;            /* "TLS_AES_256_GCM_SHA384" */
+    mcore_slice protocol;          /* chosen by ALPN, "h2"; empty: there was none */
+    mcore_slice peer_subject;      /* RFC 2253, of the certificate that was verified; it and the
+                                    * next two are empty when the peer has none */
+    const mcore_slice *peer_uris;  /* its subject alternative names: "spiffe://..." */
+    const mcore_slice *peer_names; /* ... DNS names */
+} mcore_security;
+
+/* Bits of mcore_transport_plugin.caps. */
+#define MCORE_TRANSPORT_CAP_SECURE UINT64_C(1) /* encrypted, and the peer is who it should be */
+
+typedef struct mcore_transport_plugin mcore_transport_plugin;
+
+struct mcore_transport_plugin { /* plugin -> host; static, immutable */
     uint32_t struct_size, abi_major;
     const char *name, *version; /* UTF-8, e.g. "quic", "1.4.0" */
     uint64_t caps;              /* MCORE_TRANSPORT_CAP_*; a host ignores bits it does not know */
@@ -95,7 +118,17 @@ typedef struct mcore_transport_plugin { /* plugin -> host; static, immutable */
     mcore_status (*adopt)(void *self, void *ticket, const mcore_transport_events *ev, void *ctx,
                           mcore_conn **out_conn);
     void (*discard)(void *ticket);
-} mcore_transport_plugin;
+    /* Used instead of create(), which then always fails, by a table that was made at run time:
+     * `plugin` is that table. It is valid until the instance is destroyed, all else as there. */
+    mcore_status (*create_from)(const mcore_transport_plugin *plugin, const mcore_host *host,
+                                mcore_slice config_json, void **out_self);
+    /* From the first on_data or a successful on_open on. Errors: MCORE_ENOENT (this connection is
+     * not secure), MCORE_ENOMEM. */
+    mcore_status (*security)(mcore_conn *conn, mcore_security *out_security);
+    /* Writes why on_open or on_closed has an error, in one line without a terminating 0, cut at
+     * *inout_len. Only inside of them. Errors: MCORE_ENOENT (the status says all). */
+    mcore_status (*failure_text)(mcore_conn *conn, char *out, size_t *inout_len);
+};
 
 typedef const mcore_transport_plugin *(*mcore_transport_entry)(void); /* a function, not data */
 

@@ -45,7 +45,7 @@ int mcore__channel_is(const mcore__channel *channel, mcore_slice address) {
 }
 
 const char *mcore__channel_scheme(const mcore__channel *channel) {
-    return channel->transport->secure ? "https" : "http";
+    return channel->transport->plugin->caps & MCORE_TRANSPORT_CAP_SECURE ? "https" : "http";
 }
 
 static mcore_status new_channel(mcore_client *client, mcore__client_transport *transport,
@@ -143,6 +143,7 @@ static void back_off(mcore__channel *channel, mcore_status failure, const char *
     uint64_t delay_ns = mcore_loop_random(loop) % (mcore__channel_backoff_ns(channel) + 1);
     channel->failures++;
     channel->last_failure = failure;
+    snprintf(channel->last_text, sizeof channel->last_text, "%s", text);
     channel->backoff_end_ns = mcore_loop_now_ns(loop) + delay_ns;
     channel->state = MCORE__CHANNEL_BACKING_OFF;
     mcore__timer_start(loop, &channel->backoff_timer, delay_ns);
@@ -193,9 +194,8 @@ static void fail_at_once(mcore__channel *channel, mcore__client_call *call) {
     uint64_t now_ns = mcore_loop_now_ns(channel->client->loop);
     uint64_t left_ns = channel->backoff_end_ns > now_ns ? channel->backoff_end_ns - now_ns : 0;
     char text[MCORE__CLIENT_FAILURE_BYTES];
-    snprintf(text, sizeof text, "%s (%u times in a row; not tried again for %llu ms)",
-             mcore_status_text(channel->last_failure), channel->failures,
-             (unsigned long long)(left_ns / 1000000));
+    snprintf(text, sizeof text, "%.100s (%u times in a row; not tried again for %llu ms)",
+             channel->last_text, channel->failures, (unsigned long long)(left_ns / 1000000));
     mcore__client_call_failed(call, MCORE__ATTEMPT_UNREACHED, MCORE_RPC_UNAVAILABLE,
                               channel->last_failure, text);
 }

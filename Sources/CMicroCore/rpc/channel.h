@@ -28,6 +28,7 @@ typedef struct mcore__channel {
     uint32_t pumping;
     uint32_t failures; /* in a row */
     mcore_status last_failure;
+    char last_text[MCORE__CLIENT_FAILURE_BYTES]; /* ... in words */
     uint64_t backoff_end_ns;
     mcore__timer backoff_timer;
     mcore_slice name; /* of the address, what the transport gets: behind "scheme://" */

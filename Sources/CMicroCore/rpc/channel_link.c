@@ -302,12 +302,22 @@ static void on_keepalive_timer(void *ctx) {
 
 /* ---- Opening ---- */
 
+/* Of an event that says `status`: the transport may know more than its text. */
+static void die_of_transport(mcore__link *link, mcore_conn *conn, mcore_status status) {
+    char text[MCORE__CLIENT_FAILURE_BYTES];
+    size_t len = sizeof text - 1;
+    if (!MCORE_HAS(mcore_transport_plugin, link->plugin, failure_text) ||
+        link->plugin->failure_text(conn, text, &len) != MCORE_OK)
+        len = (size_t)snprintf(text, sizeof text, "%s", mcore_status_text(status));
+    text[len] = '\0';
+    die(link, status, text, 0);
+}
+
 static void on_open(void *ctx, mcore_conn *conn, mcore_status status) {
-    (void)conn;
     mcore__link *link = ctx;
     if (link->state == MCORE__LINK_DEAD) return;
     if (status != MCORE_OK) {
-        die(link, status, mcore_status_text(status), 0);
+        die_of_transport(link, conn, status);
         return;
     }
     link->opened = 1;
@@ -315,11 +325,9 @@ static void on_open(void *ctx, mcore_conn *conn, mcore_status status) {
 }
 
 static void on_closed(void *ctx, mcore_conn *conn, mcore_status why) {
-    (void)conn;
     mcore__link *link = ctx;
     link->conn = NULL;
-    if (why == MCORE_OK) why = MCORE_ECONNRESET;
-    die(link, why, mcore_status_text(why), 0);
+    die_of_transport(link, conn, why == MCORE_OK ? MCORE_ECONNRESET : why);
     free_link(link);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "mcore/version.h"
+#include "net/transport.h"
 #include "rpc/client_stream.h"
 #include "rpc/target.h"
 
@@ -80,13 +81,10 @@ mcore__client_transport *mcore__client_find_transport(mcore_client *client, mcor
     return transport_named(client, "tcp", 3);
 }
 
-/* Whether connections of a transport are encrypted is known by its scheme, and only here. */
-static uint32_t is_secure(const char *scheme) { return strcmp(scheme, "tls") == 0; }
-
 static mcore__client_transport *append_transport(mcore_client *client, const char *scheme,
                                                  const mcore_transport_plugin *plugin) {
     mcore__client_transport *transport = &client->transports[client->transport_count++];
-    *transport = (mcore__client_transport){.plugin = plugin, .secure = is_secure(scheme)};
+    *transport = (mcore__client_transport){.plugin = plugin};
     memcpy(transport->scheme, scheme, strlen(scheme) + 1);
     return transport;
 }
@@ -95,8 +93,8 @@ mcore_status mcore__client_open_transport(mcore_client *client,
                                           mcore__client_transport *transport) {
     if (transport->created) return MCORE_OK;
     mcore_slice no_config = {NULL, 0};
-    mcore_status status =
-        transport->plugin->create(mcore__loop_host(client->loop), no_config, &transport->self);
+    mcore_status status = mcore__transport_create(transport->plugin, mcore__loop_host(client->loop),
+                                                  no_config, &transport->self);
     if (status == MCORE_OK) transport->created = 1;
     return status;
 }

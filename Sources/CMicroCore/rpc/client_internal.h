@@ -26,8 +26,7 @@ typedef struct mcore__client_transport {
     const mcore_transport_plugin *plugin;
     void *self; /* the instance; NULL until it is needed */
     uint32_t created;
-    uint32_t local;  /* its addresses are no host names: the authority is "localhost" */
-    uint32_t secure; /* its connections are encrypted: requests say "https" */
+    uint32_t local; /* its addresses are no host names: the authority is "localhost" */
 } mcore__client_transport;
 
 /* Where a call id leads to. A slot is used again, its generation never. */

@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "net/transport.h"
 #include "rpc/server_conn.h"
 
 #include <stdio.h>
@@ -16,8 +17,8 @@ static mcore_status transport_of(mcore_server *server, const mcore_transport_plu
     mcore__server_transport *transport = mcore__zalloc(sizeof *transport);
     if (!transport) return MCORE_ENOMEM;
     mcore_slice no_config = {NULL, 0};
-    mcore_status status =
-        plugin->create(mcore__loop_host(server->loop), no_config, &transport->self);
+    mcore_status status = mcore__transport_create(plugin, mcore__loop_host(server->loop), no_config,
+                                                  &transport->self);
     if (status) {
         mcore__free(transport);
         return status;
