@@ -41,6 +41,8 @@ mcore__h1_event mcore__h1_fail(mcore__h1_parser *parser, uint32_t status, const 
     return MCORE__H1_ERROR;
 }
 
+void mcore__h1_lift_body_limit(mcore__h1_parser *parser) { parser->body_room = UINT64_MAX; }
+
 int mcore__h1_parser_busy(const mcore__h1_parser *parser) {
     switch (parser->state) {
     case MCORE__H1_REQUEST_LINE: /* the head of the message before may still be there */
@@ -131,6 +133,7 @@ static void fill_head(mcore__h1_parser *parser, mcore__h1_head *out) {
     out->field_count = parser->span_count;
     out->minor_version = parser->minor_version;
     out->has_body = framing->chunked || framing->content_length > 0;
+    out->too_large = framing->content_length > parser->limits.body_bytes_max;
     out->keep_alive = !framing->connection_close &&
                       (parser->minor_version == 1 || framing->connection_keep_alive);
     /* A client of 1.0 cannot wait for an interim response (RFC 9110 10.1.1). */
@@ -140,9 +143,9 @@ static void fill_head(mcore__h1_parser *parser, mcore__h1_head *out) {
 static mcore__h1_event finish_head(mcore__h1_parser *parser, mcore__h1_head *out) {
     if (!mcore__h1_check_head(parser)) return MCORE__H1_ERROR;
     fill_head(parser, out);
+    parser->body_room = parser->limits.body_bytes_max;
     if (parser->framing.chunked) {
         parser->state = MCORE__H1_CHUNK_SIZE_FIRST;
-        parser->body_room = parser->limits.body_bytes_max;
         parser->left = 0;
         parser->chunk_digits = 0;
         parser->extension_len = 0;
@@ -183,6 +186,7 @@ static mcore__h1_event next_of_head(mcore__h1_parser *parser, mcore_slice *input
 
 static mcore__h1_event next_of_length(mcore__h1_parser *parser, mcore_slice *input,
                                       mcore_slice *body) {
+    if (parser->left > parser->body_room) return mcore__h1_fail(parser, 413, "body too large");
     if (input->len == 0) return MCORE__H1_MORE;
     size_t take = input->len < parser->left ? input->len : (size_t)parser->left;
     *body = (mcore_slice){input->data, take};

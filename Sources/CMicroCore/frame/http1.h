@@ -16,7 +16,7 @@ typedef struct mcore__h1_limits {
     uint32_t target_bytes_max;      /* request target; 8 KiB: beyond it 414 */
     uint32_t header_list_bytes_max; /* name + value + 32, of all fields; beyond it 431 */
     uint32_t header_count_max;      /* beyond it 431 */
-    uint32_t body_bytes_max;        /* decoded; beyond it 413 */
+    uint32_t body_bytes_max;        /* decoded; beyond it 413: see mcore__h1_lift_body_limit */
 } mcore__h1_limits;
 
 typedef struct mcore__h1_parser mcore__h1_parser;
@@ -36,7 +36,8 @@ typedef struct mcore__h1_head {
     uint32_t minor_version; /* 0 or 1 */
     uint32_t keep_alive;    /* what version and Connection together ask for */
     uint32_t expect_continue;
-    uint32_t has_body; /* 0: MCORE__H1_END follows at once */
+    uint32_t has_body;  /* 0: MCORE__H1_END follows at once */
+    uint32_t too_large; /* 1: unless the limit is lifted, an ERROR with 413 follows at once */
 } mcore__h1_head;
 
 typedef struct mcore__h1_result {
@@ -54,15 +55,28 @@ void mcore__h1_parser_destroy(mcore__h1_parser *parser);
 mcore__h1_event mcore__h1_next(mcore__h1_parser *parser, mcore_slice *input,
                                mcore__h1_result *out_result);
 
+/* After HEAD: the body of this message is as long as it likes. */
+void mcore__h1_lift_body_limit(mcore__h1_parser *parser);
+
 /* 1 when a message is begun and not complete. */
 int mcore__h1_parser_busy(const mcore__h1_parser *parser);
 
-/* Writes a response head with "content-length: body_len" and, if !keep_alive, "connection: close".
+#define MCORE__H1_CHUNKED UINT64_MAX           /* "transfer-encoding: chunked" */
+#define MCORE__H1_UNTIL_CLOSE (UINT64_MAX - 1) /* neither: the connection's end is the body's */
+
+/* Writes a response head with "content-length: body_len" (or one of the above) and, if !keep_alive,
+ * "connection: close".
  * Fields that frame the message are the writer's own and refused.
  * Errors: MCORE_EINVAL (a field that is not valid on the wire), MCORE_ENOMEM; `out` is unchanged.
  */
 mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mcore__field *fields,
                                   size_t field_count, uint64_t body_len, int keep_alive);
+
+/* Appends some bytes of a body as a chunk; nothing for none. Errors: MCORE_ENOMEM; `out` is
+ * unchanged. */
+mcore_status mcore__h1_write_chunk(mcore__buffer *out, mcore_slice bytes);
+/* The end of a chunked body. */
+#define MCORE__H1_LAST_CHUNK "0\r\n\r\n"
 
 /* The reason phrase of a status, "" when it has none. */
 const char *mcore__http_reason(uint32_t status);

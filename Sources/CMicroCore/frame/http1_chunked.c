@@ -23,7 +23,7 @@ static mcore__h1_event take_size_byte(mcore__h1_parser *parser, uint8_t byte) {
     int digit = hex_value(byte);
     if (digit >= 0) {
         if (++parser->chunk_digits > CHUNK_DIGITS_MAX) return fail_size(parser);
-        /* `left` is at most body_room, 32 bits wide, so this cannot wrap. */
+        /* So many digits are 64 bits: this cannot wrap. */
         parser->left = parser->left << 4 | (uint64_t)digit;
         if (parser->left > parser->body_room) {
             return mcore__h1_fail(parser, 413, "body too large");

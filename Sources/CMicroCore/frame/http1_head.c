@@ -283,8 +283,5 @@ int mcore__h1_check_head(mcore__h1_parser *parser) {
         }
         if (!framing->chunked) return refuse(parser, 501, "unknown transfer coding");
     }
-    if (framing->content_length > parser->limits.body_bytes_max) {
-        return refuse(parser, 413, "body too large");
-    }
     return 1;
 }

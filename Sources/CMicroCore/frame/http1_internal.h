@@ -60,7 +60,7 @@ struct mcore__h1_parser {
     mcore__h1_framing framing;
 
     uint64_t left;      /* of the body, or of the chunk */
-    uint64_t body_room; /* what chunks may still bring */
+    uint64_t body_room; /* what chunks may still bring, or a body with its length at all */
     uint32_t chunk_digits, extension_len, extensions_total;
 };
 

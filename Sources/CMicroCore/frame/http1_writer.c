@@ -1,5 +1,6 @@
 #include "frame/http1.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct http_reason {
@@ -119,6 +120,7 @@ mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mco
     /* RFC 9110 8.6: these have no body and must not speak of its length. */
     int bodiless = status < 200 || status == 204;
     if (bodiless && body_len > 0) return MCORE_EINVAL;
+    if (body_len == MCORE__H1_UNTIL_CLOSE && keep_alive) return MCORE_EINVAL;
     size_t room = 160; /* status line with its reason, content-length, connection, ends of lines */
     for (size_t i = 0; i < field_count; i++) {
         if (!field_writable(&fields[i])) return MCORE_EINVAL;
@@ -139,12 +141,27 @@ mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mco
         at = put(at, fields[i].value.data, fields[i].value.len);
         at = put_text(at, "\r\n");
     }
-    if (!bodiless) {
+    if (body_len == MCORE__H1_CHUNKED) {
+        at = put_text(at, "transfer-encoding: chunked\r\n");
+    } else if (!bodiless && body_len != MCORE__H1_UNTIL_CLOSE) {
         at = put_text(at, "content-length: ");
         at = put_number(at, body_len);
         at = put_text(at, "\r\n");
     }
     if (!keep_alive) at = put_text(at, "connection: close\r\n");
+    at = put_text(at, "\r\n");
+    out->end += (size_t)(at - begin);
+    return MCORE_OK;
+}
+
+mcore_status mcore__h1_write_chunk(mcore__buffer *out, mcore_slice bytes) {
+    char size[24];
+    if (!bytes.len) return MCORE_OK; /* it would be the last one */
+    size_t digits = (size_t)snprintf(size, sizeof size, "%zx\r\n", bytes.len);
+    mcore_status status = mcore__buffer_reserve(out, digits + bytes.len + 2);
+    if (status) return status;
+    uint8_t *begin = mcore__buffer_tail(out), *at = put(begin, size, digits);
+    at = put(at, bytes.data, bytes.len);
     at = put_text(at, "\r\n");
     out->end += (size_t)(at - begin);
     return MCORE_OK;

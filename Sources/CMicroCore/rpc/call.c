@@ -1,4 +1,4 @@
-#include "rpc/call.h"
+#include "rpc/call_internal.h"
 
 #include "base/memory.h"
 #include "rpc/server_conn.h"
@@ -7,17 +7,6 @@
 #include <string.h>
 
 enum { CALL_FREE = 0, CALL_RUNNING = 0x43414c4c };
-
-struct mcore_call {
-    mcore__list node; /* mcore_server.calls or .free_calls */
-    mcore_server *server;
-    mcore__server_stream *stream; /* NULL: an answer goes nowhere */
-    mcore__timer timer;           /* the deadline, then the late news of a cancellation */
-    void (*cancel_fn)(void *ctx, mcore_status why);
-    void *cancel_ctx;
-    mcore_status why; /* nobody waits any more */
-    uint32_t state;
-};
 
 static void deadline_passed(void *ctx);
 
@@ -32,11 +21,15 @@ static mcore_call *call_take(mcore_server *server) {
         if (!call) return NULL;
         mcore__list_init(&call->node);
         mcore__timer_init(&call->timer, deadline_passed, call);
+        mcore__later_init(&call->later, mcore__call_news, call);
         call->server = server;
     }
     call->state = CALL_RUNNING;
     call->cancel_fn = NULL;
+    call->events = NULL;
     call->why = MCORE_OK;
+    call->streaming = 0;
+    call->writable = call->told = 0;
     mcore__list_append(&server->calls, &call->node);
     mcore__gauge(&server->running, 1);
     mcore__count(&server->calls_total, 1);
@@ -46,6 +39,7 @@ static mcore_call *call_take(mcore_server *server) {
 static void call_give(mcore_call *call) {
     mcore_server *server = call->server;
     mcore__timer_stop(server->loop, &call->timer);
+    mcore__later_cancel(server->loop, &call->later);
     mcore__list_remove(&call->node);
     mcore__gauge(&server->running, -1);
     call->state = CALL_FREE;
@@ -89,13 +83,20 @@ void mcore__call_dispatch(mcore__server_stream *stream) {
     mcore_server *server = stream->conn->server;
     uint64_t now_ns = mcore_loop_now_ns(server->loop);
     if (refused(stream, now_ns)) return;
+    mcore__refusal why = {0};
+    mcore_slice body = stream->body;
+    if (stream->compressed && mcore__request_inflate(stream, &body, &why)) {
+        mcore__stream_refuse(stream, &why);
+        return;
+    }
     mcore_call *call = call_take(server);
     if (!call) {
-        mcore__refusal why = {.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED, .text = "out of memory"};
+        why = (mcore__refusal){.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED, .text = "out of memory"};
         mcore__stream_refuse(stream, &why);
         return;
     }
     call->stream = stream;
+    call->streaming = stream->route->streaming;
     stream->call = call;
     mcore_request request = {
         .struct_size = sizeof request,
@@ -108,12 +109,16 @@ void mcore__call_dispatch(mcore__server_stream *stream) {
         .metadata = stream->metadata,
         .metadata_count = stream->metadata_count,
         .deadline_ns = stream->deadline_ns,
-        .body = stream->body,
+        .body = body,
         .peer = {stream->conn->peer, stream->conn->peer_len},
+        .body_flags = stream->compressed ? MCORE_MESSAGE_COMPRESSED : 0,
+        .streaming = stream->route->streaming,
     };
     uint64_t deadline_ns = stream->deadline_ns;
+    uint8_t inflated = stream->compressed;
     server->current = call;
     stream->route->handler(stream->route->ctx, call, &request);
+    if (inflated) mcore__buffer_reset(&server->plain, MCORE__SERVER_SCRATCH_KEEP_BYTES);
     if (server->current != call) return; /* answered: the call and maybe the stream are gone */
     server->current = NULL;
     if (deadline_ns && !call->why)
@@ -139,18 +144,25 @@ void mcore_call_answer(mcore_call *call, const mcore_answer *answer) {
     mcore__server_drain_check(server);
 }
 
-static void tell(mcore_call *call) {
+void mcore__call_tell(mcore_call *call) {
     void (*fn)(void *, mcore_status) = call->cancel_fn;
-    if (!fn) return;
+    void *ctx = call->cancel_ctx;
     call->cancel_fn = NULL;
+    if (call->events) {
+        if (call->told) return;
+        call->told = 1;
+        fn = MCORE_HAS(mcore_call_events, call->events, on_cancel) ? call->events->on_cancel : NULL;
+        ctx = call->events_ctx;
+    }
     /* It may answer in place: the call is not touched behind this. */
-    fn(call->cancel_ctx, call->why);
+    if (fn) fn(ctx, call->why);
 }
 
 void mcore__call_warn(mcore_call *call, mcore_status why) {
     if (call->why) return;
     call->why = why;
-    tell(call);
+    mcore__later_cancel(call->server->loop, &call->later); /* no other event follows */
+    mcore__call_tell(call);
 }
 
 void mcore__call_abandon(mcore_call *call, mcore_status why) {
@@ -160,30 +172,31 @@ void mcore__call_abandon(mcore_call *call, mcore_status why) {
     mcore__call_warn(call, why);
 }
 
+void mcore__call_fail(mcore__server_stream *stream, const mcore__refusal *why,
+                      mcore_status status) {
+    mcore_call *call = stream->call;
+    stream->call = NULL;
+    if (call) call->stream = NULL;
+    mcore__stream_refuse(stream, why);
+    if (call) mcore__call_abandon(call, status);
+}
+
 static void deadline_passed(void *ctx) {
     mcore_call *call = ctx;
-    if (call->why) { /* cancelled before anybody asked to be told */
-        tell(call);
-        return;
-    }
-    mcore__server_stream *stream = call->stream;
     mcore__refusal why = {.rpc_code = MCORE_RPC_DEADLINE_EXCEEDED,
                           .text = "the deadline passed before the answer"};
-    if (stream) {
-        stream->call = NULL;
-        call->stream = NULL;
-        mcore__stream_refuse(stream, &why);
-    }
-    mcore__call_abandon(call, MCORE_ETIMEDOUT);
+    if (call->stream)
+        mcore__call_fail(call->stream, &why, MCORE_ETIMEDOUT);
+    else
+        mcore__call_abandon(call, MCORE_ETIMEDOUT);
 }
 
 void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status why), void *ctx) {
     assert(call && call->state == CALL_RUNNING);
     call->cancel_fn = fn;
     call->cancel_ctx = ctx;
-    /* Too late to wait for it, and not from inside this function. The deadline's timer is free:
-     * a call that nobody waits for has none. */
-    if (call->why) mcore__timer_start(call->server->loop, &call->timer, 0);
+    /* Too late to wait for it, and not from inside this function. */
+    if (call->why) mcore__later_mark(call->server->loop, &call->later);
 }
 
 mcore_loop *mcore_call_loop(const mcore_call *call) { return call->server->loop; }

@@ -125,6 +125,7 @@ static mcore__route *route_create(mcore_slice path, mcore_handler handler, void 
     route->ctx = ctx;
     route->any_method = options->any_method;
     route->message_bytes_max = options->message_bytes_max;
+    route->streaming = options->streaming;
     route->timeout_ns =
         options->timeout_ms > UINT64_MAX / 1000000u ? UINT64_MAX : options->timeout_ms * 1000000u;
     return route;
@@ -143,6 +144,7 @@ mcore_status mcore_routes_add(mcore_routes *routes, mcore_slice path, mcore_hand
         memcpy(&own, options,
                options->struct_size < sizeof own ? options->struct_size : sizeof own);
     }
+    if (own.streaming & ~(uint32_t)(MCORE_STREAM_REQUEST | MCORE_STREAM_REPLY)) return MCORE_EINVAL;
     if (mcore__routes_find(routes, path)) return MCORE_EEXIST;
     if (grow(routes)) return MCORE_ENOMEM;
     mcore__route *route = route_create(path, handler, ctx, &own);

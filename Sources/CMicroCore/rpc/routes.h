@@ -16,6 +16,7 @@ typedef struct mcore__route {
     uint64_t timeout_ns;        /* 0: as the caller says */
     uint32_t message_bytes_max; /* 0: the server's limit */
     uint32_t any_method;
+    uint32_t streaming; /* MCORE_STREAM_* */
 } mcore__route;
 
 /* Takes a reference for a server; from now on nothing can be added. */

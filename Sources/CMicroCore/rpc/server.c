@@ -55,7 +55,12 @@ mcore_status mcore_server_create(mcore_loop *loop, mcore_routes *routes,
     mcore_server *server = mcore__zalloc(sizeof *server);
     if (!server) return MCORE_ENOMEM;
     mcore_status status = set_options(server, options);
+    if (!status) {
+        server->coder = mcore__coder_create();
+        if (!server->coder) status = MCORE_ENOMEM;
+    }
     if (status) {
+        mcore__free(server->name);
         mcore__free(server);
         return status;
     }
@@ -114,6 +119,9 @@ void mcore_server_destroy(mcore_server *server) {
     mcore__buffer_free(&server->text);
     mcore__buffer_free(&server->json);
     mcore__buffer_free(&server->scratch);
+    mcore__buffer_free(&server->plain);
+    mcore__buffer_free(&server->packed);
+    mcore__coder_destroy(server->coder);
     mcore__free(server->peers);
     mcore__free(server->name);
     mcore_routes_release(server->routes);

@@ -29,6 +29,7 @@ static int is_reserved(mcore__header_token token) {
     case MCORE__HEADER_CONNECTION:
     case MCORE__HEADER_CONTENT_LENGTH:
     case MCORE__HEADER_CONTENT_TYPE:
+    case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
     case MCORE__HEADER_GRPC_ENCODING:
     case MCORE__HEADER_GRPC_MESSAGE:
     case MCORE__HEADER_GRPC_STATUS:
@@ -45,25 +46,39 @@ static int is_reserved(mcore__header_token token) {
     }
 }
 
-/* Checks the metadata and adds up the room that encoded values need. */
-static mcore_status check_metadata(const mcore_answer *answer, size_t *out_text_bytes) {
-    if (answer->metadata_count > MCORE__SERVER_FIELDS_MAX - FIELDS_OWN) return MCORE_EINVAL;
-    size_t sum = 0, encoded = 0;
-    for (uint32_t i = 0; i < answer->metadata_count; i++) {
-        const mcore_header *entry = &answer->metadata[i];
+typedef struct header_list {
+    const mcore_header *at;
+    uint32_t count;
+} header_list;
+
+static const header_list no_headers = {NULL, 0};
+
+static header_list metadata_of(const mcore_answer *answer) {
+    return (header_list){answer->metadata, answer->metadata_count};
+}
+
+static header_list trailers_of(const mcore_answer *answer) {
+    return (header_list){answer->trailers, answer->trailer_count};
+}
+
+/* Checks the entries and adds up the room that encoded values need. */
+static mcore_status check_list(header_list list, size_t *out_text_bytes) {
+    if (list.count > MCORE__SERVER_FIELDS_MAX - FIELDS_OWN) return MCORE_EINVAL;
+    size_t sum = 0;
+    for (uint32_t i = 0; i < list.count; i++) {
+        const mcore_header *entry = &list.at[i];
         if (!entry->name.len || !mcore__field_name_valid(entry->name)) return MCORE_EINVAL;
         int binary = is_binary(entry->name);
         size_t bytes = binary ? (entry->value.len + 2) / 3 * 4 : entry->value.len;
         sum += entry->name.len + bytes + 32;
         if (sum > MCORE__SERVER_FIELDS_BYTES_MAX) return MCORE_EINVAL;
         if (binary)
-            encoded += bytes;
+            *out_text_bytes += bytes;
         else if (!mcore__field_value_valid(entry->value))
             return MCORE_EINVAL;
         if (is_reserved(mcore__header_token_of(entry->name.data, entry->name.len)))
             return MCORE_EINVAL;
     }
-    *out_text_bytes = encoded;
     return MCORE_OK;
 }
 
@@ -78,10 +93,9 @@ static mcore_status put_encoded(mcore_server *server, mcore__reply *reply,
     return MCORE_OK;
 }
 
-static mcore_status put_metadata(mcore_server *server, const mcore_answer *answer,
-                                 mcore__reply *reply) {
-    for (uint32_t i = 0; i < answer->metadata_count; i++) {
-        const mcore_header *entry = &answer->metadata[i];
+static mcore_status put_list(mcore_server *server, header_list list, mcore__reply *reply) {
+    for (uint32_t i = 0; i < list.count; i++) {
+        const mcore_header *entry = &list.at[i];
         if (!is_binary(entry->name)) {
             put(reply, MCORE__HEADER_OTHER, entry->name, entry->value);
             continue;
@@ -98,15 +112,17 @@ static void put_server_name(mcore_server *server, mcore__reply *reply) {
         put(reply, NAME(SERVER, "server"), server->options.server_name);
 }
 
-static mcore_status begin_reply(mcore_server *server, const mcore_answer *answer,
+/* An empty block of fields that both lists, and `more_text_bytes` of encoded text, will fit. */
+static mcore_status begin_reply(mcore_server *server, header_list a, header_list b,
                                 size_t more_text_bytes, mcore__reply *reply) {
-    size_t text_bytes = 0;
-    mcore_status status = check_metadata(answer, &text_bytes);
+    size_t text_bytes = more_text_bytes;
+    mcore_status status = check_list(a, &text_bytes);
+    if (!status) status = check_list(b, &text_bytes);
     if (status) return status;
+    if (a.count + b.count > MCORE__SERVER_FIELDS_MAX - FIELDS_OWN) return MCORE_EINVAL;
     memset(reply, 0, sizeof *reply);
     reply->fields = server->fields + 2;
     mcore__buffer_reset(&server->text, MCORE__SERVER_FIELDS_BYTES_MAX);
-    text_bytes += more_text_bytes;
     return text_bytes ? mcore__buffer_reserve(&server->text, text_bytes) : MCORE_OK;
 }
 
@@ -119,7 +135,9 @@ static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
     if (http < 200 || http > 599) return MCORE_EINVAL;
     if (answer->content_type.len && !mcore__field_value_valid(answer->content_type))
         return MCORE_EINVAL;
-    mcore_status status = begin_reply(server, answer, 0, reply);
+    size_t unused = 0;
+    mcore_status status = check_list(trailers_of(answer), &unused);
+    if (!status) status = begin_reply(server, metadata_of(answer), no_headers, 0, reply);
     if (status) return status;
     reply->status = http;
     reply->has_body = http != 204 && http != 304;
@@ -139,7 +157,7 @@ static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
         if (type.len) put(reply, NAME(CONTENT_TYPE, "content-type"), type);
     }
     put_server_name(server, reply);
-    return put_metadata(server, answer, reply);
+    return put_list(server, metadata_of(answer), reply);
 }
 
 static const mcore_answer *invalid_answer(mcore_answer *space) {
@@ -158,6 +176,39 @@ mcore_status mcore__reply_http(mcore_server *server, const mcore_answer *answer,
     return status;
 }
 
+static mcore_slice type_of_framing(uint32_t framing) {
+    switch (framing) {
+    case MCORE_FRAMING_LINES:
+        return (mcore_slice){"application/x-ndjson", 20};
+    case MCORE_FRAMING_EVENTS:
+        return (mcore_slice){"text/event-stream", 17};
+    default:
+        return (mcore_slice){"application/octet-stream", 24};
+    }
+}
+
+mcore_status mcore__reply_http_head(mcore_server *server, const mcore_reply_head *head,
+                                    mcore__reply *out_reply) {
+    mcore_slice type = head->content_type.len ? head->content_type : type_of_framing(head->framing);
+    if (!mcore__field_value_valid(type)) return MCORE_EINVAL;
+    header_list metadata = {head->metadata, head->metadata_count};
+    mcore_status status = begin_reply(server, metadata, no_headers, 0, out_reply);
+    if (status) return status;
+    out_reply->status = 200;
+    out_reply->has_body = 1;
+    put(out_reply, NAME(CONTENT_TYPE, "content-type"), type);
+    put_server_name(server, out_reply);
+    return put_list(server, metadata, out_reply);
+}
+
+mcore_status mcore__reply_http_trailers(mcore_server *server, const mcore_answer *answer,
+                                        uint32_t with_metadata, mcore__reply *out_reply) {
+    header_list metadata = with_metadata ? metadata_of(answer) : no_headers;
+    mcore_status status = begin_reply(server, metadata, trailers_of(answer), 0, out_reply);
+    if (!status) status = put_list(server, metadata, out_reply);
+    return status ? status : put_list(server, trailers_of(answer), out_reply);
+}
+
 /* ---- gRPC ---- */
 
 static mcore_slice status_text(uint32_t code) {
@@ -166,9 +217,10 @@ static mcore_slice status_text(uint32_t code) {
     return (mcore_slice){texts + 2 * code, code < 10 ? 1 : 2};
 }
 
-static mcore_status put_failure(mcore_server *server, const mcore_answer *answer,
+static mcore_status put_outcome(mcore_server *server, const mcore_answer *answer,
                                 mcore__reply *reply) {
     put(reply, NAME(GRPC_STATUS, "grpc-status"), status_text(answer->rpc_code));
+    if (!answer->rpc_code) return MCORE_OK;
     mcore_slice message = answer->message;
     if (message.len > MESSAGE_BYTES_MAX) message.len = MESSAGE_BYTES_MAX;
     mcore_status status = MCORE_OK;
@@ -181,38 +233,92 @@ static mcore_status put_failure(mcore_server *server, const mcore_answer *answer
     return status;
 }
 
-static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream *stream,
-                               const mcore_answer *answer, mcore__reply *reply) {
-    mcore_slice type = answer->content_type;
+int mcore__reply_pack(mcore_server *server, mcore_slice message, mcore_slice *out_packed) {
+    mcore__buffer_reset(&server->packed, MCORE__SERVER_SCRATCH_KEEP_BYTES);
+    if (mcore__gzip(server->coder, message, &server->packed)) return 0;
+    *out_packed =
+        (mcore_slice){mcore__buffer_bytes(&server->packed), mcore__buffer_len(&server->packed)};
+    return 1;
+}
+
+/* What every response to a gRPC caller begins with. */
+static mcore_status put_grpc_head(mcore_server *server, const mcore__server_stream *stream,
+                                  mcore_slice type, uint32_t gzip, mcore__reply *reply) {
     if (type.len < 16 || memcmp(type.data, "application/grpc", 16) != 0)
         type = stream->content_type;
     else if (!mcore__field_value_valid(type))
         return MCORE_EINVAL;
-    if (answer->body.len > UINT32_MAX - MCORE__GRPC_PREFIX_BYTES) return MCORE_EINVAL;
-    size_t text_bytes = 0;
-    if (answer->rpc_code) text_bytes = 3 * MESSAGE_BYTES_MAX + (DETAILS_BYTES_MAX + 2) / 3 * 4;
-    mcore_status status = begin_reply(server, answer, text_bytes, reply);
-    if (status) return status;
     reply->status = 200;
     put(reply, NAME(STATUS, ":status"), (mcore_slice){"200", 3});
     put(reply, NAME(CONTENT_TYPE, "content-type"), type);
-    if (answer->rpc_code) {
-        status = put_failure(server, answer, reply);
-    } else {
+    put(reply, NAME(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding"),
+        (mcore_slice){"identity,deflate,gzip", 21});
+    if (gzip) put(reply, NAME(GRPC_ENCODING, "grpc-encoding"), (mcore_slice){"gzip", 4});
+    put_server_name(server, reply);
+    return MCORE_OK;
+}
+
+static size_t outcome_text_bytes(const mcore_answer *answer) {
+    return answer->rpc_code ? 3 * MESSAGE_BYTES_MAX + (DETAILS_BYTES_MAX + 2) / 3 * 4 : 0;
+}
+
+static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream *stream,
+                               const mcore_answer *answer, uint32_t complete, mcore__reply *reply) {
+    if (answer->body.len > UINT32_MAX - MCORE__GRPC_PREFIX_BYTES) return MCORE_EINVAL;
+    header_list metadata = metadata_of(answer), trailers = trailers_of(answer);
+    size_t text_bytes = 0;
+    mcore_status status = check_list(trailers, &text_bytes);
+    if (status) return status;
+    if (!complete) trailers = no_headers;
+    status = begin_reply(server, metadata, trailers, outcome_text_bytes(answer), reply);
+    if (status) return status;
+    if (!complete) {
         reply->has_body = 1;
         reply->body = answer->body;
+        if ((answer->body_flags & MCORE_MESSAGE_COMPRESSED) &&
+            mcore__coding_list_has_gzip(stream->accept_encoding))
+            reply->compressed = (uint32_t)mcore__reply_pack(server, answer->body, &reply->body);
     }
-    put_server_name(server, reply);
-    return status ? status : put_metadata(server, answer, reply);
+    status = put_grpc_head(server, stream, answer->content_type, reply->compressed, reply);
+    if (!status && complete) status = put_outcome(server, answer, reply);
+    if (!status) status = put_list(server, metadata, reply);
+    return status ? status : put_list(server, trailers, reply);
 }
 
 mcore_status mcore__reply_grpc(mcore_server *server, const mcore__server_stream *stream,
                                const mcore_answer *answer, mcore__reply *out_reply,
-                               uint32_t *out_failure) {
-    *out_failure = answer->rpc_code != MCORE_RPC_OK;
-    mcore_status status = reply_grpc(server, stream, answer, out_reply);
+                               uint32_t *out_complete) {
+    *out_complete = answer->rpc_code != MCORE_RPC_OK || mcore__stream_pushes(stream);
+    mcore_status status = reply_grpc(server, stream, answer, *out_complete, out_reply);
     if (status != MCORE_EINVAL) return status;
     mcore_answer space;
-    *out_failure = 1;
-    return reply_grpc(server, stream, invalid_answer(&space), out_reply);
+    *out_complete = 1;
+    return reply_grpc(server, stream, invalid_answer(&space), 1, out_reply);
+}
+
+static mcore_status reply_grpc_trailers(mcore_server *server, const mcore_answer *answer,
+                                        uint32_t with_metadata, mcore__reply *reply) {
+    header_list metadata = with_metadata ? metadata_of(answer) : no_headers;
+    mcore_status status =
+        begin_reply(server, metadata, trailers_of(answer), outcome_text_bytes(answer), reply);
+    if (!status) status = put_outcome(server, answer, reply);
+    if (!status) status = put_list(server, metadata, reply);
+    return status ? status : put_list(server, trailers_of(answer), reply);
+}
+
+mcore_status mcore__reply_grpc_trailers(mcore_server *server, const mcore_answer *answer,
+                                        uint32_t with_metadata, mcore__reply *out_reply) {
+    mcore_status status = reply_grpc_trailers(server, answer, with_metadata, out_reply);
+    if (status != MCORE_EINVAL) return status;
+    mcore_answer space;
+    return reply_grpc_trailers(server, invalid_answer(&space), with_metadata, out_reply);
+}
+
+mcore_status mcore__reply_grpc_head(mcore_server *server, const mcore__server_stream *stream,
+                                    const mcore_reply_head *head, uint32_t gzip,
+                                    mcore__reply *out_reply) {
+    header_list metadata = {head->metadata, head->metadata_count};
+    mcore_status status = begin_reply(server, metadata, no_headers, 0, out_reply);
+    if (!status) status = put_grpc_head(server, stream, head->content_type, gzip, out_reply);
+    return status ? status : put_list(server, metadata, out_reply);
 }

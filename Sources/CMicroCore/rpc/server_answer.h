@@ -9,6 +9,7 @@
 typedef struct mcore__reply {
     uint32_t status;
     uint32_t has_body;    /* 0: the status forbids one */
+    uint32_t compressed;  /* gRPC: `body` is gzip */
     mcore__field *fields; /* server->fields: two are free before it, for the protocol's own */
     size_t count;
     mcore_slice body;
@@ -19,11 +20,31 @@ typedef struct mcore__reply {
 mcore_status mcore__reply_http(mcore_server *server, const mcore_answer *answer,
                                mcore__reply *out_reply);
 
-/* gRPC: `fields` begin with :status. A failure's are the trailers-only response. Sets *out_failure.
- * Errors: MCORE_ENOMEM. */
+/* gRPC: `fields` begin with :status. Those of a failure, and of a call that streams replies and
+ * sent none, are all there is: the trailers-only response, with the answer's trailers; this sets
+ * *out_complete. Errors: MCORE_ENOMEM. */
 mcore_status mcore__reply_grpc(mcore_server *server, const mcore__server_stream *stream,
                                const mcore_answer *answer, mcore__reply *out_reply,
-                               uint32_t *out_failure);
+                               uint32_t *out_complete);
+
+/* gRPC: what stands behind the messages. `with_metadata` 1: the answer's metadata, too, since the
+ * head is gone. An answer that is not valid on the wire becomes INTERNAL. Errors: MCORE_ENOMEM. */
+mcore_status mcore__reply_grpc_trailers(mcore_server *server, const mcore_answer *answer,
+                                        uint32_t with_metadata, mcore__reply *out_reply);
+
+/* The head of replies that follow one by one; gRPC's begins with :status. `gzip` 1: some may be
+ * compressed. Errors: MCORE_EINVAL (not valid on the wire), MCORE_ENOMEM. */
+mcore_status mcore__reply_grpc_head(mcore_server *server, const mcore__server_stream *stream,
+                                    const mcore_reply_head *head, uint32_t gzip,
+                                    mcore__reply *out_reply);
+mcore_status mcore__reply_http_head(mcore_server *server, const mcore_reply_head *head,
+                                    mcore__reply *out_reply);
+/* Plain HTTP/2: fields behind the replies, perhaps none. Errors: as before. */
+mcore_status mcore__reply_http_trailers(mcore_server *server, const mcore_answer *answer,
+                                        uint32_t with_metadata, mcore__reply *out_reply);
+
+/* Compresses a reply. 0: there was no memory, and it goes as it is. */
+int mcore__reply_pack(mcore_server *server, mcore_slice message, mcore_slice *out_packed);
 
 /* Appends {"type":"about:blank","title":...,"status":...,"detail":...}; bytes of `detail` that are
  * not UTF-8 become U+FFFD. Errors: MCORE_ENOMEM. */

@@ -1,6 +1,7 @@
 #include "rpc/server_conn.h"
 
 #include "base/memory.h"
+#include "rpc/call.h"
 
 #include <string.h>
 
@@ -22,6 +23,7 @@ mcore__server_conn *mcore__conn_create(mcore_server *server,
     conn->timer_due_ns = MCORE__NEVER;
     mcore__flush_init(&conn->flush, on_flush, conn);
     mcore__timer_init(&conn->timer, on_timer, conn);
+    mcore__list_init(&conn->choked);
     mcore__list_append(&server->conns, &conn->node);
     mcore__gauge(&server->connections, 1);
     return conn;
@@ -210,12 +212,24 @@ static void note_progress(mcore__server_conn *conn, size_t bytes) {
     conn->progress_bytes = 0;
 }
 
+/* Tells the handlers that waited for it that they may send again. */
+static void wake_writers(mcore__server_conn *conn) {
+    mcore__list waiting;
+    mcore__list_move(&conn->choked, &waiting);
+    while (!mcore__list_empty(&waiting)) {
+        mcore__server_flow *flow = MCORE__CONTAINER(waiting.next, mcore__server_flow, waiting);
+        mcore__list_remove(&flow->waiting);
+        if (!mcore__call_wake(flow->stream)) mcore__list_append(&conn->choked, &flow->waiting);
+    }
+}
+
 static void on_flush(void *ctx) {
     mcore__server_conn *conn = ctx;
     if (conn->state == MCORE__CONN_CLOSED) return;
     if (conn->session && conn->state == MCORE__CONN_OPEN) conn->protocol->resume(conn);
     write_output(conn);
     if (conn->state == MCORE__CONN_CLOSED) return;
+    if (!mcore__list_empty(&conn->choked)) wake_writers(conn);
     note_unsent(conn);
     int sent = !conn->in_flight && !mcore__buffer_len(&conn->pending);
     if (sent && conn->state == MCORE__CONN_OPEN && conn->session && conn->protocol->finished(conn))

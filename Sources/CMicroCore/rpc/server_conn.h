@@ -26,7 +26,17 @@ typedef struct mcore__server_protocol {
     mcore_status (*produce)(mcore__server_conn *conn, mcore__buffer *out, size_t bytes_max);
     /* Answers a stream. */
     void (*answer)(mcore__server_stream *stream, const mcore_answer *answer);
-    /* Bytes of answers that produce() did not give out yet. */
+    /* A call that streams its replies, of which no byte was sent. Errors: MCORE_EINVAL (not valid
+     * on the wire), MCORE_ECLOSED (nobody waits), MCORE_ENOMEM. */
+    mcore_status (*begin)(mcore__server_stream *stream, const mcore_reply_head *head);
+    /* One reply, behind begin. Errors: MCORE_ECLOSED, MCORE_ENOMEM. */
+    mcore_status (*send)(mcore__server_stream *stream, const mcore_message *message);
+    /* Bytes of replies that wait to be sent. */
+    uint64_t (*unsent)(const mcore__server_stream *stream);
+    /* So many bytes of its request, which waited to be asked for, do not any more. */
+    void (*taken)(mcore__server_stream *stream, size_t len);
+    /* Bytes of answers that produce() did not give out yet. Replies of calls that stream are not
+     * among them: a peer may take its time, and each call is bounded by itself. */
     uint64_t (*queued)(const mcore__server_conn *conn);
     /* 1 when no request is begun or unanswered. */
     int (*idle)(const mcore__server_conn *conn);
@@ -64,6 +74,8 @@ struct mcore__server_conn {
     const mcore__server_protocol *protocol; /* NULL until the first bytes chose one */
     void *session;
     const mcore__route *route; /* of the latest request: most connections repeat one path */
+
+    mcore__list choked; /* by flow.waiting: calls whose handlers wait to send */
 
     mcore__buffer pending; /* to be sent with the next flush */
     mcore__buffer sending; /* lent to the transport until on_sent */
@@ -112,6 +124,12 @@ uint64_t mcore__conn_unsent(const mcore__server_conn *conn);
 /* 1 when no further answer should be made before the peer took some. */
 static inline int mcore__conn_choked(const mcore__server_conn *conn) {
     return mcore__conn_unsent(conn) > conn->server->options.output_bytes_max;
+}
+
+/* 1 when the handler of a call that streams may send more. */
+static inline int mcore__conn_writable(const mcore__server_stream *stream) {
+    return !mcore__conn_choked(stream->conn) &&
+           stream->conn->protocol->unsent(stream) < MCORE__SERVER_CALL_UNSENT;
 }
 
 /* ---- server_detect.c ---- */

@@ -3,6 +3,7 @@
 #include "rpc/call.h"
 #include "rpc/server_answer.h"
 #include "rpc/server_conn.h"
+#include "rpc/server_framing.h"
 
 #include <string.h>
 
@@ -26,6 +27,8 @@ typedef struct h1_session {
     uint8_t in_body;
     uint8_t refused; /* `refusal` is the answer, once the rest of the request was read */
     uint8_t keep_alive;
+    uint8_t chunked; /* of a response that streams; otherwise the connection's end is its end */
+    uint8_t old;     /* HTTP/1.0 */
 } h1_session;
 
 static uint64_t now_of(const mcore__server_conn *conn) {
@@ -50,14 +53,90 @@ static mcore_status write_answer(mcore__server_conn *conn, const mcore_answer *a
     return status;
 }
 
+static mcore__buffer *framing_space(mcore__server_conn *conn) {
+    mcore__buffer *space = &conn->server->packed;
+    mcore__buffer_reset(space, MCORE__SERVER_SCRATCH_KEEP_BYTES);
+    return space;
+}
+
+/* Writes a part of a body that streams. */
+static mcore_status write_part(mcore__server_conn *conn, const mcore__buffer *part) {
+    const h1_session *session = conn->session;
+    mcore_slice bytes = {mcore__buffer_bytes(part), mcore__buffer_len(part)};
+    if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
+    return session->chunked ? mcore__h1_write_chunk(&conn->pending, bytes)
+                            : mcore__buffer_append(&conn->pending, bytes.data, bytes.len);
+}
+
+static mcore_status h1_begin(mcore__server_stream *stream, const mcore_reply_head *head) {
+    mcore__server_conn *conn = stream->conn;
+    h1_session *session = conn->session;
+    mcore__reply reply;
+    mcore_status status = mcore__reply_http_head(conn->server, head, &reply);
+    if (status) return status;
+    if (conn->state != MCORE__CONN_OPEN) return MCORE_ECLOSED;
+    if (conn->server->drain.started) session->keep_alive = 0;
+    if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
+    status = mcore__h1_write_head(&conn->pending, reply.status, reply.fields, reply.count,
+                                  session->old ? MCORE__H1_UNTIL_CLOSE : MCORE__H1_CHUNKED,
+                                  session->keep_alive);
+    if (status) return status;
+    session->chunked = !session->old;
+    stream->flow->framing = head->framing;
+    return MCORE_OK;
+}
+
+static mcore_status h1_send(mcore__server_stream *stream, const mcore_message *message) {
+    mcore__server_conn *conn = stream->conn;
+    if (conn->state != MCORE__CONN_OPEN) return MCORE_ECLOSED;
+    if (stream->is_head) return MCORE_OK;
+    mcore__buffer *part = framing_space(conn);
+    mcore_status status = mcore__framing_write(part, stream->flow->framing, message->bytes);
+    return status ? status : write_part(conn, part);
+}
+
+static uint64_t h1_unsent(const mcore__server_stream *stream) {
+    return mcore__conn_unsent(stream->conn);
+}
+
+/* What ends a response whose head was sent. MCORE_ECANCELED: it ends in the middle, since only
+ * events have a way to say that it failed; what was sent still goes out. */
+static mcore_status end_replies(mcore__server_conn *conn, const mcore_answer *answer) {
+    h1_session *session = conn->session;
+    if (session->stream.is_head) return MCORE_OK;
+    if (answer->rpc_code) {
+        if (session->stream.flow->framing != MCORE_FRAMING_EVENTS) return MCORE_ECANCELED;
+        mcore__buffer *event = framing_space(conn);
+        mcore_status status = mcore__framing_write_error(event, answer);
+        if (!status) status = write_part(conn, event);
+        if (status) return status;
+    }
+    return session->chunked ? mcore__buffer_append_text(&conn->pending, MCORE__H1_LAST_CHUNK)
+                            : MCORE_OK;
+}
+
+static mcore_status write_any_answer(mcore__server_conn *conn, const mcore_answer *answer) {
+    h1_session *session = conn->session;
+    if (!mcore__stream_pushes(&session->stream)) return write_answer(conn, answer);
+    if (session->stream.flow->begun) return end_replies(conn, answer);
+    mcore_answer without = *answer;
+    if (!answer->rpc_code) without.body = (mcore_slice){NULL, 0};
+    return write_answer(conn, &without);
+}
+
 static void h1_answer(mcore__server_stream *stream, const mcore_answer *answer) {
     mcore__server_conn *conn = stream->conn;
     h1_session *session = conn->session;
     stream->answered = 1;
+    if (stream->flow) mcore__flow_drop(stream);
     int more = mcore__buffer_len(&session->backlog) != 0;
     if (conn->server->drain.started || session->begun || (conn->eof && !more))
         session->keep_alive = 0;
-    mcore_status status = write_answer(conn, answer);
+    mcore_status status = write_any_answer(conn, answer);
+    if (status == MCORE_ECANCELED && session->chunked) {
+        session->keep_alive = 0;
+        status = MCORE_OK; /* the missing last chunk says it */
+    }
     conn->active_ns = now_of(conn);
     if (status == MCORE_OK && session->keep_alive) {
         session->phase = H1_READING;
@@ -79,6 +158,13 @@ static void refuse(mcore__server_conn *conn, const mcore__refusal *why) {
 
 /* ---- Requests ---- */
 
+static void write_continue(mcore__server_conn *conn) {
+    if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
+    if (mcore__buffer_append_text(&conn->pending, "HTTP/1.1 100 Continue\r\n\r\n"))
+        mcore__conn_abort(conn);
+    mcore__conn_mark(conn);
+}
+
 static void begin_request(mcore__server_conn *conn, const mcore__h1_head *head) {
     h1_session *session = conn->session;
     session->in_body = 1;
@@ -89,21 +175,26 @@ static void begin_request(mcore__server_conn *conn, const mcore__h1_head *head) 
     session->refused = (uint8_t)mcore__request_begin(&session->stream, MCORE_PROTOCOL_HTTP1,
                                                      head->method, head->target, head->fields,
                                                      head->field_count, 0, &session->refusal);
-    if (!head->expect_continue || !head->has_body) return;
-    if (session->refused) {
+    session->old = head->minor_version == 0;
+    session->chunked = 0;
+    int pulls = !session->refused && mcore__stream_pulls(&session->stream);
+    if (pulls) mcore__h1_lift_body_limit(session->parser);
+    if (head->expect_continue && session->refused)
         refuse(conn, &session->refusal);
-        return;
-    }
-    if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
-    if (mcore__buffer_append_text(&conn->pending, "HTTP/1.1 100 Continue\r\n\r\n"))
-        mcore__conn_abort(conn);
-    mcore__conn_mark(conn);
+    else if (head->expect_continue && (pulls || !head->too_large))
+        write_continue(conn);
+    if (!pulls || conn->state != MCORE__CONN_OPEN) return;
+    mcore__call_dispatch(&session->stream);
 }
 
 static void take_body(mcore__server_conn *conn, mcore_slice body) {
     h1_session *session = conn->session;
     session->since_ns = now_of(conn);
     if (session->refused) return; /* read and dropped, so that the connection can go on */
+    if (mcore__stream_pulls(&session->stream)) {
+        mcore__flow_feed(&session->stream, body.data, body.len);
+        return;
+    }
     if (!mcore__request_body(&session->stream, body.data, body.len, &session->refusal)) return;
     session->refused = 1;
     refuse(conn, &session->refusal); /* too much: not read to its end */
@@ -116,6 +207,10 @@ static void end_request(mcore__server_conn *conn) {
     session->stream.ended = 1;
     if (session->refused) {
         refuse(conn, &session->refusal);
+        return;
+    }
+    if (mcore__stream_pulls(&session->stream)) {
+        mcore__flow_end(&session->stream);
         return;
     }
     mcore__call_dispatch(&session->stream);
@@ -136,7 +231,19 @@ static void malformed(mcore__server_conn *conn, const mcore__h1_result *result) 
     else
         mcore__count(&conn->server->protocol_errors, 1);
     session->stream.protocol = MCORE_PROTOCOL_HTTP1;
-    refuse(conn, &why);
+    mcore__call_fail(&session->stream, &why, why.limit ? MCORE_ELIMIT : MCORE_EPROTO);
+    mcore__stream_drop_body(&session->stream);
+}
+
+/* Its handler does not ask for what it has got already. */
+static int is_stalled(const mcore__server_stream *stream) {
+    return mcore__stream_pulls(stream) &&
+           mcore__buffer_len(&stream->flow->queue) >= MCORE__SERVER_STREAM_WINDOW;
+}
+
+static void h1_taken(mcore__server_stream *stream, size_t len) {
+    (void)len;
+    mcore__conn_mark(stream->conn); /* input that waits here may be parsed */
 }
 
 /* The parser waits for the end of a line. A client that speaks something else, TLS perhaps, need
@@ -150,7 +257,7 @@ static int begins_like_a_request(uint8_t first) {
 static void parse(mcore__server_conn *conn, mcore_slice *input) {
     h1_session *session = conn->session;
     while (session->phase == H1_READING && conn->state == MCORE__CONN_OPEN &&
-           !mcore__conn_choked(conn)) {
+           !mcore__conn_choked(conn) && !is_stalled(&session->stream)) {
         mcore__h1_result result;
         if (!session->begun) {
             if (!input->len) break;
@@ -248,7 +355,10 @@ static void h1_resume(mcore__server_conn *conn) {
 static void h1_eof(mcore__server_conn *conn) {
     h1_session *session = conn->session;
     if (session->phase == H1_HANDLING) {
-        if (session->stream.call) mcore__call_warn(session->stream.call, MCORE_ECANCELED);
+        if (mcore__stream_pushes(&session->stream))
+            mcore__conn_abort(conn); /* how else would the end of an endless stream be known? */
+        else if (session->stream.call)
+            mcore__call_warn(session->stream.call, MCORE_ECANCELED);
         return;
     }
     if (!mcore__buffer_len(&session->backlog)) mcore__conn_finish(conn);
@@ -280,6 +390,8 @@ static uint64_t h1_deadline(const mcore__server_conn *conn) {
     const h1_session *session = conn->session;
     const mcore_server_options *options = &conn->server->options;
     if (!session->begun || session->phase != H1_READING) return MCORE__NEVER;
+    /* A caller that streams may think between two messages. */
+    if (session->in_body && mcore__stream_pulls(&session->stream)) return MCORE__NEVER;
     /* Input that waits here for the peer to take output is not late. */
     if (mcore__buffer_len(&session->backlog)) return MCORE__NEVER;
     return mcore__after_ms(session->since_ns, session->in_body ? options->body_timeout_ms
@@ -327,6 +439,10 @@ const mcore__server_protocol mcore__server_h1 = {
     .resume = h1_resume,
     .produce = h1_produce,
     .answer = h1_answer,
+    .begin = h1_begin,
+    .send = h1_send,
+    .unsent = h1_unsent,
+    .taken = h1_taken,
     .queued = h1_queued,
     .idle = h1_idle,
     .full = h1_full,

@@ -1,13 +1,9 @@
 #include "base/memory.h"
-#include "frame/grpc.h"
 #include "http2/http2.h"
 #include "rpc/call.h"
-#include "rpc/server_answer.h"
 #include "rpc/server_conn.h"
 #include "rpc/server_frame_watch.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "rpc/server_h2_reply.h"
 
 static const uint64_t DRAIN_PING = 0x6d6963726f647261; /* any number that no other ping has */
 
@@ -19,8 +15,11 @@ typedef struct h2_session {
     mcore__list borrowers; /* complete message within this feed's input, END_STREAM to come */
     mcore__list waiting;   /* complete requests that wait for room in the output */
     mcore__list early;     /* answered, and the request does not end: to be reset once sent */
+    /* By flow.waiting: ended calls whose replies the peer did not take yet, the longest first. */
+    mcore__list leaving;
     uint32_t open_count;
     uint64_t answer_bytes; /* of bodies that were answered and not sent */
+    uint64_t queued_bytes; /* of requests that were not asked for */
     mcore__frame_watch watch;
     uint32_t watch_completed;
     uint64_t header_since_ns; /* MCORE__NEVER: no header is under way */
@@ -43,7 +42,7 @@ static void run(mcore__server_stream *stream) {
     mcore__refusal why = {0};
     if (!mcore__conn_choked(conn)) {
         mcore__call_dispatch(stream);
-        mcore__stream_drop_body(stream);
+        if (!mcore__stream_pulls(stream)) mcore__stream_drop_body(stream);
     } else if (mcore__stream_own(stream) == MCORE_OK) {
         mcore__list_append(&session->waiting, &stream->aux);
     } else {
@@ -78,6 +77,8 @@ static void on_headers(void *ctx, uint32_t id, void *known, const mcore__h2_head
     if (mcore__request_begin(stream, MCORE_PROTOCOL_HTTP2, none, none, headers->fields,
                              headers->count, headers->overflow, &why))
         refuse(stream, &why);
+    else if (mcore__stream_pulls(stream))
+        run(stream);
     else if (!headers->end_stream)
         mcore__list_append(&session->receiving, &stream->receiving);
 }
@@ -92,10 +93,36 @@ static void linger(mcore__server_stream *stream, size_t len) {
     mcore__conn_mark(stream->conn);
 }
 
+/* Bytes of a request that streams. Those that the handler did not ask for keep the window of their
+ * stream, so that its sender waits, and that of the connection when there are too many of them. */
+static void feed_flow(mcore__server_stream *stream, const uint8_t *data, size_t len) {
+    h2_session *session = stream->conn->session;
+    size_t waits = mcore__flow_feed(stream, data, len);
+    size_t owed = session->queued_bytes + waits > MCORE__SERVER_CONN_QUEUED ? waits : 0;
+    session->queued_bytes += waits;
+    stream->flow->owed += owed;
+    mcore__h2_consume_stream(session->h2, stream->id, len - waits);
+    mcore__h2_consume_connection(session->h2, len - owed);
+}
+
+static void h2_taken(mcore__server_stream *stream, size_t len) {
+    h2_session *session = stream->conn->session;
+    size_t owed = stream->flow->owed < len ? (size_t)stream->flow->owed : len;
+    session->queued_bytes -= len;
+    stream->flow->owed -= owed;
+    mcore__h2_consume_stream(session->h2, stream->id, len);
+    mcore__h2_consume_connection(session->h2, owed);
+    mcore__conn_mark(stream->conn);
+}
+
 static void on_data(void *ctx, uint32_t id, void *known, const uint8_t *data, size_t len) {
     mcore__server_conn *conn = ctx;
     h2_session *session = conn->session;
     mcore__server_stream *stream = known;
+    if (stream && !stream->answered && mcore__stream_pulls(stream)) {
+        feed_flow(stream, data, len);
+        return;
+    }
     mcore__h2_consume(session->h2, id, len);
     if (!stream) return;
     if (stream->answered) {
@@ -121,6 +148,10 @@ static void on_end(void *ctx, uint32_t id, void *known) {
     if (!stream || stream->ended) return;
     stream->ended = 1;
     mcore__list_remove(&stream->receiving);
+    if (!stream->answered && mcore__stream_pulls(stream)) {
+        mcore__flow_end(stream);
+        return;
+    }
     mcore__list_remove(&stream->aux);
     if (stream->answered) return;
     mcore__refusal why = {0};
@@ -181,45 +212,12 @@ static void on_settings(void *ctx, uint32_t streams_max) {
 
 /* ---- Answers ---- */
 
-static mcore_status answer_grpc(mcore__server_stream *stream, const mcore_answer *answer) {
-    static const mcore__field trailers[] = {
-        {MCORE__HEADER_GRPC_STATUS, {"grpc-status", 11}, {"0", 1}}};
+/* Replies of an ended call wait for their caller, who may pause; but not for ever. */
+static void leave(mcore__server_stream *stream) {
     h2_session *session = stream->conn->session;
-    mcore__reply reply;
-    uint32_t failure;
-    mcore_status status = mcore__reply_grpc(stream->conn->server, stream, answer, &reply, &failure);
-    if (!status)
-        status = mcore__h2_respond(session->h2, stream->id, reply.fields, reply.count, failure);
-    if (status || failure) return status;
-    uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
-    mcore__grpc_prefix(prefix, (uint32_t)reply.body.len, 0);
-    mcore_slice parts[2] = {{prefix, sizeof prefix}, reply.body};
-    status = mcore__h2_send_data(session->h2, stream->id, parts, 2, 0);
-    if (!status) status = mcore__h2_send_trailers(session->h2, stream->id, trailers, 1);
-    stream->answer_bytes = sizeof prefix + reply.body.len;
-    return status;
-}
-
-static mcore_status answer_http(mcore__server_stream *stream, const mcore_answer *answer) {
-    h2_session *session = stream->conn->session;
-    mcore__reply reply;
-    mcore_status status = mcore__reply_http(stream->conn->server, answer, &reply);
-    if (status) return status;
-    char code[4], length[24];
-    snprintf(code, sizeof code, "%u", reply.status);
-    mcore__field *fields = reply.fields - 1;
-    size_t count = reply.count + 1;
-    fields[0] = (mcore__field){MCORE__HEADER_STATUS, {":status", 7}, {code, 3}};
-    if (reply.has_body) {
-        int len = snprintf(length, sizeof length, "%zu", reply.body.len);
-        fields[count++] = (mcore__field){
-            MCORE__HEADER_CONTENT_LENGTH, {"content-length", 14}, {length, (size_t)len}};
-    }
-    int send_body = reply.has_body && reply.body.len && !stream->is_head;
-    status = mcore__h2_respond(session->h2, stream->id, fields, count, !send_body);
-    if (status || !send_body) return status;
-    stream->answer_bytes = reply.body.len;
-    return mcore__h2_send_data(session->h2, stream->id, &reply.body, 1, 1);
+    stream->heard_ns = now_of(stream->conn);
+    stream->flow->left_bytes = mcore__h2_queued(session->h2, stream->id);
+    if (stream->flow->left_bytes) mcore__list_append(&session->leaving, &stream->flow->waiting);
 }
 
 static void h2_answer(mcore__server_stream *stream, const mcore_answer *answer) {
@@ -227,14 +225,28 @@ static void h2_answer(mcore__server_stream *stream, const mcore_answer *answer) 
     h2_session *session = conn->session;
     stream->answered = 1;
     mcore__list_remove(&stream->aux);
-    mcore_status status = stream->protocol == MCORE_PROTOCOL_GRPC ? answer_grpc(stream, answer)
-                                                                  : answer_http(stream, answer);
+    if (stream->flow) mcore__flow_drop(stream);
+    mcore_status status = mcore__h2_reply_answer(session->h2, stream, answer);
     session->answer_bytes += stream->answer_bytes;
     if (status)
         mcore__h2_reset(session->h2, stream->id, MCORE__H2_INTERNAL_ERROR);
-    else if (!stream->ended && mcore__list_empty(&stream->receiving))
+    else if (stream->flow)
+        leave(stream);
+    if (!status && !stream->ended && mcore__list_empty(&stream->receiving))
         mcore__list_append(&session->receiving, &stream->receiving);
     mcore__conn_mark(conn);
+}
+
+static mcore_status h2_begin(mcore__server_stream *stream, const mcore_reply_head *head) {
+    return mcore__h2_reply_begin(((h2_session *)stream->conn->session)->h2, stream, head);
+}
+
+static mcore_status h2_send(mcore__server_stream *stream, const mcore_message *message) {
+    return mcore__h2_reply_send(((h2_session *)stream->conn->session)->h2, stream, message);
+}
+
+static uint64_t h2_unsent(const mcore__server_stream *stream) {
+    return mcore__h2_queued(((h2_session *)stream->conn->session)->h2, stream->id);
 }
 
 /* ---- The protocol ---- */
@@ -272,6 +284,7 @@ static mcore_status h2_open(mcore__server_conn *conn) {
     mcore__list_init(&session->borrowers);
     mcore__list_init(&session->waiting);
     mcore__list_init(&session->early);
+    mcore__list_init(&session->leaving);
     mcore__frame_watch_init(&session->watch);
     session->header_since_ns = session->goaway_due_ns = MCORE__NEVER;
     session->settle_due_ns = mcore__after_ms(now_of(conn), options->preface_timeout_ms);
@@ -404,10 +417,39 @@ static uint64_t header_due(const mcore__server_conn *conn) {
     return mcore__after_ms(session->header_since_ns, conn->server->options.header_timeout_ms);
 }
 
+static uint64_t leaving_due(const mcore__server_conn *conn) {
+    const h2_session *session = conn->session;
+    if (mcore__list_empty(&session->leaving)) return MCORE__NEVER;
+    const mcore__server_flow *flow =
+        MCORE__CONTAINER(session->leaving.next, mcore__server_flow, waiting);
+    return mcore__after_ms(flow->stream->heard_ns, conn->server->options.idle_timeout_ms);
+}
+
+/* Resets the streams whose peer took nothing of what is left, for as long as an idle connection is
+ * kept. */
+static void expire_leaving(mcore__server_conn *conn, uint64_t now_ns) {
+    h2_session *session = conn->session;
+    while (now_ns >= leaving_due(conn)) {
+        mcore__server_flow *flow =
+            MCORE__CONTAINER(session->leaving.next, mcore__server_flow, waiting);
+        uint64_t left = mcore__h2_queued(session->h2, flow->stream->id);
+        mcore__list_remove(&flow->waiting);
+        if (left == flow->left_bytes) {
+            mcore__h2_reset(session->h2, flow->stream->id, MCORE__H2_CANCEL);
+            mcore__conn_mark(conn);
+        } else if (left) {
+            flow->left_bytes = left;
+            flow->stream->heard_ns = now_ns;
+            mcore__list_append(&session->leaving, &flow->waiting);
+        }
+    }
+}
+
 static uint64_t h2_deadline(const mcore__server_conn *conn) {
     const h2_session *session = conn->session;
     uint64_t due = mcore__earlier(session->goaway_due_ns, header_due(conn));
     due = mcore__earlier(due, settle_due(session));
+    due = mcore__earlier(due, leaving_due(conn));
     const mcore__server_stream *stream = longest_silent(session);
     if (!stream) return due;
     return mcore__earlier(due,
@@ -426,6 +468,7 @@ static void h2_expire(mcore__server_conn *conn, uint64_t now_ns) {
         return;
     }
     if (now_ns >= session->goaway_due_ns) send_goaway(conn, MCORE__H2_NO_ERROR, "draining");
+    expire_leaving(conn, now_ns);
     uint32_t timeout_ms = conn->server->options.body_timeout_ms;
     mcore__server_stream *stream;
     while ((stream = longest_silent(session)) != NULL &&
@@ -490,6 +533,10 @@ const mcore__server_protocol mcore__server_h2 = {
     .resume = h2_resume,
     .produce = h2_produce,
     .answer = h2_answer,
+    .begin = h2_begin,
+    .send = h2_send,
+    .unsent = h2_unsent,
+    .taken = h2_taken,
     .queued = h2_queued,
     .idle = h2_idle,
     .full = h2_full,

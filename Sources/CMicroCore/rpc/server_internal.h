@@ -9,12 +9,15 @@
  *     server_h2.c         HTTP/2: plain and gRPC   }
  *     server_request.c    header fields -> request; bodies
  *     server_answer.c     answer -> header fields; problem+json
- *     call.c              a running handler: from dispatch to its one answer */
+ *     server_flow.c       the requests of a call that streams, as they wait to be asked for
+ *     call.c              a running handler: from dispatch to its one answer
+ *     call_stream.c       its messages, when there are many */
 #ifndef MCORE_RPC_SERVER_INTERNAL_H
 #define MCORE_RPC_SERVER_INTERNAL_H
 
 #include "base/buffer.h"
 #include "base/list.h"
+#include "frame/gzip.h"
 #include "frame/header_token.h"
 #include "loop/loop_internal.h"
 #include "mcore/server.h"
@@ -29,7 +32,7 @@
 /* What has no option of its own. */
 enum {
     /* Receive windows of HTTP/2. Body bytes go back to the windows as they are taken in; what
-     * bounds memory is the two limits below. */
+     * bounds memory is the two limits below. Of a stream, those that were not asked for do not. */
     MCORE__SERVER_STREAM_WINDOW = 256 * 1024,
     MCORE__SERVER_CONN_WINDOW = 1024 * 1024,
     /* What a request may still send behind an early answer before its stream is reset. */
@@ -38,6 +41,11 @@ enum {
      * and of the loop. Beyond either a request is refused as RESOURCE_EXHAUSTED. */
     MCORE__SERVER_CONN_MESSAGES = 16,
     MCORE__SERVER_LOOP_MESSAGES = 64,
+    /* Bytes that were not asked for go back to the window of their connection all the same, so that
+     * one slow handler does not stop the others; until so many of a connection wait. */
+    MCORE__SERVER_CONN_QUEUED = 4 * 1024 * 1024,
+    /* A handler that streams is to stop when so much of its call waits to be sent. */
+    MCORE__SERVER_CALL_UNSENT = 64 * 1024,
     /* Most bytes that one send() takes. */
     MCORE__SERVER_SEND_BYTES = 128 * 1024,
     /* So much must be taken within write_timeout_ms by a peer for which output waits. */
@@ -57,6 +65,7 @@ enum {
     MCORE__SERVER_POOL_BUFFERS = 32,
     MCORE__SERVER_POOL_BUFFER_BYTES = 256 * 1024,
     MCORE__SERVER_STREAM_KEEP_BYTES = 4096,
+    MCORE__SERVER_SCRATCH_KEEP_BYTES = 256 * 1024,
 };
 
 /* An instance of a transport on this loop. */
@@ -106,6 +115,9 @@ struct mcore_server {
     mcore__buffer text;    /* encoded field values */
     mcore__buffer json;    /* a problem+json body */
     mcore__buffer scratch; /* base64 of a request's "-bin" metadata, decoded */
+    mcore__coder *coder;
+    mcore__buffer plain;  /* the compressed message of a request, while a handler looks at it */
+    mcore__buffer packed; /* a reply, compressed */
 
     mcore__list free_streams, free_calls;
     uint32_t free_stream_count, free_call_count, free_buffer_count;

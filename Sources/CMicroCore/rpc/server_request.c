@@ -113,6 +113,9 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
     case MCORE__HEADER_GRPC_ENCODING:
         stream->encoding = keep(stream, field->value);
         return MCORE_OK;
+    case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
+        stream->accept_encoding = keep(stream, field->value);
+        return MCORE_OK;
     case MCORE__HEADER_GRPC_TIMEOUT:
         facts->grpc_timeout = field->value;
         return MCORE_OK;
@@ -222,10 +225,12 @@ int mcore__request_begin(mcore__server_stream *stream, uint32_t http, mcore_slic
     uint32_t limit = stream->route->message_bytes_max;
     if (!limit) limit = stream->conn->server->options.message_bytes_max;
     mcore__grpc_cutter_init(&stream->cutter, limit);
+    if (stream->route->streaming && mcore__flow_create(stream))
+        return refuse(out_why, MCORE_RPC_RESOURCE_EXHAUSTED, 503, "out of memory");
     return 0;
 }
 
-static int too_large(mcore__server_stream *stream, mcore__refusal *why) {
+static int too_large(const mcore__server_stream *stream, mcore__refusal *why) {
     why->limit = 1;
     snprintf(why->space, sizeof why->space, "the %s is larger than %u bytes",
              stream->protocol == MCORE_PROTOCOL_GRPC ? "message" : "body",
@@ -237,17 +242,44 @@ static int no_memory(mcore__refusal *why) {
     return refuse(why, MCORE_RPC_RESOURCE_EXHAUSTED, 503, "out of memory");
 }
 
-static int compressed_message(mcore__server_stream *stream, mcore__refusal *why) {
-    int named = stream->encoding.len &&
-                !(stream->encoding.len == 8 && memcmp(stream->encoding.data, "identity", 8) == 0);
-    if (!named)
+void mcore__request_fault(const mcore__server_stream *stream, mcore_status status,
+                          mcore__refusal *out_why) {
+    if (status == MCORE_ELIMIT)
+        too_large(stream, out_why);
+    else if (status == MCORE_ENOMEM)
+        no_memory(out_why);
+    else
+        refuse(out_why, MCORE_RPC_INTERNAL, 0, "malformed gRPC message prefix");
+}
+
+/* Whether a compressed message may come on this stream. */
+static int check_coding(const mcore__server_stream *stream, mcore__refusal *why) {
+    mcore__coding coding = mcore__coding_of(stream->encoding);
+    if (coding == MCORE__CODING_IDENTITY)
         return refuse(why, MCORE_RPC_INTERNAL, 0, "a compressed message without grpc-encoding");
+    if (coding != MCORE__CODING_UNKNOWN) return 0;
     int shown = stream->encoding.len > 64 ? 64 : (int)stream->encoding.len;
     snprintf(why->space, sizeof why->space,
-             "grpc-encoding \"%.*s\" is not supported, accepted: identity", shown,
+             "grpc-encoding \"%.*s\" is not supported, accepted: identity, deflate, gzip", shown,
              (const char *)stream->encoding.data);
-    why->identity = 1;
     return refuse(why, MCORE_RPC_UNIMPLEMENTED, 0, why->space);
+}
+
+mcore_status mcore__request_inflate(mcore__server_stream *stream, mcore_slice *message,
+                                    mcore__refusal *out_why) {
+    mcore_server *server = stream->conn->server;
+    if (check_coding(stream, out_why)) return MCORE_EPROTO;
+    mcore__buffer_reset(&server->plain, MCORE__SERVER_SCRATCH_KEEP_BYTES);
+    mcore_status status =
+        mcore__inflate(server->coder, mcore__coding_of(stream->encoding), *message,
+                       stream->cutter.message_bytes_max, &server->plain);
+    if (status == MCORE_EPROTO)
+        refuse(out_why, MCORE_RPC_INTERNAL, 0, "a message is not what its grpc-encoding says");
+    else if (status)
+        mcore__request_fault(stream, status, out_why);
+    *message =
+        (mcore_slice){mcore__buffer_bytes(&server->plain), mcore__buffer_len(&server->plain)};
+    return status;
 }
 
 static int grpc_body(mcore__server_stream *stream, const uint8_t *data, size_t len,
@@ -257,12 +289,14 @@ static int grpc_body(mcore__server_stream *stream, const uint8_t *data, size_t l
     if (!stream->message_seen) {
         mcore_status status =
             mcore__grpc_cut(&stream->cutter, &input, &ready, &message, &compressed);
-        if (status == MCORE_ELIMIT) return too_large(stream, why);
-        if (status == MCORE_ENOMEM) return no_memory(why);
-        if (status) return refuse(why, MCORE_RPC_INTERNAL, 0, "malformed gRPC message prefix");
+        if (status) {
+            mcore__request_fault(stream, status, why);
+            return 1;
+        }
         if (!ready) return 0;
-        if (compressed) return compressed_message(stream, why);
+        if (compressed && check_coding(stream, why)) return 1;
         stream->message_seen = 1;
+        stream->compressed = (uint8_t)compressed;
         stream->body = message;
         uintptr_t at = (uintptr_t)message.data, begin = (uintptr_t)data;
         stream->borrowed = message.len && at >= begin && at < begin + len;
@@ -288,20 +322,21 @@ static int http_body(mcore__server_stream *stream, const uint8_t *data, size_t l
     return 0;
 }
 
+int mcore__request_crowded(const mcore__server_stream *stream, size_t len,
+                           mcore__refusal *out_why) {
+    const mcore_server *server = stream->conn->server;
+    uint64_t unit = server->message_bytes_max;
+    if (stream->conn->body_bytes + len <= unit * MCORE__SERVER_CONN_MESSAGES &&
+        server->body_bytes + len <= unit * MCORE__SERVER_LOOP_MESSAGES)
+        return 0;
+    out_why->limit = 1;
+    return refuse(out_why, MCORE_RPC_RESOURCE_EXHAUSTED, 503, "too many request bytes are waiting");
+}
+
 int mcore__request_body(mcore__server_stream *stream, const uint8_t *data, size_t len,
                         mcore__refusal *out_why) {
-    mcore__server_conn *conn = stream->conn;
-    mcore_server *server = conn->server;
-    uint64_t unit = server->message_bytes_max;
-    if (conn->body_bytes + len > unit * MCORE__SERVER_CONN_MESSAGES ||
-        server->body_bytes + len > unit * MCORE__SERVER_LOOP_MESSAGES) {
-        out_why->limit = 1;
-        return refuse(out_why, MCORE_RPC_RESOURCE_EXHAUSTED, 503,
-                      "too many request bytes are waiting");
-    }
-    conn->body_bytes += len;
-    server->body_bytes += len;
-    stream->charged += len;
+    if (mcore__request_crowded(stream, len, out_why)) return 1;
+    mcore__stream_recharge(stream, stream->charged + len);
     return stream->protocol == MCORE_PROTOCOL_GRPC ? grpc_body(stream, data, len, out_why)
                                                    : http_body(stream, data, len, out_why);
 }

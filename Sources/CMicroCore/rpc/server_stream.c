@@ -14,6 +14,7 @@ void mcore__stream_init(mcore__server_stream *stream, mcore__server_conn *conn) 
 }
 
 void mcore__stream_reset(mcore__server_stream *stream) {
+    mcore__flow_free(stream);
     mcore__stream_drop_body(stream);
     mcore__list_remove(&stream->node);
     mcore__list_remove(&stream->receiving);
@@ -60,10 +61,15 @@ void mcore__stream_give(mcore__server_stream *stream) {
     server->free_stream_count++;
 }
 
+void mcore__stream_recharge(mcore__server_stream *stream, uint64_t held) {
+    uint64_t more = held - stream->charged; /* modulo 2^64 */
+    stream->conn->body_bytes += more;
+    stream->conn->server->body_bytes += more;
+    stream->charged = held;
+}
+
 void mcore__stream_drop_body(mcore__server_stream *stream) {
-    stream->conn->body_bytes -= stream->charged;
-    stream->conn->server->body_bytes -= stream->charged;
-    stream->charged = 0;
+    mcore__stream_recharge(stream, 0);
     stream->body = (mcore_slice){NULL, 0};
     stream->borrowed = 0;
     mcore__buffer_reset(&stream->owned, MCORE__SERVER_STREAM_KEEP_BYTES);
@@ -87,9 +93,8 @@ void mcore__stream_refuse(mcore__server_stream *stream, const mcore__refusal *wh
         .http_status = why->http_status,
         .message = {why->text, strlen(why->text)},
     };
-    static const mcore_header identity = {{"grpc-accept-encoding", 20}, {"identity", 8}};
-    if (why->allow_post || why->identity) {
-        answer.metadata = why->allow_post ? &allow : &identity;
+    if (why->allow_post) {
+        answer.metadata = &allow;
         answer.metadata_count = 1;
     }
     if (why->limit) mcore__count(&stream->conn->server->calls_refused, 1);

@@ -9,6 +9,7 @@
 #include "frame/header_token.h"
 #include "mcore/server.h"
 #include "rpc/routes.h"
+#include "rpc/server_flow.h"
 
 #include <stdint.h>
 
@@ -21,12 +22,13 @@ typedef struct mcore__server_stream {
     struct mcore__server_conn *conn;
     mcore_call *call; /* NULL before the handler starts, and after the answer */
     const mcore__route *route;
+    mcore__server_flow *flow; /* NULL: neither side streams */
     uint32_t id;
     uint32_t protocol; /* MCORE_PROTOCOL_* */
 
     /* The request's head; the bytes are in `head`. */
     mcore__buffer head;
-    mcore_slice method, path, query, content_type, accept, encoding;
+    mcore_slice method, path, query, content_type, accept, encoding, accept_encoding;
     const mcore_header *metadata;
     size_t metadata_count;
     uint64_t deadline_ns; /* 0: none */
@@ -42,6 +44,7 @@ typedef struct mcore__server_stream {
     uint64_t lingered;     /* bytes that came behind the answer */
 
     uint8_t message_seen; /* gRPC: the one message was cut */
+    uint8_t compressed;   /* ...and `body` is it as it came */
     uint8_t borrowed;     /* body points into the input */
     uint8_t is_head;      /* HEAD: the answer has no body */
     uint8_t ended;        /* the request is complete */
@@ -55,9 +58,17 @@ typedef struct mcore__refusal {
     const char *text;     /* static, or `space` */
     uint32_t limit;       /* 1: counted as refused by a limit */
     uint32_t allow_post;  /* 1: "allow: POST" */
-    uint32_t identity;    /* 1: "grpc-accept-encoding: identity" */
     char space[200];
 } mcore__refusal;
+
+/* 1 when its requests come one by one, as the handler asks for them. */
+static inline int mcore__stream_pulls(const mcore__server_stream *stream) {
+    return stream->flow && (stream->route->streaming & MCORE_STREAM_REQUEST);
+}
+/* 1 when its handler sends replies. */
+static inline int mcore__stream_pushes(const mcore__server_stream *stream) {
+    return stream->flow && (stream->route->streaming & MCORE_STREAM_REPLY);
+}
 
 /* From the pool of the server; NULL when there is no memory. */
 mcore__server_stream *mcore__stream_take(struct mcore__server_conn *conn, uint32_t id);
@@ -81,6 +92,17 @@ int mcore__request_body(mcore__server_stream *stream, const uint8_t *data, size_
 int mcore__request_end(mcore__server_stream *stream, mcore__refusal *out_why);
 /* Copies what is still borrowed. Errors: MCORE_ENOMEM. */
 mcore_status mcore__stream_own(mcore__server_stream *stream);
+/* Makes a compressed message of the request a plain one, valid until the next one is made so.
+ * Errors, with `out_why`: MCORE_EPROTO, MCORE_ELIMIT, MCORE_ENOMEM. */
+mcore_status mcore__request_inflate(mcore__server_stream *stream, mcore_slice *message,
+                                    mcore__refusal *out_why);
+/* 1 and `out_why` when `len` bytes more would be too many that wait, of its connection or loop. */
+int mcore__request_crowded(const mcore__server_stream *stream, size_t len, mcore__refusal *out_why);
+/* What to tell the caller of an error of a cutter. */
+void mcore__request_fault(const mcore__server_stream *stream, mcore_status status,
+                          mcore__refusal *out_why);
+/* So many bytes of its request wait now. */
+void mcore__stream_recharge(mcore__server_stream *stream, uint64_t held);
 /* The body was handed over, or is not wanted: its bytes are freed and no longer count. */
 void mcore__stream_drop_body(mcore__server_stream *stream);
 
