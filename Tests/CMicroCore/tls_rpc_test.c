@@ -12,6 +12,7 @@
 #include "tls/tls_session.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define MS UINT64_C(1000000)
@@ -287,6 +288,57 @@ TEST(another_loop_shakes_hands_for_those_it_is_given) {
     mcore_server_destroy(c.server);
     mcore_loop_destroy(c.loop);
     free_trip(&t);
+}
+
+/* ---- Material that changes meanwhile ---- */
+
+typedef struct rotation {
+    mcore_tls_context *contexts[2];
+    mcore_tls_material materials[2];
+    atomic_int over, failures, count;
+} rotation;
+
+static void *rotate(void *arg) {
+    rotation *r = arg;
+    while (!atomic_load(&r->over)) {
+        for (int i = 0; i < 2; i++)
+            if (mcore_tls_context_reload(r->contexts[i], &r->materials[i], NULL, 0) != MCORE_OK)
+                atomic_fetch_add(&r->failures, 1);
+        atomic_fetch_add(&r->count, 1);
+    }
+    return NULL;
+}
+
+TEST(another_thread_reloads_under_traffic) {
+    trip t = usual_trip(0);
+    rotation r = {
+        .contexts = {t.server_tls, t.client_tls},
+        .materials = {tls_material(tls_server, tls_ca), tls_material(tls_client, tls_ca)}};
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, rotate, &r), 0);
+    while (atomic_load(&r.count) == 0) usleep(100);
+    mcore_tls_context_retain(t.server_tls);
+    mcore_tls_context_retain(t.client_tls);
+    for (int i = 0; i < 20; i++) {
+        trip next = {.server_tls = t.server_tls, .client_tls = t.client_tls};
+        mcore_tls_context_retain(next.server_tls);
+        mcore_tls_context_retain(next.client_tls);
+        CHECK_INT(mcore_loop_create(&next.loop), MCORE_OK);
+        open_trip(&next, mcore_transport_tcp(), "127.0.0.1:0");
+        for (int k = 0; k < 5; k++) start_call(&next, SLICE("{}"));
+        run_and_free(&next);
+        CHECK_INT(next.ok, 5);
+    }
+    atomic_store(&r.over, 1);
+    pthread_join(thread, NULL);
+    CHECK_INT(atomic_load(&r.failures), 0);
+    CHECK(tls_stats(t.server_tls).generation > 1);
+    CHECK_INT(tls_stats(t.server_tls).handshakes, 20);
+    mcore_tls_context_release(t.server_tls);
+    mcore_tls_context_release(t.client_tls);
+    mcore_loop_destroy(t.loop);
+    mcore_tls_context_release(t.server_tls);
+    mcore_tls_context_release(t.client_tls);
 }
 
 /* ---- Peers that agree on one protocol and speak another ---- */

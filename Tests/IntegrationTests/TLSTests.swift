@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Micro
 import Synchronization
 import Testing
@@ -10,8 +11,11 @@ extension EndToEnd {
         private func withServer(
             _ tls: ServerTLSOptions, _ body: (Server, _ hostAndPort: String) async throws -> Void
         ) async throws {
+            var logger = Logger(label: "test")
+            logger.logLevel = .critical  // of those that are refused, there are many
             let server = Server(
-                name: "vault", options: ServerOptions(addresses: ["127.0.0.1:0"], tls: tls))
+                name: "vault", options: ServerOptions(addresses: ["127.0.0.1:0"], tls: tls),
+                logger: logger)
             server.handle("Vault.Who") { (text: String, context) in
                 context.peerIdentity?.spiffeID ?? context.peerIdentity?.subject ?? "nobody"
             }
@@ -233,6 +237,11 @@ extension EndToEnd {
             }
         }
 
+        private final class Traffic: Sendable {
+            let isOver = Atomic(false)
+            let calls = Atomic(0)
+        }
+
         @Test func certificatesRotateUnderTraffic() async throws {
             let (certificates, tls) = try await usual()
             for number in 1...3 {
@@ -241,31 +250,30 @@ extension EndToEnd {
             }
             let ca = TrustedAuthorities.file(certificates.ca)
             try await withServer(tls) { server, address in
-                let stop = Atomic(false)
-                let calls = Atomic(0)
+                let traffic = Traffic()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     // One keeps its connection, one opens a new one each time.
                     group.addTask {
                         let client = Client(
                             resolver: StaticResolver([:]),
                             options: ClientOptions(tls: ClientTLSOptions(ca: ca)))
-                        while !stop.load(ordering: .relaxed) {
+                        while !traffic.isOver.load(ordering: .relaxed) {
                             let _: String = try await client.call(
                                 "vault", "Vault.Who", "?",
                                 options: CallOptions(
                                     timeout: .seconds(20), address: "tls://\(address)"))
-                            calls.wrappingAdd(1, ordering: .relaxed)
+                            traffic.calls.wrappingAdd(1, ordering: .relaxed)
                         }
                         await client.close()
                     }
                     group.addTask {
-                        while !stop.load(ordering: .relaxed) {
+                        while !traffic.isOver.load(ordering: .relaxed) {
                             _ = try await ask(address, ClientTLSOptions(ca: ca))
-                            calls.wrappingAdd(1, ordering: .relaxed)
+                            traffic.calls.wrappingAdd(1, ordering: .relaxed)
                         }
                     }
                     group.addTask {
-                        defer { stop.store(true, ordering: .relaxed) }
+                        defer { traffic.isOver.store(true, ordering: .relaxed) }
                         for number in 1...3 {
                             try rotate(certificates, to: "next\(number)")
                             let named = ClientTLSOptions(
@@ -284,7 +292,7 @@ extension EndToEnd {
                     }
                     try await group.waitForAll()
                 }
-                #expect(calls.load(ordering: .relaxed) > 10)
+                #expect(traffic.calls.load(ordering: .relaxed) > 10)
             }
         }
     }

@@ -23,8 +23,8 @@ public struct PeerIdentity: Sendable, Hashable {
     }
 
     /// The SPIFFE ID: the one URI, when it is one as the standard has it: "spiffe://", a trust
-    /// domain in lower case, and a path without empty, "." and ".." segments. Nothing is normalised:
-    /// IDs are the same when their bytes are.
+    /// domain in lower case, and a path without empty, "." and ".." segments. Nothing is
+    /// normalised: IDs are the same when their bytes are.
     public var spiffeID: String? {
         guard uris.count == 1, let uri = uris.first, PeerIdentity.isSPIFFE(uri) else { return nil }
         return uri

@@ -128,7 +128,7 @@ final class TLSContext: Sendable {
 }
 
 /// Calls the core with room for one line of text.
-private func withDetail(
+func withDetail(
     _ body: (UnsafeMutablePointer<CChar>?, Int) -> mcore_status
 ) -> (mcore_status, String) {
     var detail = [CChar](repeating: 0, count: 512)
@@ -178,13 +178,16 @@ private final class FailureBox: Sendable {
     init(_ onFailure: @escaping TLSContext.OnFailure) { self.onFailure = onFailure }
 }
 
-private let peerFailed:
-    @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<CChar>?, UnsafePointer<CChar>?) -> Void =
-        { box, peer, text in
-            guard let box, let peer, let text else { return }
-            Unmanaged<FailureBox>.fromOpaque(box).takeUnretainedValue()
-                .onFailure(String(cString: peer), String(cString: text))
-        }
+private typealias PeerFailed =
+    @convention(c) (
+        UnsafeMutableRawPointer?, UnsafePointer<CChar>?, UnsafePointer<CChar>?
+    ) -> Void
+
+private let peerFailed: PeerFailed = { box, peer, text in
+    guard let box, let peer, let text else { return }
+    Unmanaged<FailureBox>.fromOpaque(box).takeUnretainedValue()
+        .onFailure(String(cString: peer), String(cString: text))
+}
 
 private let failureBoxReleased: @convention(c) (UnsafeMutableRawPointer?) -> Void = { box in
     guard let box else { return }

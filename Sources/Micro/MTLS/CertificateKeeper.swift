@@ -1,9 +1,9 @@
 internal import Logging
 internal import Synchronization
 
-/// Keeps a TLS context as its files are: it looks when something in their folders changes, and every
-/// few seconds, since not every file system tells. A pair that is no good, as it is for the moment
-/// between the writing of its two files, changes nothing.
+/// Keeps a TLS context as its files are: it looks when something in their folders changes, and
+/// every few seconds, since not every file system tells. A pair that is no good, as it is for the
+/// moment between the writing of its two files, changes nothing.
 final class CertificateKeeper: Sendable {
     let context: TLSContext
     private let files: [String]
