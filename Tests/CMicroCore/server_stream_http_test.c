@@ -160,11 +160,13 @@ TEST(a_failure_in_mid_stream_resets_http2) {
     RIG_UNTIL(r, stream_count == 3, 100);
     CHECK_INT(stream_send(&streams[0], "half"), MCORE_OK);
     RIG_UNTIL(r, a->body_len == 4, 100);
-    stream_answer(&streams[0], MCORE_RPC_INTERNAL);
+    CHECK_INT(stream_send(&streams[0], " and more"), MCORE_OK);
+    stream_answer(&streams[0], MCORE_RPC_INTERNAL); /* what was sent is not lost for it */
     stream_answer(&streams[1], MCORE_RPC_NOT_FOUND);
     CHECK_INT(stream_send(&streams[2], "nobody reads this"), MCORE_OK);
     RIG_UNTIL(r, a->closed && b->closed && h->closed, 100);
     CHECK_INT(a->ended, 0);
+    CHECK_INT(a->body_len, 13);
     CHECK_INT(a->error_code, MCORE__H2_INTERNAL_ERROR);
     CHECK_TEXT(b->status, "404"); /* nothing was sent: it can be told as ever */
     CHECK_TEXT(b->body, "the one reply");

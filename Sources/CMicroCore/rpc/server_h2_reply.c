@@ -103,10 +103,11 @@ static mcore_status answer_http(mcore__h2 *h2, mcore__server_stream *stream,
     return status;
 }
 
-/* A failure in mid-stream: only events have a way to say it. */
+/* A failure in mid-stream: only events have a way to say it. Others are broken off behind what was
+ * sent. */
 static mcore_status fail_http_replies(mcore__h2 *h2, mcore__server_stream *stream,
                                       const mcore_answer *answer) {
-    if (stream->flow->framing != MCORE_FRAMING_EVENTS) return MCORE_ECANCELED;
+    if (stream->flow->framing != MCORE_FRAMING_EVENTS) return mcore__h2_break_off(h2, stream->id);
     mcore__buffer *space = &server_of(stream)->packed;
     mcore__buffer_reset(space, MCORE__SERVER_SCRATCH_KEEP_BYTES);
     mcore_status status = mcore__framing_write_error(space, answer);
