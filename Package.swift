@@ -113,10 +113,21 @@ let package = Package(
             dependencies: ["Micro", "MicroTesting"],
             swiftSettings: swiftSettings
         ),
+        // Generated code alone, of names that are hard to generate for; public, in its own module.
+        .target(
+            name: "ProtobufNames",
+            dependencies: [
+                "Micro", "MicroProtobuf",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "Tests/ProtobufNames",
+            exclude: ["Protos"],
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "MicroProtobufTests",
             dependencies: [
-                "Micro", "MicroProtobuf", "MicroTesting",
+                "Micro", "MicroProtobuf", "ProtobufNames",
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Protos"],

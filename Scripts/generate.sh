@@ -10,21 +10,23 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 plugins=${MICRO_TEST_BIN:-.build/debug}
 
 # Folders with .proto files in Protos, and the code in Generated.
-folders=(Sources/Interop Tests/MicroProtobufTests)
+folders=(Sources/Interop Tests/MicroProtobufTests Tests/ProtobufNames)
 
-# generate PROTOS OUTPUT
+# generate FOLDER OUTPUT
 generate() {
+    local protos=$1/Protos options=Visibility=Internal
+    [[ $1 != Tests/ProtobufNames ]] || options=Visibility=Public,UseAccessLevelOnImports=true
     mkdir -p "$2"
-    (cd "$1" && find . -name '*.proto' -printf '%P\n' | sort) | xargs protoc -I "$1" \
-        --plugin="$plugins/protoc-gen-swift" --swift_out="$2" \
-        --plugin="$plugins/protoc-gen-micro-swift" --micro-swift_out="$2"
+    (cd "$protos" && find . -name '*.proto' -printf '%P\n' | sort) | xargs protoc -I "$protos" \
+        --plugin="$plugins/protoc-gen-swift" --swift_out="$options:$2" \
+        --plugin="$plugins/protoc-gen-micro-swift" --micro-swift_out="$options:$2"
 }
 
 case "${1:-}" in
 "")
     for folder in "${folders[@]}"; do
         rm -rf "$folder/Generated"
-        generate "$folder/Protos" "$folder/Generated"
+        generate "$folder" "$folder/Generated"
     done
     ;;
 --check)
@@ -32,7 +34,7 @@ case "${1:-}" in
     trap 'rm -rf "$scratch"' EXIT
     status=0
     for folder in "${folders[@]}"; do
-        generate "$folder/Protos" "$scratch/$folder"
+        generate "$folder" "$scratch/$folder"
         diff -r "$folder/Generated" "$scratch/$folder" || status=1
     done
     ((status == 0)) || echo 'generate: the generated code is not up to date: make generate' >&2

@@ -1,4 +1,5 @@
 internal import Micro
+internal import MicroProtobuf
 
 extension InteropCase {
     /// Each of the two directions, of one message and of many. Where the client compresses, it
@@ -7,7 +8,9 @@ extension InteropCase {
     static let compression = [
         InteropCase("client_compressed_unary") { server in
             func call(compressed: Bool, expecting: Bool) async throws {
-                let options = server.options { $0.compression = compressed ? .always : .none }
+                let options = server.options {
+                    $0.compression = compressed ? .always : Compression.none
+                }
                 var request = Grpc_Testing_SimpleRequest.large
                 request.expectCompressed.value = expecting
                 let reply = try await server.service.unaryCall(request, options: options)
@@ -47,7 +50,9 @@ extension InteropCase {
             try expectEqual(reply.aggregatedPayloadSize, 73_086, "the sum of the sizes")
         },
         InteropCase("server_compressed_streaming") { server in
-            let expected = [(size: 31_415, isCompressed: true), (92_653, false)]
+            let expected = [
+                (size: 31_415, isCompressed: true), (size: 92_653, isCompressed: false),
+            ]
             var request = Grpc_Testing_StreamingOutputCallRequest(replies: expected.map(\.size))
             for (index, reply) in expected.enumerated() {
                 request.responseParameters[index].compressed.value = reply.isCompressed

@@ -1,4 +1,6 @@
 internal import Micro
+internal import MicroProtobuf
+internal import SwiftProtobuf
 
 extension InteropCase {
     static let metadata = [
@@ -9,7 +11,7 @@ extension InteropCase {
                 $0.metadata[CustomMetadata.initial] = text
                 $0.metadata[binary: CustomMetadata.trailing] = bytes
             }
-            func check(_ metadata: Metadata, _ trailers: Metadata) throws {
+            @Sendable func check(_ metadata: Metadata, _ trailers: Metadata) throws {
                 try expectEqual(
                     metadata.values(CustomMetadata.initial), [text], CustomMetadata.initial)
                 try expectEqual(

@@ -1,4 +1,5 @@
 internal import Micro
+internal import SwiftProtobuf
 
 /// One of the cases that the public interoperability tests describe.
 struct InteropCase: Sendable {

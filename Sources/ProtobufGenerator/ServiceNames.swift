@@ -15,7 +15,7 @@ struct ServiceNames {
     init(_ service: ServiceDescriptor, prefix: String) {
         let name = prefix + service.name
         let others = service.file.services.map(\.name)
-        // "GreeterService" is what it should be called already, unless that is the one of "Greeter".
+        // "GreeterService" is called as it should be, unless that is what "Greeter" becomes.
         let isNamedSo =
             service.name.hasSuffix("Service") && service.name != "Service"
             && !others.contains(String(service.name.dropLast("Service".count)))
@@ -59,7 +59,7 @@ struct ServiceNames {
     ]
 
     static func escaped(_ name: String) -> String {
-        if taken.contains(name) { return "\(name)_" }
+        if taken.contains(name) { return "\(name)Method" }
         return keywords.contains(name) ? "`\(name)`" : name
     }
 }

@@ -74,7 +74,7 @@ struct ServicePrinter {
         printer.withIndentation { printer in
             printer.print(
                 "/// Serves `\(fullName)`.",
-                "\(access)func serve(_ service: some \(names.service)) {")
+                "\(access)func serve(_ service: any \(names.service)) {")
             printer.withIndentation { printer in
                 for method in methods {
                     printer.print("\(method.verb.host)(\"\(method.endpoint)\") {")

@@ -124,9 +124,10 @@ static void pull(void *arg) {
     if (!p->ends) mcore_client_receive(p->trip->client, p->id);
 }
 
-static void pump_head(void *ctx, const mcore_header *metadata, size_t count) {
-    (void)metadata, (void)count;
-    ((pump *)ctx)->heads++;
+static void pump_head(void *ctx, const mcore_stream_head *head) {
+    pump *p = ctx;
+    p->heads++;
+    p->wrong += head->content_type.len != 16;
 }
 
 static void pump_message(void *ctx, const mcore_message *message) {

@@ -24,7 +24,7 @@ protocol Grpc_Testing_TestService: Swift.Sendable {
 
 extension Micro.EndpointHost {
     /// Serves `grpc.testing.TestService`.
-    func serve(_ service: some Grpc_Testing_TestService) {
+    func serve(_ service: any Grpc_Testing_TestService) {
         handle("grpc.testing.TestService/EmptyCall") {
             (request: Grpc_Testing_Empty, context: Micro.Context) async throws in
             try await service.emptyCall(request, context)
@@ -152,18 +152,18 @@ struct Grpc_Testing_TestServiceClient: Swift.Sendable {
     }
 
     /// Each request is answered at once, with the replies that it asks for.
-    func fullDuplexCall<Value: Swift.Sendable>(
+    func fullDuplexCall<MicroValue: Swift.Sendable>(
         options: Micro.CallOptions? = nil,
-        _ body: @escaping @Sendable (Micro.Outbound<Grpc_Testing_StreamingOutputCallRequest>, Micro.Inbound<Grpc_Testing_StreamingOutputCallResponse>) async throws -> Value
-    ) async throws -> Value {
+        _ body: @escaping @Sendable (Micro.Outbound<Grpc_Testing_StreamingOutputCallRequest>, Micro.Inbound<Grpc_Testing_StreamingOutputCallResponse>) async throws -> MicroValue
+    ) async throws -> MicroValue {
         try await client.exchange(endpoints.fullDuplexCall, options: options ?? self.options, body)
     }
 
     /// The requests are answered when all of them have come.
-    func halfDuplexCall<Value: Swift.Sendable>(
+    func halfDuplexCall<MicroValue: Swift.Sendable>(
         options: Micro.CallOptions? = nil,
-        _ body: @escaping @Sendable (Micro.Outbound<Grpc_Testing_StreamingOutputCallRequest>, Micro.Inbound<Grpc_Testing_StreamingOutputCallResponse>) async throws -> Value
-    ) async throws -> Value {
+        _ body: @escaping @Sendable (Micro.Outbound<Grpc_Testing_StreamingOutputCallRequest>, Micro.Inbound<Grpc_Testing_StreamingOutputCallResponse>) async throws -> MicroValue
+    ) async throws -> MicroValue {
         try await client.exchange(endpoints.halfDuplexCall, options: options ?? self.options, body)
     }
 
@@ -183,7 +183,7 @@ protocol Grpc_Testing_UnimplementedService: Swift.Sendable {
 
 extension Micro.EndpointHost {
     /// Serves `grpc.testing.UnimplementedService`.
-    func serve(_ service: some Grpc_Testing_UnimplementedService) {
+    func serve(_ service: any Grpc_Testing_UnimplementedService) {
         handle("grpc.testing.UnimplementedService/UnimplementedCall") {
             (request: Grpc_Testing_Empty, context: Micro.Context) async throws in
             try await service.unimplementedCall(request, context)

@@ -23,7 +23,7 @@ protocol Micro_Test_V1_OrdersService: Swift.Sendable {
 
 extension Micro.EndpointHost {
     /// Serves `micro.test.v1.Orders`.
-    func serve(_ service: some Micro_Test_V1_OrdersService) {
+    func serve(_ service: any Micro_Test_V1_OrdersService) {
         handle("micro.test.v1.Orders/Create") {
             (request: Micro_Test_V1_Order, context: Micro.Context) async throws in
             try await service.create(request, context)
@@ -149,10 +149,10 @@ struct Micro_Test_V1_OrdersClient: Swift.Sendable {
     }
 
     /// Calls `micro.test.v1.Orders/Exchange`.
-    func exchange<Value: Swift.Sendable>(
+    func exchange<MicroValue: Swift.Sendable>(
         options: Micro.CallOptions? = nil,
-        _ body: @escaping @Sendable (Micro.Outbound<Micro_Test_V1_Order>, Micro.Inbound<Micro_Test_V1_Receipt>) async throws -> Value
-    ) async throws -> Value {
+        _ body: @escaping @Sendable (Micro.Outbound<Micro_Test_V1_Order>, Micro.Inbound<Micro_Test_V1_Receipt>) async throws -> MicroValue
+    ) async throws -> MicroValue {
         try await client.exchange(endpoints.exchange, options: options ?? self.options, body)
     }
 }
