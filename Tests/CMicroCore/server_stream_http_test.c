@@ -77,6 +77,23 @@ TEST(what_is_no_json_is_one_message) {
     stream_end(r);
 }
 
+TEST(trailers_without_a_body) {
+    rig *r = stream_start();
+    client *c = client_connect_h2(r);
+    reply *a = client_http(c, "GET", "/s/down", NULL, NULL);
+    reply *h = client_http(c, "HEAD", "/s/down", NULL, NULL);
+    RIG_UNTIL(r, stream_count == 2, 100);
+    stream_answer(&streams[0], MCORE_RPC_OK);
+    stream_answer(&streams[1], MCORE_RPC_OK);
+    RIG_UNTIL(r, a->closed && h->closed, 100);
+    CHECK(strstr(a->fields, "content-length: 0\n"));
+    CHECK(strstr(a->fields, "--\nx-trailer: behind\n"));
+    CHECK(!strstr(h->fields, "x-trailer"));
+    CHECK_INT(a->error_code + h->error_code, 0);
+    client_end(c);
+    stream_end(r);
+}
+
 TEST(limits_of_lines_and_bodies) {
     rig *r = stream_start();
     client *c = client_connect_h2(r);
