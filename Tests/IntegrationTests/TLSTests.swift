@@ -214,6 +214,49 @@ extension EndToEnd {
             }
         }
 
+        // MARK: grpcio
+
+        @Test func grpcioCallsOurServer() async throws {
+            struct Observation: Decodable { var replies: [String] }
+            let (certificates, plain) = try await usual()
+            try await certificates.issue(
+                "web", "URI:spiffe://example.org/web", usage: "clientAuth")
+            var tls = plain
+            tls.clientCertificates = .required(ca: .file(certificates.ca))
+            try await withServer(tls) { server, address in
+                let seen = try await Peer.observe(
+                    "tls_peer.py", "client", address, certificates.ca,
+                    certificates.path("web.pem"), certificates.path("web.key"),
+                    as: Observation.self)
+                #expect(seen.replies == Array(repeating: "spiffe://example.org/web", count: 20))
+                #expect(server.statistics.handshakes == 1)
+            }
+        }
+
+        @Test func ourClientCallsGrpcio() async throws {
+            let (certificates, _) = try await usual()
+            try await certificates.issue("web", "DNS:web.example", usage: "clientAuth")
+            let peer = try Peer.start(
+                "tls_peer.py", "server", certificates.ca, certificates.path("server.pem"),
+                certificates.path("server.key"))
+            let port = try await peer.line(with: "port ").dropFirst("port ".count)
+            let tls = ClientTLSOptions(
+                ca: .file(certificates.ca), certificate: .file(certificates.path("web.pem")),
+                key: .file(certificates.path("web.key")))
+            let client = Client(
+                resolver: StaticResolver(addresses: [:]), options: ClientOptions(tls: tls))
+            for _ in 0..<20 {
+                let names: [String] = try await client.call(
+                    "peer", "peer.Peer/Who", "?",
+                    options: CallOptions(
+                        timeout: .seconds(30), address: "tls://127.0.0.1:\(port)"))
+                #expect(names == ["web.example"])
+            }
+            await client.close()
+            peer.closeInput()
+            _ = try await peer.end()
+        }
+
         // MARK: Rotation
 
         @Test func badFilesAreNamedAtTheStart() async throws {

@@ -1,8 +1,10 @@
 /// How a server encrypts, and whom it lets in.
 ///
 /// With these, every "tcp" address of the server is one of TLS: it is bound and registered as
-/// "tls://host:port". Certificates that come from files are read again when they change; connections
-/// that are open stay as they are.
+/// "tls://host:port". The certificate has to be for the hosts that callers use, which is what the
+/// register tells them, unless they expect a name of their own (``ClientTLSOptions/serverName``).
+/// Certificates that come from files are read again when they change; connections that are open
+/// stay as they are.
 public struct ServerTLSOptions: Sendable {
     /// The server's certificate first, then those that lead from it to an authority.
     public var certificate: PEMSource
