@@ -16,6 +16,16 @@ MAKEFLAGS += --no-print-directory
 PYTHON     := .venv/bin/python
 QUICKSTART := --package-path Examples/quickstart --scratch-path .build/quickstart -c release -j $(JOBS)
 
+# Built by their names: `swift build` alone builds the tools of the plugins of all packages too, and
+# one of swift-protobuf's is protoc, ten minutes of C++ that nothing here uses.
+TOOLS       := microctl micro-interop protoc-gen-micro-swift
+SWIFT_TESTS := microPackageTests
+
+# $(call build,PRODUCTS[,OPTIONS])
+build = for product in $(1); do \
+            swift build -j $(JOBS) $(2) --product $$product || exit; \
+        done
+
 # What the integration tests start as processes of their own.
 export MICRO_TEST_BIN        := $(CURDIR)/.build/debug
 export MICRO_TEST_QUICKSTART := $(CURDIR)/.build/quickstart/release
@@ -47,8 +57,8 @@ test-deps: deps ## the same for the tests, and a Python environment in .venv
 
 .PHONY: build run demo soak measure
 
-build: deps ## build the library and microctl
-	swift build -j $(JOBS)
+build: deps ## build the libraries and the tools
+	$(call build,$(TOOLS))
 
 run: deps ## build and run the quickstart, until Ctrl-C
 	swift run $(QUICKSTART) quickstart
@@ -99,17 +109,17 @@ c-valgrind: deps ## the C tests, built plain, under valgrind
 	RUNNER="valgrind --quiet --error-exitcode=1 --leak-check=full" \
 	    Scripts/run_c_tests.sh $(call programs,plain,$(C_TESTS))
 
-# `--build-tests` builds the executables too, microctl among them.
 swift-test: deps ## the Swift tests that need no process but their own
-	swift build --build-tests -j $(JOBS)
+	$(call build,$(SWIFT_TESTS))
 	swift test --skip-build --skip '^IntegrationTests\.'
 
 test-one: deps ## the Swift tests whose name contains NAME
 	@test -n "$(NAME)" || { echo 'say which: make test-one NAME=retries'; exit 2; }
-	swift test -j $(JOBS) --filter '$(NAME)'
+	$(call build,$(TOOLS) $(SWIFT_TESTS))
+	swift test --skip-build --filter '$(NAME)'
 
 integration: test-deps ## the Swift tests that start services, curl, nghttp and gRPC clients
-	swift build --build-tests -j $(JOBS)
+	$(call build,$(TOOLS) $(SWIFT_TESTS))
 	swift build $(QUICKSTART)
 	swift test --skip-build --filter '^IntegrationTests\.'
 
@@ -120,13 +130,15 @@ readme: test-deps ## run every command and compile every file that README.md sho
 # The runner of the Swift tests leaks a little itself: leaks are looked for by c-test.
 asan: test-deps ## the Swift tests under AddressSanitizer
 	swift build $(QUICKSTART)
+	$(call build,$(TOOLS) $(SWIFT_TESTS),--sanitize=address --scratch-path .build/asan)
 	ASAN_OPTIONS=detect_leaks=0 MICRO_TEST_BIN=$(CURDIR)/.build/asan/debug \
-	    swift test --sanitize=address --scratch-path .build/asan -j $(JOBS)
+	    swift test --skip-build --sanitize=address --scratch-path .build/asan
 
 tsan: test-deps ## the Swift tests under ThreadSanitizer
 	swift build $(QUICKSTART)
+	$(call build,$(TOOLS) $(SWIFT_TESTS),--sanitize=thread --scratch-path .build/tsan)
 	MICRO_TEST_BIN=$(CURDIR)/.build/tsan/debug \
-	    swift test --sanitize=thread --scratch-path .build/tsan -j $(JOBS)
+	    swift test --skip-build --sanitize=thread --scratch-path .build/tsan
 
 ##### Generated code ##############################################################################
 
@@ -140,8 +152,7 @@ check-generated: plugins ## check that it is what `make generate` would write
 
 plugins:
 	@Scripts/deps.sh test
-	swift build -j $(JOBS) --product protoc-gen-swift
-	swift build -j $(JOBS) --product protoc-gen-micro-swift
+	$(call build,protoc-gen-swift protoc-gen-micro-swift)
 
 ##### Habits ######################################################################################
 

@@ -59,7 +59,7 @@ extension JSONDecodingError {
     fileprivate var text: String {
         switch self {
         case .failure: "a value can't be read"
-        case .malformedNumber: "a number is malformed"
+        case .malformedNumber: "a number is malformed, or not whole"
         case .numberRange: "a number is out of the range of its field, or not whole"
         case .malformedMap: "a map is malformed"
         case .malformedBool: "a bool is neither true nor false"
