@@ -33,6 +33,16 @@ public struct ServerOptions: Sendable {
     /// Unsent bytes of a connection beyond which it is not read. Default 1 MiB.
     public var maxOutputBytes = 1 << 20
 
+    /// Whether gRPC's health protocol is served, `grpc.health.v1`: see ``Health``. Default true.
+    public var health = true
+    /// How many callers may watch the health of the server at the same time; further ones are
+    /// refused with RESOURCE_EXHAUSTED, and may still check it. Default 4,096.
+    public var maxHealthWatchers = 4096
+    /// Whether gRPC's reflection is served, `grpc.reflection.v1` and `v1alpha`: everybody who may
+    /// call the server can list its services, and see the messages of those that are described.
+    /// Default true.
+    public var reflection = true
+
     /// The defaults, with the addresses to listen on.
     public init(addresses: [String] = []) { self.addresses = addresses }
 
@@ -54,6 +64,7 @@ public struct ServerOptions: Sendable {
             ("maxStreamsPerConnection", maxStreamsPerConnection),
             ("maxCallsPerLoop", maxCallsPerLoop),
             ("maxConnectionsPerLoop", maxConnectionsPerLoop), ("maxOutputBytes", maxOutputBytes),
+            ("maxHealthWatchers", maxHealthWatchers),
         ]
         let durations = [
             ("prefaceTimeout", prefaceTimeout), ("headerTimeout", headerTimeout),
