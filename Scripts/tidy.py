@@ -39,8 +39,8 @@ LAYERS = [
     "Errors Metadata".split(),  # plain values
     ["Core"],
     "Options Logger Meter Tracer Profiler Util Context".split(),
-    "Codec Config Database FSM Auth MTLS Network Resolver Register Router Selector Store Sync"
-    " Broker Stream".split(),
+    "Codec Config Database FSM Auth Health MTLS Network Reflection Resolver Register Router"
+    " Selector Store Sync Broker Stream".split(),
     "Client Server Proxy Flow Resilience".split(),
     ["Service"],
 ]

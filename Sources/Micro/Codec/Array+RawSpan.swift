@@ -1,4 +1,4 @@
 extension Array where Element == UInt8 {
     /// A copy of the bytes.
-    init(copying bytes: RawSpan) { self = bytes.withUnsafeBytes { [UInt8]($0) } }
+    package init(copying bytes: RawSpan) { self = bytes.withUnsafeBytes { [UInt8]($0) } }
 }

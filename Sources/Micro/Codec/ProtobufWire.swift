@@ -1,31 +1,54 @@
 /// Why bytes are no protobuf message.
-struct ProtobufError: Error, Hashable {
-    var what: String
-    var offset: Int
+package struct ProtobufError: Error, Hashable {
+    package var what: String
+    package var offset: Int
+
+    package init(what: String, offset: Int) {
+        self.what = what
+        self.offset = offset
+    }
 }
 
 /// Writes the protobuf wire format.
-struct ProtobufWriter {
-    private(set) var bytes: [UInt8] = []
+package struct ProtobufWriter {
+    package private(set) var bytes: [UInt8] = []
 
-    mutating func varint(_ field: UInt32, _ value: UInt64) {
+    package init() {}
+
+    package mutating func varint(_ field: UInt32, _ value: UInt64) {
         raw(UInt64(field) << 3)
         raw(value)
     }
 
-    mutating func string(_ field: UInt32, _ text: String) {
+    package mutating func fixed32(_ field: UInt32, _ value: UInt32) {
+        raw(UInt64(field) << 3 | 5)
+        for shift in stride(from: 0, to: 32, by: 8) {
+            bytes.append(UInt8(truncatingIfNeeded: value >> shift))
+        }
+    }
+
+    package mutating func fixed64(_ field: UInt32, _ value: UInt64) {
+        raw(UInt64(field) << 3 | 1)
+        for shift in stride(from: 0, to: 64, by: 8) {
+            bytes.append(UInt8(truncatingIfNeeded: value >> shift))
+        }
+    }
+
+    package mutating func string(_ field: UInt32, _ text: String) {
         header(field, count: text.utf8.count)
         bytes.append(contentsOf: text.utf8)
     }
 
-    mutating func bytes(_ field: UInt32, _ value: [UInt8]) {
+    package mutating func bytes(_ field: UInt32, _ value: [UInt8]) {
         header(field, count: value.count)
         bytes.append(contentsOf: value)
     }
 
-    mutating func message(_ field: UInt32, _ body: (inout ProtobufWriter) -> Void) {
+    package mutating func message<Failure: Error>(
+        _ field: UInt32, _ body: (inout ProtobufWriter) throws(Failure) -> Void
+    ) throws(Failure) {
         var inner = ProtobufWriter()
-        body(&inner)
+        try body(&inner)
         bytes(field, inner.bytes)
     }
 
@@ -46,18 +69,18 @@ struct ProtobufWriter {
 
 /// Reads the protobuf wire format from bytes that anybody may have sent: every length is checked
 /// against what is left, and nothing is allocated for it before. Groups are skipped.
-struct ProtobufReader {
+package struct ProtobufReader {
     /// A field of a message.
-    struct Field: Hashable {
-        enum Value: Hashable {
+    package struct Field: Hashable {
+        package enum Value: Hashable {
             case varint(UInt64)
             case fixed32(UInt32)
             case fixed64(UInt64)
             case bytes(Range<Int>)
         }
 
-        var number: UInt32
-        var value: Value
+        package var number: UInt32
+        package var value: Value
     }
 
     /// As deep as protobuf's own implementations go.
@@ -67,7 +90,7 @@ struct ProtobufReader {
     private var offset: Int
     private let end: Int
 
-    init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
         self.bytes = bytes
         offset = 0
         end = bytes.count
@@ -79,8 +102,11 @@ struct ProtobufReader {
         end = range.upperBound
     }
 
+    /// Where the next field begins.
+    package var position: Int { offset }
+
     /// The next field; nil at the end of the message.
-    mutating func next() throws(ProtobufError) -> Field? {
+    package mutating func next() throws(ProtobufError) -> Field? {
         while offset < end {
             let start = offset
             let (number, type) = try tag()
@@ -98,8 +124,21 @@ struct ProtobufReader {
         return nil
     }
 
+    /// The next number of a packed field, read by ``message(_:)``; nil at the end.
+    package mutating func packedVarint() throws(ProtobufError) -> UInt64? {
+        offset < end ? try varint() : nil
+    }
+
+    /// The same for one of 4 or 8 bytes.
+    package mutating func packedFixed(_ count: Int) throws(ProtobufError) -> UInt64? {
+        offset < end ? try fixed(count) : nil
+    }
+
+    /// A copy of a length-delimited field.
+    package func bytes(_ range: Range<Int>) -> [UInt8] { [UInt8](bytes[range]) }
+
     /// The text of a length-delimited field.
-    func string(_ range: Range<Int>) throws(ProtobufError) -> String {
+    package func string(_ range: Range<Int>) throws(ProtobufError) -> String {
         guard let text = String(validating: bytes[range], as: UTF8.self) else {
             throw ProtobufError(what: "a string that is not UTF-8", offset: range.lowerBound)
         }
@@ -107,7 +146,7 @@ struct ProtobufReader {
     }
 
     /// A reader for the message in a length-delimited field.
-    func message(_ range: Range<Int>) -> ProtobufReader { ProtobufReader(bytes, range) }
+    package func message(_ range: Range<Int>) -> ProtobufReader { ProtobufReader(bytes, range) }
 
     private mutating func tag() throws(ProtobufError) -> (number: UInt32, type: UInt8) {
         let start = offset

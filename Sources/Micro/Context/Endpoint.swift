@@ -48,6 +48,21 @@ struct EndpointPaths {
 
     var all: [String] { [canonical] + others }
 
+    /// The services whose methods these are, to those who call "/Service/Method".
+    var services: [String] {
+        all.compactMap { path in
+            let parts = path.split(separator: "/")
+            return parts.count == 2 ? String(parts[0]) : nil
+        }
+    }
+
+    /// The one of them by which a gRPC client knows it best: with its package.
+    var grpcService: String {
+        let preferred = others.first ?? canonical
+        let name = preferred.split(separator: "/").count == 2 ? preferred : canonical
+        return String(name.split(separator: "/")[0])
+    }
+
     /// What is wrong with a name, or nil: names are letters, digits, "_" and "-" in parts that are
     /// separated by "." (and one "/" in a full endpoint name).
     static func problem(withEndpoint name: String) -> String? {

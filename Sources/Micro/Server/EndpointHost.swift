@@ -7,4 +7,9 @@ public protocol EndpointHost: Sendable {
     /// Serves an endpoint from the start on. What is wrong with it is reported by the start: a name
     /// that is not valid or taken, a typed endpoint of another service.
     func serve(_ endpoint: ServedEndpoint)
+    /// Describes .proto files to those who ask by gRPC reflection, in any order and as often as one
+    /// likes: generated code does it. What is wrong is reported by the start.
+    ///
+    /// - Parameter files: Each a serialized `google.protobuf.FileDescriptorProto`.
+    func describe(_ files: [[UInt8]])
 }

@@ -14,12 +14,15 @@ public final class Server: EndpointHost {
     /// How messages may be written, the preferred first.
     public let codecs: Codecs
     let logger: Logger
+    /// What callers are told when they ask for the health of the server.
+    public let health: Health
     private let client: LentClient
     private let state = Mutex(State())
 
     struct State {
         var phase = Phase.idle
         var endpoints: [ServedEndpoint] = []
+        var descriptions: [[UInt8]] = []
         var hooks: [ServerHook] = []
         var loopServers: [LoopServer] = []
         var certificates: CertificateKeeper?
@@ -52,6 +55,12 @@ public final class Server: EndpointHost {
         self.environment = environment
         self.logger = logger
         self.client = LentClient(client)
+        self.health = Health(watchesMax: options.maxHealthWatchers)
+        health.follow { [weak self] in self?.takesCalls ?? false }
+    }
+
+    private var takesCalls: Bool {
+        state.withLock { $0.phase == .running && $0.ending == nil }
     }
 
     /// The bound addresses, each "scheme://address", while the server runs.
@@ -68,6 +77,14 @@ public final class Server: EndpointHost {
         state.withLock { $0.endpoints.append(endpoint) }
     }
 
+    /// Describes .proto files by reflection. Before ``start()``, which reports what is wrong with
+    /// them.
+    public func describe(_ files: [[UInt8]]) {
+        state.withLock { $0.descriptions += files }
+    }
+
+    var descriptions: [[UInt8]] { state.withLock { $0.descriptions } }
+
     /// What is wrong with what was recorded, all of it: names, duplicates, options, addresses.
     func problems() -> [String] {
         let (endpoints, phase) = state.withLock { ($0.endpoints, $0.phase) }
@@ -76,7 +93,8 @@ public final class Server: EndpointHost {
         if let problem = EndpointPaths.problem(withService: name) {
             problems.append("the service's name \"\(name)\" \(problem)")
         }
-        problems += self.problems(of: endpoints)
+        problems += self.problems(of: endpoints) + collisionsWithOwn(endpoints)
+        problems += descriptionProblems
         return problems
     }
 
@@ -133,6 +151,7 @@ public final class Server: EndpointHost {
         do {
             try await open()
             state.withLock { $0.phase = .running }
+            health.refresh()
         } catch {
             _ = try? await drain(grace: .zero, patience: Server.patience)
             throw error
@@ -181,6 +200,13 @@ public final class Server: EndpointHost {
             hooks: state.withLock { $0.hooks }, compression: options.compression)
         var taken: Set<String> = []
         let endpoints = endpoints
+        let services = ServedServices(of: name, endpoints.map(\.name))
+        health.begin(serving: services.all)
+        for endpoint in ownEndpoints(services) {
+            let path = EndpointPaths(service: name, endpoint: endpoint.name).canonical
+            try add(endpoint, at: path, to: routes, runtime)
+            taken.insert(path)
+        }
         // Canonical paths first: a second name of one endpoint never hides another's first.
         for endpoint in endpoints {
             let paths = EndpointPaths(service: name, endpoint: endpoint.name)
@@ -234,6 +260,8 @@ public final class Server: EndpointHost {
             state.ending = ending
             return ending
         }
+        // Who watches would be waited for as for every other call.
+        health.end()
         await ending.wait()
         return try state.withLock { try $0.cut.get() }
     }

@@ -35,6 +35,16 @@ public struct ServerOptions: Sendable {
     /// Unsent bytes of a connection beyond which it is not read. Default 1 MiB.
     public var maxOutputBytes = 1 << 20
 
+    /// Whether gRPC's health protocol is served, `grpc.health.v1`: see ``Health``. Default true.
+    public var health = true
+    /// How many callers may watch the health of the server at the same time; further ones are
+    /// refused with RESOURCE_EXHAUSTED, and may still check it. Default 4,096.
+    public var maxHealthWatchers = 4096
+    /// Whether gRPC's reflection is served, `grpc.reflection.v1` and `v1alpha`: everybody who may
+    /// call the server can list its services, and see the messages of those that are described.
+    /// Default true.
+    public var reflection = true
+
     /// The defaults, with the addresses to listen on, and how they are encrypted.
     public init(addresses: [String] = [], tls: ServerTLSOptions? = nil) {
         self.addresses = addresses
@@ -79,18 +89,19 @@ public struct ServerOptions: Sendable {
             ("maxStreamsPerConnection", maxStreamsPerConnection),
             ("maxCallsPerLoop", maxCallsPerLoop),
             ("maxConnectionsPerLoop", maxConnectionsPerLoop), ("maxOutputBytes", maxOutputBytes),
+            ("maxHealthWatchers", maxHealthWatchers),
         ]
         let durations = [
             ("prefaceTimeout", prefaceTimeout), ("headerTimeout", headerTimeout),
             ("bodyTimeout", bodyTimeout), ("idleTimeout", idleTimeout),
             ("writeTimeout", writeTimeout),
         ]
-        return addresses.compactMap(problem(withAddress:))
-            + counts.filter { $0.1 <= 0 || $0.1 > Int(Int32.max) }
+        var problems = addresses.compactMap(problem(withAddress:)) + (tls?.problems ?? [])
+        problems += counts.filter { $0.1 <= 0 || $0.1 > Int(Int32.max) }
             .map { "options.\($0.0) is \($0.1): it must be 1 to \(Int32.max)" }
-            + (tls?.problems ?? [])
-            + durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
+        problems += durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
             .map { "options.\($0.0) is \($0.1): it must be 1 ms to 1 day" }
+        return problems
     }
 }
 

@@ -77,6 +77,7 @@ public final class MicroService: EndpointHost {
         self.server = Server(
             name: name, options: options.server, codecs: options.codecs, environment: environment,
             logger: options.logger, client: engines.client)
+        server.health.follow { [weak self] in self?.readiness.isReady ?? false }
     }
 
     // MARK: The parts of the service
@@ -98,6 +99,10 @@ public final class MicroService: EndpointHost {
     public var addresses: [String] { server.addresses }
     /// What the server has done so far.
     public var statistics: ServerStatistics { server.statistics }
+
+    /// What callers are told when they ask for the health of the service: serving while
+    /// ``readiness`` says so, unless the program says otherwise.
+    public var health: Health { server.health }
 
     /// Whether the service takes calls: it has started, is in the register, and is not stopping.
     /// False comes with the reason.
@@ -121,6 +126,9 @@ public final class MicroService: EndpointHost {
 
     /// Serves an endpoint. Before ``run()``, which reports what is wrong with it.
     public func serve(_ endpoint: ServedEndpoint) { server.serve(endpoint) }
+
+    /// Describes .proto files by reflection. Before ``run()``, which reports what is wrong.
+    public func describe(_ files: [[UInt8]]) { server.describe(files) }
 
     /// Adds a hook around every call that is served; the first is the outermost. Before ``run()``.
     public func hook(_ hook: @escaping ServerHook) { server.hook(hook) }
@@ -239,6 +247,7 @@ public final class MicroService: EndpointHost {
                 return state.ending
             }
         }
+        health.refresh()
         shutdown.pull()
         guard let ending else { return }
         await ending.task.wait()
@@ -296,6 +305,7 @@ public final class MicroService: EndpointHost {
                     start: {
                         for hook in hooks.1 { try await hook() }
                         self.state.withLock { $0.phase = .ready }
+                        self.health.refresh()
                     },
                     stop: { try await self.runLast(hooks.2, "beforeStop") }),
             ],
@@ -352,7 +362,8 @@ public final class MicroService: EndpointHost {
     private func enterRegister() async throws {
         let registration = Registration(
             of: node(), in: register, ttl: options.registerTTL, interval: options.registerInterval,
-            timeout: options.stepTimeout, environment: environment, logger: logger)
+            timeout: options.stepTimeout, environment: environment, logger: logger,
+            changed: { [health] in health.refresh() })
         state.withLock { $0.registration = registration }
         await registration.start()
     }

@@ -13,6 +13,7 @@ final class Registration: Sendable {
     private let timeout: Duration
     private let environment: Environment
     private let logger: Logger
+    private let changed: @Sendable () -> Void
     private let state = Mutex(State())
 
     private struct State {
@@ -39,9 +40,11 @@ final class Registration: Sendable {
         }
     }
 
+    /// - Parameter changed: Called when ``problem`` has become another one.
     init(
         of node: ServiceNode, in register: any Register, ttl: Duration, interval: Duration,
-        timeout: Duration, environment: Environment, logger: Logger
+        timeout: Duration, environment: Environment, logger: Logger,
+        changed: @escaping @Sendable () -> Void = {}
     ) {
         self.node = node
         self.register = register
@@ -50,6 +53,7 @@ final class Registration: Sendable {
         self.timeout = timeout
         self.environment = environment
         self.logger = logger
+        self.changed = changed
     }
 
     /// Why the node is not in the register at present, or nil when it is.
@@ -94,6 +98,7 @@ final class Registration: Sendable {
                 try await register.register(node, ttl: ttl)
             }
             if state.withLock({ $0.becomeRegistered() }) {
+                changed()
                 logger.info(
                     "registered",
                     metadata: [
@@ -104,6 +109,7 @@ final class Registration: Sendable {
             return true
         } catch {
             if state.withLock({ $0.becomeUnregistered("\(error)") }) {
+                changed()
                 logger.warning(
                     "not registered: the service serves, and tries again",
                     metadata: ["register": "\(register.describe())", "error": "\(error)"])
