@@ -18,7 +18,7 @@ extension ProtobufMessage {
 }
 
 /// How a message is written that is known as protobuf.
-package enum ProtobufForm: MessageForm {
+package enum WireForm: MessageForm {
     case protobuf, json
 
     package var name: String { self == .protobuf ? "proto" : "json" }
@@ -45,11 +45,11 @@ package struct ProtobufCoding<Message: ProtobufMessage>: MessageReading, Message
             read: { try codec.decode(Message.self, from: $0) }, write: { try codec.encode($0) })
     }
 
-    private var forms: [ProtobufForm] { json == nil ? [.protobuf] : [.protobuf, .json] }
-    package var readForms: [ProtobufForm] { forms }
-    package var writtenForms: [ProtobufForm] { forms }
+    private var forms: [WireForm] { json == nil ? [.protobuf] : [.protobuf, .json] }
+    package var readForms: [WireForm] { forms }
+    package var writtenForms: [WireForm] { forms }
 
-    package func read(_ bytes: RawSpan, as form: ProtobufForm) throws -> Message {
+    package func read(_ bytes: RawSpan, as form: WireForm) throws -> Message {
         if form == .json, let json { return try json.read(bytes) }
         do {
             return try Message(protobuf: [UInt8](copying: bytes))
@@ -59,7 +59,7 @@ package struct ProtobufCoding<Message: ProtobufMessage>: MessageReading, Message
         }
     }
 
-    package func write(_ value: Message, as form: ProtobufForm) throws -> [UInt8] {
+    package func write(_ value: Message, as form: WireForm) throws -> [UInt8] {
         if form == .json, let json { return try json.write(value) }
         return value.protobuf
     }
