@@ -55,7 +55,7 @@ test-deps: deps ## the same for the tests, and a Python environment in .venv
 
 ##### Build and run ###############################################################################
 
-.PHONY: build run demo
+.PHONY: build run demo soak measure
 
 build: deps ## build the libraries and the tools
 	$(call build,$(TOOLS))
@@ -65,6 +65,16 @@ run: deps ## build and run the quickstart, until Ctrl-C
 
 demo: deps ## build the quickstart, show each system once, and end
 	swift run $(QUICKSTART) quickstart demo
+
+# Where calls and streams come and go for a while, and what that leaves behind.
+SECONDS := 120
+SOAK    := --package-path bench --scratch-path .build/bench -c release -j $(JOBS) soak
+
+soak: deps ## serve traffic for SECONDS=120, and print what memory and descriptors do meanwhile
+	swift run $(SOAK) soak $(SECONDS)
+
+measure: deps ## CPU per message of calls and streams, plain and TLS; what many of them leave behind
+	swift run $(SOAK) measure
 
 ##### Tests #######################################################################################
 
@@ -195,7 +205,7 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
                    -ldispatch -lBlocksRuntime)
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
-C_THREAD_TESTS := $(wildcard $(foreach name,loop server,Tests/CMicroCore/$(name)_test.c))
+C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc,Tests/CMicroCore/$(name)_test.c))
 C_SOURCES      := $(shell find Sources/CMicroCore -name '*.c' | sort) \
                   $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 

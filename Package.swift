@@ -136,9 +136,11 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Micro", "MicroTesting", .product(name: "Logging", package: "swift-log"),
+                "Micro", "MicroProtobuf", "MicroTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Peers"],
+            exclude: ["Peers", "Protos"],
             swiftSettings: swiftSettings
         ),
     ],

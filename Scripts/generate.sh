@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 plugins=${MICRO_TEST_BIN:-.build/debug}
 
 # Folders with .proto files in Protos, and the code in Generated.
-folders=(Sources/Interop Tests/MicroProtobufTests Tests/ProtobufNames)
+folders=(Sources/Interop Tests/MicroProtobufTests Tests/ProtobufNames Tests/IntegrationTests)
 
 # generate FOLDER OUTPUT
 generate() {

@@ -12,6 +12,7 @@
 #include "tls/tls_session.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define MS UINT64_C(1000000)
@@ -107,8 +108,11 @@ static void open_client(trip *t, const mcore_transport_plugin *inner) {
     CHECK_INT(mcore_target_update(t->target, &node, 1), MCORE_OK);
 }
 
+static char complaint[256];
+
 static void silent(void *ctx, const char *peer, const char *text) {
-    (void)ctx, (void)peer, (void)text;
+    (void)ctx, (void)peer;
+    snprintf(complaint, sizeof complaint, "%s", text);
 }
 static void quiet(mcore_tls_options *options) { options->on_failure = silent; }
 
@@ -289,6 +293,57 @@ TEST(another_loop_shakes_hands_for_those_it_is_given) {
     free_trip(&t);
 }
 
+/* ---- Material that changes meanwhile ---- */
+
+typedef struct rotation {
+    mcore_tls_context *contexts[2];
+    mcore_tls_material materials[2];
+    atomic_int over, failures, count;
+} rotation;
+
+static void *rotate(void *arg) {
+    rotation *r = arg;
+    while (!atomic_load(&r->over)) {
+        for (int i = 0; i < 2; i++)
+            if (mcore_tls_context_reload(r->contexts[i], &r->materials[i], NULL, 0) != MCORE_OK)
+                atomic_fetch_add(&r->failures, 1);
+        atomic_fetch_add(&r->count, 1);
+    }
+    return NULL;
+}
+
+TEST(another_thread_reloads_under_traffic) {
+    trip t = usual_trip(0);
+    rotation r = {
+        .contexts = {t.server_tls, t.client_tls},
+        .materials = {tls_material(tls_server, tls_ca), tls_material(tls_client, tls_ca)}};
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, rotate, &r), 0);
+    while (atomic_load(&r.count) == 0) usleep(100);
+    mcore_tls_context_retain(t.server_tls);
+    mcore_tls_context_retain(t.client_tls);
+    for (int i = 0; i < 20; i++) {
+        trip next = {.server_tls = t.server_tls, .client_tls = t.client_tls};
+        mcore_tls_context_retain(next.server_tls);
+        mcore_tls_context_retain(next.client_tls);
+        CHECK_INT(mcore_loop_create(&next.loop), MCORE_OK);
+        open_trip(&next, mcore_transport_tcp(), "127.0.0.1:0");
+        for (int k = 0; k < 5; k++) start_call(&next, SLICE("{}"));
+        run_and_free(&next);
+        CHECK_INT(next.ok, 5);
+    }
+    atomic_store(&r.over, 1);
+    pthread_join(thread, NULL);
+    CHECK_INT(atomic_load(&r.failures), 0);
+    CHECK(tls_stats(t.server_tls).generation > 1);
+    CHECK_INT(tls_stats(t.server_tls).handshakes, 20);
+    mcore_tls_context_release(t.server_tls);
+    mcore_tls_context_release(t.client_tls);
+    mcore_loop_destroy(t.loop);
+    mcore_tls_context_release(t.server_tls);
+    mcore_tls_context_release(t.client_tls);
+}
+
 /* ---- Peers that agree on one protocol and speak another ---- */
 
 /* A client with an OpenSSL of its own over plain memory, which offers what it likes. */
@@ -300,20 +355,11 @@ typedef struct rough {
     char *lent[64];
     char answer[512];
     int sends, ended, closed, spoke;
+    int floods; /* asks for new keys again and again, and reads nothing of the answers */
     size_t answered;
 } rough;
 
-static void rough_step(rough *r) {
-    char bytes[4096];
-    if (SSL_do_handshake(r->ssl) == 1 && !r->spoke) {
-        r->spoke = 1;
-        SSL_write(r->ssl, r->says, (int)strlen(r->says));
-    }
-    int n = SSL_read(r->ssl, r->answer + r->answered, (int)(sizeof r->answer - r->answered - 1));
-    if (n > 0) r->answered += (size_t)n;
-    n = BIO_read(SSL_get_wbio(r->ssl), bytes, sizeof bytes);
-    ERR_clear_error();
-    if (n <= 0) return;
+static void rough_send(rough *r, const char *bytes, int n) {
     char *copy = r->lent[r->sends] = malloc((size_t)n);
     memcpy(copy, bytes, (size_t)n);
     mcore_slice slice = {copy, (size_t)n};
@@ -321,6 +367,35 @@ static void rough_step(rough *r) {
         r->sends++;
     else
         free(copy);
+}
+
+static void rough_flood(rough *r) {
+    static char bytes[1 << 20];
+    CHECK_INT(r->t->set_reading(r->conn, 0), MCORE_OK);
+    for (int i = 0; i < 15000; i++) {
+        CHECK(SSL_key_update(r->ssl, SSL_KEY_UPDATE_REQUESTED));
+        SSL_do_handshake(r->ssl);
+    }
+    int n = BIO_read(SSL_get_wbio(r->ssl), bytes, sizeof bytes);
+    CHECK(n > 300000);
+    rough_send(r, bytes, n);
+}
+
+static void rough_step(rough *r) {
+    char bytes[4096];
+    if (SSL_do_handshake(r->ssl) == 1 && !r->spoke) {
+        r->spoke = 1;
+        if (r->floods) {
+            rough_flood(r);
+            return;
+        }
+        SSL_write(r->ssl, r->says, (int)strlen(r->says));
+    }
+    int n = SSL_read(r->ssl, r->answer + r->answered, (int)(sizeof r->answer - r->answered - 1));
+    if (n > 0) r->answered += (size_t)n;
+    n = BIO_read(SSL_get_wbio(r->ssl), bytes, sizeof bytes);
+    ERR_clear_error();
+    if (n > 0) rough_send(r, bytes, n);
 }
 
 static void rough_open(void *ctx, mcore_conn *conn, mcore_status status) {
@@ -362,7 +437,7 @@ static void rest(mcore_loop *loop, uint64_t ms) {
     mcore_loop_run(loop);
 }
 
-/* What the server answers to one that offers `alpn` and then says `says`. */
+/* What the server answers to one that offers `alpn` and then says `says`, or floods it. */
 static rough converse(const char *alpn, const char *says, uint64_t *out_errors) {
     tls_usual();
     trip t = {.server_tls = tls_context(MCORE_TLS_SERVER, tls_server, NULL, quiet)};
@@ -370,7 +445,7 @@ static rough converse(const char *alpn, const char *says, uint64_t *out_errors) 
     open_server(&t, mcore_transport_memory(), "service");
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (alpn) SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)alpn, (unsigned)strlen(alpn));
-    rough r = {.t = mcore_transport_memory(), .ssl = SSL_new(ctx), .says = says};
+    rough r = {.t = mcore_transport_memory(), .ssl = SSL_new(ctx), .says = says, .floods = !says};
     SSL_set_bio(r.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_connect_state(r.ssl);
     void *instance;
@@ -378,7 +453,7 @@ static rough converse(const char *alpn, const char *says, uint64_t *out_errors) 
     CHECK_INT(mcore__transport_create(r.t, mcore__loop_host(t.loop), no_config, &instance),
               MCORE_OK);
     CHECK_INT(r.t->connect(instance, "service", 0, &rough_events, &r, &r.conn), MCORE_OK);
-    rest(t.loop, 100);
+    rest(t.loop, says ? 100 : 2000);
     mcore_server_stats stats = {.struct_size = sizeof stats};
     mcore_server_read_stats(t.server, &stats);
     *out_errors = stats.protocol_errors;
@@ -416,6 +491,14 @@ TEST(what_was_agreed_on_is_spoken) {
         CHECK_INT(r.answered > 0, rows[i].answered);
         CHECK_INT(errors, rows[i].error);
     }
+}
+
+TEST(a_flood_of_key_updates_is_cut_off) {
+    uint64_t errors;
+    complaint[0] = 0;
+    rough r = converse("\x02h2", NULL, &errors);
+    CHECK_INT(r.closed, 1);
+    CHECK(strcmp(complaint, "a limit was exceeded") == 0);
 }
 
 TEST(http1_is_answered_behind_tls) {

@@ -64,8 +64,9 @@ struct ServerRuntime: Sendable {
         Context(
             scope: CallScope(
                 service: service, endpoint: endpoint, metadata: request.metadata,
-                deadline: request.deadline, peer: request.peer, environment: environment,
-                logger: logger, client: client, requestWasCompressed: request.wasCompressed,
+                deadline: request.deadline, peer: request.peer,
+                peerIdentity: request.peerIdentity, environment: environment, logger: logger,
+                client: client, requestWasCompressed: request.wasCompressed,
                 compression: compression))
     }
 
