@@ -64,10 +64,12 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .target(name: "MicroTesting", dependencies: ["Micro"], swiftSettings: swiftSettings),
+        // Messages that are known only at run time, for microctl.
+        .target(name: "MicroReflection", dependencies: ["Micro"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "microctl",
             dependencies: [
-                "Micro",
+                "Micro", "MicroReflection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/MicroCLI",
@@ -77,6 +79,11 @@ let package = Package(
         .testTarget(
             name: "MicroTests",
             dependencies: ["Micro", "MicroTesting"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MicroReflectionTests",
+            dependencies: ["Micro", "MicroReflection"],
             swiftSettings: swiftSettings
         ),
         .testTarget(
