@@ -127,6 +127,8 @@ struct MessageDecoder {
         guard let keyField = entry.byNumber[1], let valueField = entry.byNumber[2] else {
             throw path.error("\(entry.name) is not the pair of a map")
         }
+        // A server may describe pairs of pairs of pairs.
+        let path = try path.inside()
         var object: [String: JSONValue] = [:]
         for case .bytes(let range) in values {
             let pair = try fields(reader.message(range), entry, path)

@@ -152,6 +152,53 @@ extension EndToEnd {
             }
         }
 
+        /// Whoever waits for the next line of a terminal is not waited for.
+        @Test func theServerEndsAConversation() async throws {
+            let peer = try Peer.start("grpc_reflection_server.py")
+            let port = try await peer.line(with: "port ").dropFirst("port ".count)
+            let chat = try Program(
+                Installation.microctl, ["call", "127.0.0.1:\(port)", "zoo.Zoo/Chat", "-"],
+                environment: try Machine().variables)
+            try chat.write("{\"value\":1}\n")
+            _ = try await chat.line(with: "{\"value\":\"2\"}")
+            peer.send(SIGKILL)
+            let result = try await chat.end()
+            #expect(result.exit == .code(78), "\(result.errors)")
+        }
+
+        /// A service of ours describes its own gRPC services, and the rest is called with JSON.
+        @Test func oursByReflection() async throws {
+            let machine = try Machine()
+            let register = try makeRegister(url: "local:\(machine.registerPath)")
+            try await Kitchen.open {
+                $0.register = register
+            } _: { kitchen in
+                try await until("it is in the register") { kitchen.service.readiness.isReady }
+                for arguments in [["kitchen", "--reflect"], [kitchen.address]] {
+                    let check = try await Program.run(
+                        Installation.microctl,
+                        ["call"] + arguments.prefix(1)
+                            + ["grpc.health.v1.Health/Check", #"{"service":"kitchen"}"#]
+                            + arguments.dropFirst(),
+                        environment: machine.variables)
+                    #expect(check.output == "{\"status\":\"SERVING\"}\n", "\(check.errors)")
+                }
+                let list = try await machine.microctl(
+                    "call", kitchen.address, "grpc.health.v1.Health/List")
+                let statuses = try #require(try json(list.output)["statuses"] as? NSDictionary)
+                #expect(statuses.count == 4, "\(list.output)")
+                let item = #"{"text":"plain"}"#
+                let echo = try await machine.microctl(
+                    "call", kitchen.address, "kitchen.Kitchen/Echo", item)
+                #expect(echo.output == item + "\n", "\(echo.errors)")
+                let forced = try await machine.microctl(
+                    "call", kitchen.address, "kitchen.Kitchen/Echo", item, "--reflect")
+                #expect(forced.exit == .code(69))
+                #expect(forced.errors.contains("does not describe kitchen.Kitchen"))
+            }
+            await register.close()
+        }
+
         @Test func errors() async throws {
             try await withZoo { machine, address, _ in
                 let cases: [(Int32, String, String, String)] = [
