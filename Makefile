@@ -16,6 +16,16 @@ MAKEFLAGS += --no-print-directory
 PYTHON     := .venv/bin/python
 QUICKSTART := --package-path Examples/quickstart --scratch-path .build/quickstart -c release -j $(JOBS)
 
+# Built by their names: `swift build` alone builds the tools of the plugins of all packages too, and
+# one of swift-protobuf's is protoc, ten minutes of C++ that nothing here uses.
+TOOLS       := microctl micro-interop protoc-gen-micro-swift
+SWIFT_TESTS := microPackageTests
+
+# $(call build,PRODUCTS[,OPTIONS])
+build = for product in $(1); do \
+            swift build -j $(JOBS) $(2) --product $$product || exit; \
+        done
+
 # What the integration tests start as processes of their own.
 export MICRO_TEST_BIN        := $(CURDIR)/.build/debug
 export MICRO_TEST_QUICKSTART := $(CURDIR)/.build/quickstart/release
@@ -23,7 +33,7 @@ export MICRO_TEST_PYTHON     := $(CURDIR)/$(PYTHON)
 
 .PHONY: help
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 ##### Set-up ######################################################################################
 
@@ -45,10 +55,10 @@ test-deps: deps ## the same for the tests, and a Python environment in .venv
 
 ##### Build and run ###############################################################################
 
-.PHONY: build run demo
+.PHONY: build run demo soak measure
 
-build: deps ## build the library and microctl
-	swift build -j $(JOBS)
+build: deps ## build the libraries and the tools
+	$(call build,$(TOOLS))
 
 run: deps ## build and run the quickstart, until Ctrl-C
 	swift run $(QUICKSTART) quickstart
@@ -56,16 +66,27 @@ run: deps ## build and run the quickstart, until Ctrl-C
 demo: deps ## build the quickstart, show each system once, and end
 	swift run $(QUICKSTART) quickstart demo
 
+# Where calls and streams come and go for a while, and what that leaves behind.
+SECONDS := 120
+SOAK    := --package-path bench --scratch-path .build/bench -c release -j $(JOBS) soak
+
+soak: deps ## serve traffic for SECONDS=120, and print what memory and descriptors do meanwhile
+	swift run $(SOAK) soak $(SECONDS)
+
+measure: deps ## CPU per message of calls and streams, plain and TLS; what many of them leave behind
+	swift run $(SOAK) measure
+
 ##### Tests #######################################################################################
 
 .PHONY: test tidy c-headers c-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
-test: ## everything that has to pass: tidy, c-test, swift-test, integration
+test: ## all that has to pass: tidy, c-test, swift-test, check-generated, integration
 	@$(MAKE) test-deps
 	@$(MAKE) tidy
 	@$(MAKE) c-test
 	@$(MAKE) swift-test
+	@$(MAKE) check-generated
 	@$(MAKE) integration
 
 tidy: ## check what compilers do not: layers, banned calls, sizes (Scripts/tidy.py)
@@ -88,17 +109,17 @@ c-valgrind: deps ## the C tests, built plain, under valgrind
 	RUNNER="valgrind --quiet --error-exitcode=1 --leak-check=full" \
 	    Scripts/run_c_tests.sh $(call programs,plain,$(C_TESTS))
 
-# `--build-tests` builds the executables too, microctl among them.
 swift-test: deps ## the Swift tests that need no process but their own
-	swift build --build-tests -j $(JOBS)
+	$(call build,$(SWIFT_TESTS))
 	swift test --skip-build --skip '^IntegrationTests\.'
 
 test-one: deps ## the Swift tests whose name contains NAME
 	@test -n "$(NAME)" || { echo 'say which: make test-one NAME=retries'; exit 2; }
-	swift test -j $(JOBS) --filter '$(NAME)'
+	$(call build,$(TOOLS) $(SWIFT_TESTS))
+	swift test --skip-build --filter '$(NAME)'
 
 integration: test-deps ## the Swift tests that start services, curl, nghttp and gRPC clients
-	swift build --build-tests -j $(JOBS)
+	$(call build,$(TOOLS) $(SWIFT_TESTS))
 	swift build $(QUICKSTART)
 	swift test --skip-build --filter '^IntegrationTests\.'
 
@@ -109,13 +130,29 @@ readme: test-deps ## run every command and compile every file that README.md sho
 # The runner of the Swift tests leaks a little itself: leaks are looked for by c-test.
 asan: test-deps ## the Swift tests under AddressSanitizer
 	swift build $(QUICKSTART)
+	$(call build,$(TOOLS) $(SWIFT_TESTS),--sanitize=address --scratch-path .build/asan)
 	ASAN_OPTIONS=detect_leaks=0 MICRO_TEST_BIN=$(CURDIR)/.build/asan/debug \
-	    swift test --sanitize=address --scratch-path .build/asan -j $(JOBS)
+	    swift test --skip-build --sanitize=address --scratch-path .build/asan
 
 tsan: test-deps ## the Swift tests under ThreadSanitizer
 	swift build $(QUICKSTART)
+	$(call build,$(TOOLS) $(SWIFT_TESTS),--sanitize=thread --scratch-path .build/tsan)
 	MICRO_TEST_BIN=$(CURDIR)/.build/tsan/debug \
-	    swift test --sanitize=thread --scratch-path .build/tsan -j $(JOBS)
+	    swift test --skip-build --sanitize=thread --scratch-path .build/tsan
+
+##### Generated code ##############################################################################
+
+.PHONY: generate check-generated plugins
+
+generate: plugins ## write the Swift code of the .proto files anew
+	Scripts/generate.sh
+
+check-generated: plugins ## check that it is what `make generate` would write
+	Scripts/generate.sh --check
+
+plugins:
+	@Scripts/deps.sh test
+	$(call build,protoc-gen-swift protoc-gen-micro-swift)
 
 ##### Habits ######################################################################################
 
@@ -168,7 +205,7 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
                    -ldispatch -lBlocksRuntime)
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
-C_THREAD_TESTS := $(wildcard $(foreach name,loop server,Tests/CMicroCore/$(name)_test.c))
+C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc,Tests/CMicroCore/$(name)_test.c))
 C_SOURCES      := $(shell find Sources/CMicroCore -name '*.c' | sort) \
                   $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 

@@ -12,15 +12,20 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Micro", targets: ["Micro"]),
+        .library(name: "MicroProtobuf", targets: ["MicroProtobuf"]),
         .library(name: "MicroTesting", targets: ["MicroTesting"]),
         .library(name: "CMicroCore", targets: ["CMicroCore"]),
+        .executable(name: "micro-interop", targets: ["micro-interop"]),
         .executable(name: "microctl", targets: ["microctl"]),
+        .executable(name: "protoc-gen-micro-swift", targets: ["protoc-gen-micro-swift"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        // Without its traits: they are for delimited streams, and need all of Foundation.
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
     ],
     targets: [
         // The C core. `path: "."` because the public headers live in the top-level include/.
@@ -63,6 +68,13 @@ let package = Package(
             ],
             swiftSettings: swiftSettings
         ),
+        .target(
+            name: "MicroProtobuf",
+            dependencies: [
+                "Micro", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            swiftSettings: swiftSettings
+        ),
         .target(name: "MicroTesting", dependencies: ["Micro"], swiftSettings: swiftSettings),
         // Messages that are known only at run time, for microctl.
         .target(name: "MicroReflection", dependencies: ["Micro"], swiftSettings: swiftSettings),
@@ -76,9 +88,51 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
+        .executableTarget(
+            name: "protoc-gen-micro-swift",
+            dependencies: [
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "SwiftProtobufPluginLibrary", package: "swift-protobuf"),
+            ],
+            path: "Sources/ProtobufGenerator",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "micro-interop",
+            dependencies: [
+                "Micro", "MicroProtobuf",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "Sources/Interop",
+            exclude: ["Protos"],
+            swiftSettings: swiftSettings
+        ),
+
         .testTarget(
             name: "MicroTests",
             dependencies: ["Micro", "MicroTesting"],
+            swiftSettings: swiftSettings
+        ),
+        // Generated code alone, of names that are hard to generate for; public, in its own module.
+        .target(
+            name: "ProtobufNames",
+            dependencies: [
+                "Micro", "MicroProtobuf",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "Tests/ProtobufNames",
+            exclude: ["Protos"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MicroProtobufTests",
+            dependencies: [
+                "Micro", "MicroProtobuf", "ProtobufNames",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["Protos"],
             swiftSettings: swiftSettings
         ),
         .testTarget(
@@ -89,9 +143,11 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Micro", "MicroTesting", .product(name: "Logging", package: "swift-log"),
+                "Micro", "MicroProtobuf", "MicroTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Peers"],
+            exclude: ["Peers", "Protos"],
             swiftSettings: swiftSettings
         ),
     ],

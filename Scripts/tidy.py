@@ -109,6 +109,8 @@ C_SYMBOL_PREFIX = "mcore_"
 CODE = (".c", ".h", ".swift")
 TEXT = CODE + (".py", ".sh", ".md", ".json", ".yml", ".yaml", ".txt", ".modulemap")
 SKIPPED_FOLDERS = {".build", ".git", ".venv", "__pycache__", "results"}
+# What `make generate` writes.
+GENERATED = (".pb.swift", ".micro.swift")
 
 
 def files_of(root):
@@ -117,6 +119,8 @@ def files_of(root):
         subfolders[:] = sorted(name for name in subfolders if name not in SKIPPED_FOLDERS)
         for name in sorted(names):
             path = os.path.relpath(os.path.join(folder, name), root)
+            if name.endswith(GENERATED):
+                continue
             if name.endswith(TEXT) or path in ("Makefile", ".ci/run"):
                 yield path
 

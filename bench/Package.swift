@@ -11,6 +11,8 @@ let package = Package(
             name: "c-echo", dependencies: [.product(name: "CMicroCore", package: "micro")],
             path: "c-echo"),
         .executableTarget(
+            name: "soak", dependencies: [.product(name: "Micro", package: "micro")], path: "soak"),
+        .executableTarget(
             name: "swift-echo", dependencies: [.product(name: "Micro", package: "micro")],
             path: "swift-echo"),
     ],

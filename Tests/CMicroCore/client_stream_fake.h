@@ -30,13 +30,14 @@ static uint32_t inside_function;
 
 static void note_event(stream_log *log) { log->out_of_order += inside_function || log->ends; }
 
-static void log_head(void *ctx, const mcore_header *metadata, size_t count) {
+static void log_head(void *ctx, const mcore_stream_head *head) {
     stream_log *log = ctx;
     note_event(log);
     log->out_of_order += log->messages > 0;
     log->heads++;
-    log->head_count = (uint32_t)count;
-    for (size_t i = 0; i < count; i++) {
+    log->head_count = head->metadata_count;
+    const mcore_header *metadata = head->metadata;
+    for (uint32_t i = 0; i < head->metadata_count; i++) {
         if (metadata[i].name.len == 6 && memcmp(metadata[i].name.data, "x-node", 6) == 0) {
             fake_keep(log->head_node, sizeof log->head_node, metadata[i].value);
         }

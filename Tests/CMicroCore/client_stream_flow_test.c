@@ -127,6 +127,40 @@ TEST(streams_that_are_not_read_share_the_connection) {
     close_world();
 }
 
+/* Wherever the bytes are cut, and whenever they are asked for. */
+TEST(messages_in_pieces) {
+    static const char bytes[] = "\0\0\0\0\3one\0\0\0\0\0\0\0\0\0\2hi";
+    enum { LEN = sizeof bytes - 1 };
+    open_stream_world(1);
+    for (uint32_t asked = 0; asked < 4; asked++) { /* before the first half, before the second */
+        for (size_t cut = 0; cut <= LEN; cut++) {
+            stream_log log = {.pull = asked != 0};
+            open_stream(&log, MCORE_STREAM_REPLY);
+            if (asked & 1) receive(&log);
+            run_for(asked ? 5 : 10);
+            fake_stream *peer = peer_of(0);
+            fake_headers(peer);
+            peer_bytes(peer, bytes, cut);
+            run_for(1);
+            if (asked == 2) receive(&log);
+            run_for(1);
+            peer_bytes(peer, bytes + cut, LEN - cut);
+            peer_end(peer, 0, "");
+            run_for(1);
+            for (int i = 0; !asked && i < 3; i++) {
+                CHECK_INT(log.ends, 0);
+                receive(&log);
+                run_for(1);
+            }
+            CHECK_SLICE(slice_of(log.text), "one||hi|");
+            check_end(&log, MCORE_RPC_OK, MCORE_OK);
+        }
+    }
+    CHECK_INT(link_of(0)->held_bytes, 0);
+    CHECK_INT(w.nodes[0].accepted, 1);
+    close_world();
+}
+
 /* ---- Sending ---- */
 
 TEST(a_node_that_does_not_read) {

@@ -243,6 +243,28 @@ TEST(an_attempt_has_its_time) {
     close_world();
 }
 
+static uint64_t told_ns(const fake_stream *peer) {
+    uint64_t ns = 0;
+    CHECK_INT(mcore__grpc_timeout_parse(slice_of(peer->timeout), &ns), MCORE_OK);
+    return ns;
+}
+
+TEST(each_attempt_is_told_what_time_is_left) {
+    open_stream_world(2);
+    mcore_call_plan plan = stream_plan(STREAM_BOTH);
+    plan.timeout_ns = 1000 * MS;
+    stream_log log = {0};
+    uint32_t first = open_somewhere(&log, &plan);
+    CHECK(told_ns(peer_of(first)) > 900 * MS && told_ns(peer_of(first)) <= 1000 * MS);
+    run_for(400);
+    peer_reset(peer_of(first), MCORE__H2_REFUSED_STREAM);
+    run_for(50);
+    CHECK(told_ns(peer_of(!first)) > 500 * MS && told_ns(peer_of(!first)) <= 600 * MS);
+    run_for(600);
+    check_end(&log, MCORE_RPC_DEADLINE_EXCEEDED, MCORE_ETIMEDOUT);
+    close_world();
+}
+
 /* ---- How a node looks ---- */
 
 TEST(a_long_stream_is_not_a_slow_node) {

@@ -467,6 +467,33 @@ static void early_error(void *ctx, uint32_t id, void *user, const mcore__h2_head
     fake_trailers(stream, MCORE_RPC_PERMISSION_DENIED, "no");
 }
 
+static char scheme_seen[8];
+
+static void note_scheme(fake_stream *stream) {
+    memcpy(scheme_seen, stream->scheme, sizeof scheme_seen);
+    fake_echo(stream);
+}
+
+TEST(requests_say_whether_they_are_encrypted) {
+    CHECK_INT(open_world(1, 1, MCORE_PICK_P2C, NULL), MCORE_OK);
+    w.nodes[0].behave = note_scheme;
+    mcore_transport_plugin secure = *mcore_transport_memory();
+    secure.caps |= MCORE_TRANSPORT_CAP_SECURE;
+    CHECK_INT(mcore_client_add_transport(w.client, "safe", &secure), MCORE_OK);
+    const char *const addresses[] = {"memory://n0", "safe://n0"};
+    for (int i = 0; i < 2; i++) {
+        mcore_node node = {SLICE("n"), slice_of(addresses[i]), 1, 0};
+        CHECK_INT(mcore_target_update(w.target, &node, 1), MCORE_OK);
+        mcore_call_plan plan = fake_plan();
+        fake_call call = {0};
+        start(&call, &plan);
+        run_for(50);
+        CHECK_INT(call.result.rpc_code, MCORE_RPC_OK);
+        CHECK_SLICE(slice_of(scheme_seen), i ? "https" : "http");
+    }
+    close_world();
+}
+
 TEST(an_answer_before_the_end_of_the_request) {
     static char big[1 << 20];
     mcore__h2_events events = fake_h2_events;

@@ -564,6 +564,29 @@ TEST(random_mutations_do_not_depend_on_the_split) {
     printf("split oracle: %d refused, %d accepted\n", refused, accepted);
 }
 
+/* A body that is read as a stream has no limit of its own. */
+TEST(the_limit_of_a_body_can_be_lifted) {
+    static const char *const heads[] = {POST "Content-Length: 9000000000\r\n\r\n",
+                                        CHUNKED "218711A00\r\n"};
+    for (int i = 0; i < 4; i++) {
+        mcore__h1_limits limits = {200, 1000, 50, 100000};
+        mcore__h1_parser *parser;
+        mcore__h1_result result;
+        CHECK_INT(mcore__h1_parser_create(&limits, &parser), MCORE_OK);
+        mcore_slice input = {heads[i / 2], strlen(heads[i / 2])};
+        CHECK_INT(mcore__h1_next(parser, &input, &result), MCORE__H1_HEAD);
+        CHECK_INT(result.head.too_large, i < 2);
+        if (i % 2) mcore__h1_lift_body_limit(parser);
+        mcore__h1_event event = mcore__h1_next(parser, &input, &result);
+        CHECK_INT(event, i % 2 ? MCORE__H1_MORE : MCORE__H1_ERROR);
+        if (i % 2 == 0) CHECK_INT(result.error_status, 413);
+        input = (mcore_slice){"body", 4};
+        event = mcore__h1_next(parser, &input, &result);
+        CHECK_INT(event, i % 2 ? MCORE__H1_BODY : MCORE__H1_ERROR);
+        mcore__h1_parser_destroy(parser);
+    }
+}
+
 /* ---- Writing ---- */
 
 static mcore__field field(const char *name, const char *value) {
@@ -589,6 +612,28 @@ TEST(write_head) {
     CHECK_SLICE(((mcore_slice){out.data, out.end}),
                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
     mcore__buffer_free(&out);
+}
+
+TEST(write_chunks) {
+    mcore__buffer out = {0};
+    CHECK_INT(mcore__h1_write_head(&out, 200, NULL, 0, MCORE__H1_CHUNKED, 1), MCORE_OK);
+    CHECK_INT(mcore__h1_write_chunk(&out, (mcore_slice){"0123456789abcdefg", 17}), MCORE_OK);
+    CHECK_INT(mcore__h1_write_chunk(&out, (mcore_slice){NULL, 0}), MCORE_OK);
+    CHECK_INT(mcore__h1_write_chunk(&out, (mcore_slice){"x", 1}), MCORE_OK);
+    CHECK_INT(mcore__buffer_append_text(&out, MCORE__H1_LAST_CHUNK), MCORE_OK);
+    CHECK_SLICE(((mcore_slice){out.data, out.end}),
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+                "11\r\n0123456789abcdefg\r\n1\r\nx\r\n0\r\n\r\n");
+    mcore__buffer_reset(&out, 4096);
+    CHECK_INT(mcore__h1_write_head(&out, 200, NULL, 0, MCORE__H1_UNTIL_CLOSE, 1), MCORE_EINVAL);
+    CHECK_INT(mcore__h1_write_head(&out, 200, NULL, 0, MCORE__H1_UNTIL_CLOSE, 0), MCORE_OK);
+    CHECK_INT(mcore__h1_write_head(&out, 204, NULL, 0, MCORE__H1_CHUNKED, 1), MCORE_EINVAL);
+    CHECK_SLICE(((mcore_slice){out.data, out.end}), "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+    mcore__buffer_free(&out);
+    CHECK_INT(mcore_set_allocator(&watching), MCORE_OK);
+    allocs_left = 0;
+    CHECK_INT(mcore__h1_write_chunk(&out, (mcore_slice){"x", 1}), MCORE_ENOMEM);
+    mcore_set_allocator(NULL);
 }
 
 TEST(write_head_refuses) { /* 1-10 */

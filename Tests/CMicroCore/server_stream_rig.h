@@ -21,6 +21,8 @@ typedef struct streamed {
     int echo;      /* sends each message back */
     int answer_at; /* answers when that many messages have come; 0: at the end */
     int opened_late;
+    int at_once;       /* answers inside the handler, with `at_once` - 1 */
+    int when_writable; /* answers when it may send again */
 } streamed;
 
 static streamed streams[RIG_STREAMS];
@@ -80,6 +82,7 @@ static inline void stream_on_writable(void *ctx) {
     streamed *s = ctx;
     assert(s->call && !s->cancels);
     s->writables++;
+    if (s->when_writable) stream_answer(s, MCORE_RPC_OK);
 }
 
 static inline void stream_on_cancel(void *ctx, mcore_status why) {
@@ -121,6 +124,7 @@ static inline void stream_handler(void *ctx, mcore_call *call, const mcore_reque
     copy_text(s->body, sizeof s->body, request->body);
     assert(mcore_call_receive(call) == MCORE_EINVAL); /* not opened */
     if (!s->opened_late) stream_open(s);
+    if (s->at_once) stream_answer(s, (uint32_t)s->at_once - 1);
 }
 
 static inline void stream_add(rig *r, const char *path, uint32_t streaming, uint64_t timeout_ms,

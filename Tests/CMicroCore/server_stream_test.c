@@ -461,6 +461,50 @@ TEST(an_answer_before_the_request_is_over) {
     stream_end(r);
 }
 
+TEST(an_answer_inside_the_handler) {
+    rig *r = stream_start();
+    client *c = client_connect_h2(r);
+    static const char *const paths[] = {"/s/up", "/s/down", "/s/both"};
+    static char block[100 * KIB];
+    for (unsigned i = 0; i < 6; i++) {
+        stream_plan.at_once = i < 3 ? MCORE_RPC_OK + 1 : MCORE_RPC_NOT_FOUND + 1;
+        reply *a = caller_open(c, paths[i % 3]);
+        caller_queue(c, a, block, sizeof block, 0, i % 3 == 1);
+        client_pump(c);
+        RIG_UNTIL(r, a->closed, 100);
+        CHECK_TEXT(a->grpc_status, i < 3 ? "0" : "5");
+        CHECK_INT(a->error_code, 0);
+        CHECK_INT(a->body_len, i == 0 ? 18 : 0);
+    }
+    rig_run(r, 10);
+    CHECK_INT(rig_stats(r).calls, 0);
+    client_end(c);
+    stream_end(r);
+}
+
+TEST(an_answer_as_soon_as_it_may_send_again) {
+    rig *r = stream_start();
+    client *c = client_connect_h2(r);
+    static char block[16 * KIB];
+    memset(block, 'b', sizeof block - 1);
+    stream_plan.when_writable = 1;
+    c->hold_windows = 1;
+    reply *a = caller_open(c, "/s/both");
+    client_pump(c);
+    RIG_UNTIL(r, stream_count == 1, 100);
+    while (mcore_call_writable(streams[0].call))
+        CHECK_INT(stream_send(&streams[0], block), MCORE_OK);
+    CHECK_INT(mcore_call_writable(streams[0].call), 0);
+    RIG_UNTIL(r, streams[0].writables == 1, 100); /* the window took most of it */
+    mcore__h2_consume(c->h2, a->id, a->body_len);
+    c->hold_windows = 0;
+    client_pump(c);
+    RIG_UNTIL(r, a->closed, 100);
+    CHECK_INT(a->body_len, 4 * (sizeof block - 1 + 5));
+    client_end(c);
+    stream_end(r);
+}
+
 TEST(a_peer_that_resets_cancels) {
     rig *r = stream_start();
     client *c = client_connect_h2(r);

@@ -641,6 +641,31 @@ TEST(sessions_are_resumed_until_a_reload) {
     }
 }
 
+/* A network that breaks makes nobody a suspect; a peer that breaks the protocol does. */
+TEST(a_session_outlives_a_connection_that_was_cut) {
+    tls_usual();
+    for (int broken = 0; broken < 2; broken++) {
+        pair first = {0}, second = {0};
+        start(&first, tls_context(MCORE_TLS_CLIENT, NULL, tls_ca, NULL),
+              tls_context(MCORE_TLS_SERVER, tls_server, NULL, NULL), "service");
+        check_open(&first);
+        if (broken) {
+            mcore__tls_session_write(first.server.session, tls_text("hello"), &first.server.out);
+            mcore__buffer_bytes(&first.server.out)[8] ^= 1;
+            exchange(&first);
+            CHECK_INT(first.client.status, MCORE_ETLS);
+        }
+        mcore_tls_context *contexts[2] = {first.contexts[0], first.contexts[1]};
+        mcore_tls_context_retain(contexts[0]);
+        mcore_tls_context_retain(contexts[1]);
+        stop(&first);
+        start(&second, contexts[0], contexts[1], "service");
+        converse(&second);
+        CHECK_INT(security_of(&second.server).resumed, !broken);
+        stop(&second);
+    }
+}
+
 /* Whom the new authority does not know does not get in with a ticket from before. */
 TEST(a_session_does_not_outlive_its_authority) {
     tls_usual();

@@ -136,10 +136,10 @@ extension EndToEnd {
                 let bytes = JSONValue.array([.integer(0), .integer(1), .integer(255)])
                 #expect(seen.metadata.contains([.string("x-bytes-bin"), bytes]))
                 #expect((20.0...30.0).contains(seen.remaining))
-                // Both what came before the message and what came behind it.
+                // What came before the message, and what came behind it.
                 #expect(response.metadata["x-first"] == "1")
                 #expect(response.metadata[binary: "x-raw-bin"] == [0, 255])
-                #expect(response.metadata["x-last"] == "2")
+                #expect(response.trailers["x-last"] == "2")
             }
         }
 

@@ -163,11 +163,18 @@ mcore_status mcore_client_cancel(mcore_client *client, uint64_t call_id);
 
 /* ---- Streams ---- */
 
+typedef struct mcore_stream_head {
+    uint32_t struct_size;
+    uint32_t metadata_count;
+    const mcore_header *metadata;
+    mcore_slice content_type; /* how the messages are written */
+} mcore_stream_head;
+
 typedef struct mcore_stream_events {
     uint32_t struct_size, reserved;
     /* The response headers, before the first message; not when the answer has none but its end.
      * Valid until this returns. May be NULL. */
-    void (*on_head)(void *ctx, const mcore_header *metadata, size_t count);
+    void (*on_head)(void *ctx, const mcore_stream_head *head);
     /* The message that mcore_client_receive asked for; borrowed until this returns. Not called for
      * a stream without MCORE_STREAM_REPLY: its one reply is the body of the result. */
     void (*on_message)(void *ctx, const mcore_message *message);

@@ -113,6 +113,11 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
 /* Which loop the call lives on. Any thread, before the answer. */
 mcore_loop *mcore_call_loop(const mcore_call *call);
 
+/* How the call's connection is secured and who its peer is. Inside the handler: the slices are
+ * valid until it returns. Errors: MCORE_ENOENT (it is not secured), MCORE_ECLOSED (the peer is
+ * gone), MCORE_ENOMEM. */
+mcore_status mcore_call_security(const mcore_call *call, mcore_security *out_security);
+
 /* ---- Calls with many messages ----
  *
  * The handler of a route that streams (mcore_route_options.streaming) opens its call, then pulls
@@ -155,8 +160,9 @@ mcore_status mcore_call_receive(mcore_call *call);
 /* How replies are separated on plain HTTP. gRPC has its own framing. */
 enum {
     MCORE_FRAMING_NONE = 0,  /* one after the other */
-    MCORE_FRAMING_LINES = 1, /* a newline behind each (JSON lines) */
-    MCORE_FRAMING_EVENTS = 2 /* server-sent events: "data: ...", each line of a reply one */
+    MCORE_FRAMING_LINES = 1, /* a newline behind each (JSON lines); one within it becomes a space */
+    MCORE_FRAMING_EVENTS = 2 /* server-sent events: "data: ...", each line of a reply one; a call
+                              * that fails ends with an "error" event, any other is cut off */
 };
 
 typedef struct mcore_reply_head {
@@ -179,7 +185,8 @@ mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head);
 mcore_status mcore_call_send(mcore_call *call, const mcore_message *message);
 
 /* 1 while it makes sense to send more: less than 64 KiB of this call wait to be sent and the
- * connection is not choked. After 0, on_writable tells when that changes. 1 when nobody waits. */
+ * connection is not choked by answers. After 0, on_writable tells when that changes. 1 when nobody
+ * waits. */
 uint32_t mcore_call_writable(mcore_call *call);
 
 /* ---- Routes ---- */

@@ -50,6 +50,9 @@ mcore__header_token mcore__header_token_of(const char *name, size_t len) {
     case 14:
         MCORE__HEADER_TRY(CONTENT_LENGTH, "content-length");
         break;
+    case 15:
+        MCORE__HEADER_TRY(ACCEPT_ENCODING, "accept-encoding");
+        break;
     case 16:
         MCORE__HEADER_TRY(CONTENT_ENCODING, "content-encoding");
         MCORE__HEADER_TRY(PROXY_CONNECTION, "proxy-connection");

@@ -13,6 +13,7 @@
     X(SCHEME, ":scheme")                                                                           \
     X(STATUS, ":status")                                                                           \
     X(ACCEPT, "accept")                                                                            \
+    X(ACCEPT_ENCODING, "accept-encoding")                                                          \
     X(CONNECTION, "connection")                                                                    \
     X(CONTENT_ENCODING, "content-encoding")                                                        \
     X(CONTENT_LENGTH, "content-length")                                                            \

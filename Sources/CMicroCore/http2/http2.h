@@ -110,6 +110,9 @@ mcore_status mcore__h2_send_data(mcore__h2 *h2, uint32_t id, const mcore_slice *
 /* Ends the stream with trailers behind what was queued. */
 mcore_status mcore__h2_send_trailers(mcore__h2 *h2, uint32_t id, const mcore__field *fields,
                                      size_t count);
+/* Breaks the body off behind what was queued: the peer gets that, then RST_STREAM with
+ * INTERNAL_ERROR. Errors: as above. */
+mcore_status mcore__h2_break_off(mcore__h2 *h2, uint32_t id);
 /* Body bytes of this stream that were queued and not given out yet. */
 size_t mcore__h2_queued(mcore__h2 *h2, uint32_t id);
 /* Resets a stream that is not closed; on_close follows in produce(). */

@@ -41,6 +41,7 @@ typedef struct mcore__h2_stream {
     uint8_t reset;         /* we have reset it, nothing but on_close follows */
     uint8_t responded;     /* its headers are queued (a request's always are) */
     uint8_t ended;         /* nothing more is to be queued */
+    uint8_t broken_off;    /* a reset follows what is queued, and not the end of the body */
     uint8_t deferred;      /* nghttp2 waits for mcore__h2_resume */
     uint8_t written;       /* its headers were given out */
     uint32_t trailer_count;

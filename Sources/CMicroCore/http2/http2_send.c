@@ -154,8 +154,13 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *bytes, siz
         stream->deferred = 1;
         return NGHTTP2_ERR_DEFERRED;
     }
+    if (body == 0 && stream->broken_off) {
+        stream->reset = 1;
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nghttp2 resets it: INTERNAL_ERROR */
+    }
     *data_flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (body > len) return (ssize_t)len;
+    if (stream->broken_off) return (ssize_t)body;
     if (stream->ended) {
         *data_flags |= NGHTTP2_DATA_FLAG_EOF;
         if (stream->trailer_count > 0) {
@@ -368,6 +373,16 @@ mcore_status mcore__h2_send_trailers(mcore__h2 *h2, uint32_t id, const mcore__fi
     if (status != MCORE_OK) return status;
     encode_trailers(h2, stream, count);
     stream->ended = 1;
+    return MCORE_OK;
+}
+
+mcore_status mcore__h2_break_off(mcore__h2 *h2, uint32_t id) {
+    mcore__h2_stream *stream = find_open(h2, id);
+    if (!stream) return MCORE_ENOENT;
+    if (stream->ended) return MCORE_EINVAL;
+    mcore_status status = resume(h2, stream);
+    if (status != MCORE_OK) return status;
+    stream->ended = stream->broken_off = 1;
     return MCORE_OK;
 }
 

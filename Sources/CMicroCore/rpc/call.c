@@ -200,3 +200,8 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
 }
 
 mcore_loop *mcore_call_loop(const mcore_call *call) { return call->server->loop; }
+
+mcore_status mcore_call_security(const mcore_call *call, mcore_security *out_security) {
+    if (!call->stream) return MCORE_ECLOSED;
+    return mcore__conn_security(call->stream->conn, out_security);
+}

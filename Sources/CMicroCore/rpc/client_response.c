@@ -388,10 +388,14 @@ static void place_headers(mcore__response *response) {
     }
 }
 
-const mcore_header *mcore__response_head(mcore__response *response, uint32_t *out_count) {
+mcore_stream_head mcore__response_head(mcore__response *response) {
     place_headers(response);
-    *out_count = response->header_count;
-    return response->headers;
+    return (mcore_stream_head){
+        .struct_size = sizeof(mcore_stream_head),
+        .metadata_count = response->header_count,
+        .metadata = response->headers,
+        .content_type = text_at(response, response->content_type),
+    };
 }
 
 void mcore__response_fill(mcore__response *response, mcore_result *out_result) {

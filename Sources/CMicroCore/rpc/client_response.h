@@ -75,7 +75,7 @@ mcore_status mcore__response_no_memory(mcore__response *response);
 /* 1 when it is no gRPC answer, whose data means nothing: an error page of a proxy. */
 int mcore__response_is_plain_http(const mcore__response *response);
 /* The response headers, valid until the next event. */
-const mcore_header *mcore__response_head(mcore__response *response, uint32_t *out_count);
+mcore_stream_head mcore__response_head(mcore__response *response);
 
 /* Copies a body that is still borrowed. Errors: MCORE_ENOMEM, which becomes the verdict. */
 mcore_status mcore__response_keep_body(mcore__response *response);

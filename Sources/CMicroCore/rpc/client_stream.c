@@ -181,9 +181,8 @@ void mcore__client_stream_headers(mcore__client_call *call) {
     stream->head_ns = mcore_loop_now_ns(call->client->loop);
     commit(call);
     if (!stream->events->on_head) return;
-    uint32_t count;
-    const mcore_header *headers = mcore__response_head(response, &count);
-    stream->events->on_head(call->ctx, headers, count);
+    mcore_stream_head head = mcore__response_head(response);
+    stream->events->on_head(call->ctx, &head);
 }
 
 /* Tells messages off the front of `input` as long as they are asked for. */

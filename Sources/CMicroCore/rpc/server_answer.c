@@ -128,8 +128,32 @@ static mcore_status begin_reply(mcore_server *server, header_list a, header_list
 
 /* ---- Plain HTTP ---- */
 
-static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
-                               mcore__reply *reply) {
+int mcore__reply_pack(mcore_server *server, mcore_slice message, mcore_slice *out_packed) {
+    mcore__buffer_reset(&server->packed, MCORE__SERVER_SCRATCH_KEEP_BYTES);
+    if (mcore__gzip(server->coder, message, &server->packed)) return 0;
+    *out_packed =
+        (mcore_slice){mcore__buffer_bytes(&server->packed), mcore__buffer_len(&server->packed)};
+    return 1;
+}
+
+/* A body that the handler wants compressed, for a caller that takes it, and did not compress. */
+static void pack_body(mcore_server *server, const mcore__server_stream *stream,
+                      const mcore_answer *answer, mcore__reply *reply) {
+    if (!(answer->body_flags & MCORE_MESSAGE_COMPRESSED) || !answer->body.len || !reply->has_body)
+        return;
+    for (uint32_t i = 0; i < answer->metadata_count; i++) {
+        mcore_slice name = answer->metadata[i].name;
+        if (mcore__header_token_of(name.data, name.len) == MCORE__HEADER_CONTENT_ENCODING) return;
+    }
+    /* Caches are told that others may get it otherwise. */
+    put(reply, MCORE__HEADER_OTHER, (mcore_slice){"vary", 4}, (mcore_slice){"accept-encoding", 15});
+    if (!mcore__coding_list_has_gzip(stream->accept_encoding)) return;
+    if (!mcore__reply_pack(server, answer->body, &reply->body)) return;
+    put(reply, NAME(CONTENT_ENCODING, "content-encoding"), (mcore_slice){"gzip", 4});
+}
+
+static mcore_status reply_http(mcore_server *server, const mcore__server_stream *stream,
+                               const mcore_answer *answer, mcore__reply *reply) {
     uint32_t http =
         answer->http_status ? answer->http_status : mcore_rpc_http_status(answer->rpc_code);
     if (http < 200 || http > 599) return MCORE_EINVAL;
@@ -156,6 +180,7 @@ static mcore_status reply_http(mcore_server *server, const mcore_answer *answer,
         }
         if (type.len) put(reply, NAME(CONTENT_TYPE, "content-type"), type);
     }
+    pack_body(server, stream, answer, reply);
     put_server_name(server, reply);
     return put_list(server, metadata_of(answer), reply);
 }
@@ -168,11 +193,12 @@ static const mcore_answer *invalid_answer(mcore_answer *space) {
     return space;
 }
 
-mcore_status mcore__reply_http(mcore_server *server, const mcore_answer *answer,
-                               mcore__reply *out_reply) {
-    mcore_status status = reply_http(server, answer, out_reply);
+mcore_status mcore__reply_http(mcore_server *server, const mcore__server_stream *stream,
+                               const mcore_answer *answer, mcore__reply *out_reply) {
+    mcore_status status = reply_http(server, stream, answer, out_reply);
     mcore_answer space;
-    if (status == MCORE_EINVAL) status = reply_http(server, invalid_answer(&space), out_reply);
+    if (status == MCORE_EINVAL)
+        status = reply_http(server, stream, invalid_answer(&space), out_reply);
     return status;
 }
 
@@ -231,14 +257,6 @@ static mcore_status put_outcome(mcore_server *server, const mcore_answer *answer
         status = put_encoded(server, reply, NAME(GRPC_STATUS_DETAILS, "grpc-status-details-bin"),
                              answer->details, mcore__base64_encode);
     return status;
-}
-
-int mcore__reply_pack(mcore_server *server, mcore_slice message, mcore_slice *out_packed) {
-    mcore__buffer_reset(&server->packed, MCORE__SERVER_SCRATCH_KEEP_BYTES);
-    if (mcore__gzip(server->coder, message, &server->packed)) return 0;
-    *out_packed =
-        (mcore_slice){mcore__buffer_bytes(&server->packed), mcore__buffer_len(&server->packed)};
-    return 1;
 }
 
 /* What every response to a gRPC caller begins with. */

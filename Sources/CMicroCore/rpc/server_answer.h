@@ -17,8 +17,8 @@ typedef struct mcore__reply {
 
 /* Plain HTTP: fields without those that frame the body. An answer that is not valid on the wire
  * becomes INTERNAL. Errors: MCORE_ENOMEM. */
-mcore_status mcore__reply_http(mcore_server *server, const mcore_answer *answer,
-                               mcore__reply *out_reply);
+mcore_status mcore__reply_http(mcore_server *server, const mcore__server_stream *stream,
+                               const mcore_answer *answer, mcore__reply *out_reply);
 
 /* gRPC: `fields` begin with :status. Those of a failure, and of a call that streams replies and
  * sent none, are all there is: the trailers-only response, with the answer's trailers; this sets

@@ -144,6 +144,13 @@ void mcore__conn_failed(mcore__server_conn *conn, mcore_status status) {
     mcore__conn_finish(conn);
 }
 
+/* ---- Security ---- */
+
+mcore_status mcore__conn_security(const mcore__server_conn *conn, mcore_security *out_security) {
+    if (!MCORE_HAS(mcore_transport_plugin, conn->transport, security)) return MCORE_ENOENT;
+    return conn->transport->security(conn->conn, out_security);
+}
+
 /* ---- Output ---- */
 
 uint64_t mcore__conn_unsent(const mcore__server_conn *conn) {

@@ -119,6 +119,8 @@ void mcore__conn_abort(mcore__server_conn *conn);
 void mcore__conn_failed(mcore__server_conn *conn, mcore_status status);
 /* The timers must be looked at again. */
 void mcore__conn_schedule(mcore__server_conn *conn);
+/* Errors: MCORE_ENOENT (it is not secure), MCORE_ENOMEM. */
+mcore_status mcore__conn_security(const mcore__server_conn *conn, mcore_security *out_security);
 /* Bytes that the peer has not taken yet. */
 uint64_t mcore__conn_unsent(const mcore__server_conn *conn);
 /* 1 when no further answer should be made before the peer took some. */

@@ -20,10 +20,8 @@ static void refuse(mcore__server_conn *conn) {
 /* What was agreed on by ALPN, or nothing. */
 static mcore_slice agreed_protocol(const mcore__server_conn *conn) {
     mcore_security security = {.struct_size = sizeof security};
-    if (!MCORE_HAS(mcore_transport_plugin, conn->transport, security) ||
-        conn->transport->security(conn->conn, &security) != MCORE_OK)
-        return (mcore_slice){NULL, 0};
-    return security.protocol;
+    mcore_status status = mcore__conn_security(conn, &security);
+    return status == MCORE_OK ? security.protocol : (mcore_slice){NULL, 0};
 }
 
 /* A client that has agreed on one protocol and speaks another is not to be trusted with either. */

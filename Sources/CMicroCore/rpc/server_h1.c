@@ -29,6 +29,7 @@ typedef struct h1_session {
     uint8_t keep_alive;
     uint8_t chunked; /* of a response that streams; otherwise the connection's end is its end */
     uint8_t old;     /* HTTP/1.0 */
+    uint8_t halted;  /* parsing stopped for want of room, perhaps before an event without input */
 } h1_session;
 
 static uint64_t now_of(const mcore__server_conn *conn) {
@@ -40,7 +41,7 @@ static uint64_t now_of(const mcore__server_conn *conn) {
 static mcore_status write_answer(mcore__server_conn *conn, const mcore_answer *answer) {
     h1_session *session = conn->session;
     mcore__reply reply;
-    mcore_status status = mcore__reply_http(conn->server, answer, &reply);
+    mcore_status status = mcore__reply_http(conn->server, &session->stream, answer, &reply);
     if (status) return status;
     if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
     int send_body = reply.has_body && !session->stream.is_head;
@@ -205,12 +206,12 @@ static void end_request(mcore__server_conn *conn) {
     session->begun = session->in_body = 0;
     session->phase = H1_HANDLING;
     session->stream.ended = 1;
-    if (session->refused) {
-        refuse(conn, &session->refusal);
+    if (!session->refused && mcore__stream_pulls(&session->stream)) {
+        mcore__flow_end(&session->stream);
         return;
     }
-    if (mcore__stream_pulls(&session->stream)) {
-        mcore__flow_end(&session->stream);
+    if (session->refused || mcore__request_end(&session->stream, &session->refusal)) {
+        refuse(conn, &session->refusal);
         return;
     }
     mcore__call_dispatch(&session->stream);
@@ -256,9 +257,13 @@ static int begins_like_a_request(uint8_t first) {
 /* Parses until the input is used up or a request waits for its answer. */
 static void parse(mcore__server_conn *conn, mcore_slice *input) {
     h1_session *session = conn->session;
-    while (session->phase == H1_READING && conn->state == MCORE__CONN_OPEN &&
-           !mcore__conn_choked(conn) && !is_stalled(&session->stream)) {
+    session->halted = 0;
+    while (session->phase == H1_READING && conn->state == MCORE__CONN_OPEN) {
         mcore__h1_result result;
+        if (mcore__conn_choked(conn) || is_stalled(&session->stream)) {
+            session->halted = 1;
+            break;
+        }
         if (!session->begun) {
             if (!input->len) break;
             mcore__stream_reset(&session->stream);
@@ -336,7 +341,8 @@ static void h1_feed(mcore__server_conn *conn, const uint8_t *data, size_t len) {
 
 static void h1_resume(mcore__server_conn *conn) {
     h1_session *session = conn->session;
-    if (!mcore__buffer_len(&session->backlog) || session->phase != H1_READING) return;
+    if (session->phase != H1_READING) return;
+    if (!mcore__buffer_len(&session->backlog) && !session->halted) return;
     mcore_slice input = {mcore__buffer_bytes(&session->backlog),
                          mcore__buffer_len(&session->backlog)};
     size_t before = input.len;
@@ -347,7 +353,8 @@ static void h1_resume(mcore__server_conn *conn) {
     }
     mcore__buffer_consume(&session->backlog, before - input.len);
     if (!input.len) mcore__buffer_reset(&session->backlog, BACKLOG_KEEP_BYTES);
-    if (conn->eof && !input.len && session->phase == H1_READING) mcore__conn_finish(conn);
+    if (conn->eof && !input.len && !session->halted && session->phase == H1_READING)
+        mcore__conn_finish(conn);
 }
 
 /* A client may end its side and still wait; most that end it are gone. So the handler is told,
@@ -361,7 +368,7 @@ static void h1_eof(mcore__server_conn *conn) {
             mcore__call_warn(session->stream.call, MCORE_ECANCELED);
         return;
     }
-    if (!mcore__buffer_len(&session->backlog)) mcore__conn_finish(conn);
+    if (!mcore__buffer_len(&session->backlog) && !session->halted) mcore__conn_finish(conn);
 }
 
 static mcore_status h1_produce(mcore__server_conn *conn, mcore__buffer *out, size_t bytes_max) {

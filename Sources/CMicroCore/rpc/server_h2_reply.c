@@ -83,7 +83,7 @@ static void put_status(mcore__reply *reply, char code[4]) {
 static mcore_status answer_http(mcore__h2 *h2, mcore__server_stream *stream,
                                 const mcore_answer *answer) {
     mcore__reply reply;
-    mcore_status status = mcore__reply_http(server_of(stream), answer, &reply);
+    mcore_status status = mcore__reply_http(server_of(stream), stream, answer, &reply);
     if (status) return status;
     char code[4], length[24];
     put_status(&reply, code);
@@ -92,19 +92,22 @@ static mcore_status answer_http(mcore__h2 *h2, mcore__server_stream *stream,
         reply.fields[reply.count++] = (mcore__field){
             MCORE__HEADER_CONTENT_LENGTH, {"content-length", 14}, {length, (size_t)len}};
     }
-    int send_body = reply.has_body && reply.body.len && !stream->is_head;
-    status = mcore__h2_respond(h2, stream->id, reply.fields, reply.count, !send_body);
-    if (status || !send_body) return status;
-    stream->answer_bytes = reply.body.len;
-    uint32_t last = answer->trailer_count == 0;
-    status = mcore__h2_send_data(h2, stream->id, &reply.body, 1, last);
-    return status || last ? status : send_http_trailers(h2, stream, answer, 0);
+    int bodiless = !reply.has_body || stream->is_head;
+    size_t body_len = bodiless ? 0 : reply.body.len;
+    int trailers = !bodiless && answer->trailer_count;
+    status = mcore__h2_respond(h2, stream->id, reply.fields, reply.count, !body_len && !trailers);
+    if (!status && body_len)
+        status = mcore__h2_send_data(h2, stream->id, &reply.body, 1, !trailers);
+    if (!status && trailers) status = send_http_trailers(h2, stream, answer, 0);
+    stream->answer_bytes = body_len;
+    return status;
 }
 
-/* A failure in mid-stream: only events have a way to say it. */
+/* A failure in mid-stream: only events have a way to say it. Others are broken off behind what was
+ * sent. */
 static mcore_status fail_http_replies(mcore__h2 *h2, mcore__server_stream *stream,
                                       const mcore_answer *answer) {
-    if (stream->flow->framing != MCORE_FRAMING_EVENTS) return MCORE_ECANCELED;
+    if (stream->flow->framing != MCORE_FRAMING_EVENTS) return mcore__h2_break_off(h2, stream->id);
     mcore__buffer *space = &server_of(stream)->packed;
     mcore__buffer_reset(space, MCORE__SERVER_SCRATCH_KEEP_BYTES);
     mcore_status status = mcore__framing_write_error(space, answer);

@@ -9,6 +9,8 @@
  *     server_h2.c         HTTP/2: plain and gRPC   }
  *     server_request.c    header fields -> request; bodies
  *     server_answer.c     answer -> header fields; problem+json
+ *     server_h2_reply.c   answers and replies on HTTP/2
+ *     server_framing.c    how replies are separated on plain HTTP
  *     server_flow.c       the requests of a call that streams, as they wait to be asked for
  *     call.c              a running handler: from dispatch to its one answer
  *     call_stream.c       its messages, when there are many */

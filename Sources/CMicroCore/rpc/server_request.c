@@ -7,6 +7,7 @@
 /* What pass 2 over the fields finds besides the metadata. */
 typedef struct head_facts {
     mcore_slice grpc_timeout, micro_timeout;
+    mcore_slice content_encoding, accept_encoding; /* of plain HTTP; kept */
     uint32_t bad_base64;
 } head_facts;
 
@@ -95,6 +96,15 @@ static void set_target(mcore__server_stream *stream, mcore_slice target) {
     stream->path.len = path_len;
 }
 
+/* Returns the value as it was kept. */
+static mcore_slice keep_metadata(mcore__server_stream *stream, const mcore__field *field,
+                                 mcore_header *metadata) {
+    mcore_header *entry = &metadata[stream->metadata_count++];
+    entry->name = keep(stream, field->name);
+    entry->value = keep(stream, field->value);
+    return entry->value;
+}
+
 static mcore_status keep_field(mcore__server_stream *stream, const mcore__field *field,
                                mcore_header *metadata, head_facts *facts) {
     switch (field->token) {
@@ -116,6 +126,14 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
     case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
         stream->accept_encoding = keep(stream, field->value);
         return MCORE_OK;
+    case MCORE__HEADER_CONTENT_ENCODING:
+        /* One coding upon another is none that we know. */
+        facts->content_encoding = facts->content_encoding.len ? (mcore_slice){"more than one", 13}
+                                                              : keep(stream, field->value);
+        return MCORE_OK;
+    case MCORE__HEADER_ACCEPT_ENCODING:
+        facts->accept_encoding = keep_metadata(stream, field, metadata);
+        return MCORE_OK;
     case MCORE__HEADER_GRPC_TIMEOUT:
         facts->grpc_timeout = field->value;
         return MCORE_OK;
@@ -127,9 +145,7 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
     }
     if (!is_metadata(field)) return MCORE_OK;
     if (is_binary(field->name)) return keep_binary(stream, metadata, field, &facts->bad_base64);
-    metadata[stream->metadata_count].name = keep(stream, field->name);
-    metadata[stream->metadata_count].value = keep(stream, field->value);
-    stream->metadata_count++;
+    keep_metadata(stream, field, metadata);
     return MCORE_OK;
 }
 
@@ -183,6 +199,19 @@ static int find_route(mcore__server_stream *stream, mcore__refusal *why) {
     return refuse(why, MCORE_RPC_UNIMPLEMENTED, 405, "the method is not POST");
 }
 
+/* Bodies of plain HTTP; gRPC has its own header, for its messages. */
+static int set_codings(mcore__server_stream *stream, const head_facts *facts, mcore__refusal *why) {
+    if (stream->protocol == MCORE_PROTOCOL_GRPC) return 0;
+    stream->encoding = facts->content_encoding;
+    stream->accept_encoding = facts->accept_encoding;
+    mcore__coding coding = mcore__coding_of(stream->encoding);
+    if (coding == MCORE__CODING_IDENTITY) return 0;
+    if (coding != MCORE__CODING_UNKNOWN && !(stream->route->streaming & MCORE_STREAM_REQUEST))
+        return 0;
+    why->coding = coding == MCORE__CODING_UNKNOWN;
+    return refuse(why, MCORE_RPC_UNIMPLEMENTED, 415, "the content-encoding is not supported here");
+}
+
 /* The caller's deadline, but not beyond the route's. */
 static int set_deadline(mcore__server_stream *stream, const head_facts *facts,
                         mcore__refusal *why) {
@@ -221,6 +250,7 @@ int mcore__request_begin(mcore__server_stream *stream, uint32_t http, mcore_slic
     if (find_route(stream, out_why)) return 1;
     if (facts.bad_base64)
         return refuse(out_why, MCORE_RPC_INVALID_ARGUMENT, 400, "a \"-bin\" header is not base64");
+    if (set_codings(stream, &facts, out_why)) return 1;
     if (set_deadline(stream, &facts, out_why)) return 1;
     uint32_t limit = stream->route->message_bytes_max;
     if (!limit) limit = stream->conn->server->options.message_bytes_max;
@@ -273,8 +303,11 @@ mcore_status mcore__request_inflate(mcore__server_stream *stream, mcore_slice *m
     mcore_status status =
         mcore__inflate(server->coder, mcore__coding_of(stream->encoding), *message,
                        stream->cutter.message_bytes_max, &server->plain);
-    if (status == MCORE_EPROTO)
+    if (status == MCORE_EPROTO && stream->protocol == MCORE_PROTOCOL_GRPC)
         refuse(out_why, MCORE_RPC_INTERNAL, 0, "a message is not what its grpc-encoding says");
+    else if (status == MCORE_EPROTO)
+        refuse(out_why, MCORE_RPC_INVALID_ARGUMENT, 400,
+               "the body is not what its content-encoding says");
     else if (status)
         mcore__request_fault(stream, status, out_why);
     *message =
@@ -342,7 +375,12 @@ int mcore__request_body(mcore__server_stream *stream, const uint8_t *data, size_
 }
 
 int mcore__request_end(mcore__server_stream *stream, mcore__refusal *out_why) {
-    if (stream->protocol != MCORE_PROTOCOL_GRPC || stream->message_seen) return 0;
+    if (stream->protocol != MCORE_PROTOCOL_GRPC) {
+        stream->compressed =
+            stream->body.len != 0 && mcore__coding_of(stream->encoding) != MCORE__CODING_IDENTITY;
+        return 0;
+    }
+    if (stream->message_seen) return 0;
     return refuse(out_why, MCORE_RPC_INTERNAL, 0,
                   mcore__grpc_cutter_pending(&stream->cutter)
                       ? "the request ended within its message"

@@ -93,8 +93,9 @@ void mcore__stream_refuse(mcore__server_stream *stream, const mcore__refusal *wh
         .http_status = why->http_status,
         .message = {why->text, strlen(why->text)},
     };
-    if (why->allow_post) {
-        answer.metadata = &allow;
+    static const mcore_header codings = {{"accept-encoding", 15}, {"gzip, deflate", 13}};
+    if (why->allow_post || why->coding) {
+        answer.metadata = why->allow_post ? &allow : &codings;
         answer.metadata_count = 1;
     }
     if (why->limit) mcore__count(&stream->conn->server->calls_refused, 1);

@@ -28,7 +28,8 @@ typedef struct mcore__server_stream {
 
     /* The request's head; the bytes are in `head`. */
     mcore__buffer head;
-    mcore_slice method, path, query, content_type, accept, encoding, accept_encoding;
+    mcore_slice method, path, query, content_type, accept;
+    mcore_slice encoding, accept_encoding; /* of messages on gRPC, of bodies on plain HTTP */
     const mcore_header *metadata;
     size_t metadata_count;
     uint64_t deadline_ns; /* 0: none */
@@ -58,6 +59,7 @@ typedef struct mcore__refusal {
     const char *text;     /* static, or `space` */
     uint32_t limit;       /* 1: counted as refused by a limit */
     uint32_t allow_post;  /* 1: "allow: POST" */
+    uint32_t coding;      /* 1: "accept-encoding: gzip, deflate" */
     char space[200];
 } mcore__refusal;
 

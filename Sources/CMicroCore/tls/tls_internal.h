@@ -7,6 +7,7 @@
  *   tls_verify.c      whether the peer's certificate is good, and why not
  *   tls_failure.c     why a handshake failed, in a line
  *   tls_peer.c        who the peer is
+ *   certificate.c     issuing: keys, requests, certificates
  *
  * Only this folder includes it; net/ includes tls_session.h. */
 #ifndef MCORE_TLS_INTERNAL_H
@@ -112,6 +113,9 @@ enum { MCORE__TLS_NAME_BYTES = 160 };
 void mcore__tls_certificate_name(const X509 *certificate, char out[MCORE__TLS_NAME_BYTES]);
 /* "2026-01-02 at 13:45:00 UTC" */
 void mcore__tls_time_text(const ASN1_TIME *time, char *out, size_t size);
+
+/* Since 1970; 0: unreadable. */
+int64_t mcore__tls_seconds(const ASN1_TIME *time);
 
 /* For SSL_CTX_set_verify; writes the reason into the session. */
 int mcore__tls_verify(int good, X509_STORE_CTX *store);

@@ -136,21 +136,13 @@ static X509 *next_certificate(BIO *bio, int *out_bad) {
 
 /* ---- Our certificate and its key ---- */
 
-static int64_t seconds_of(const ASN1_TIME *time) {
-    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-    int days = 0, seconds = 0;
-    int known = epoch && ASN1_TIME_diff(&days, &seconds, epoch, time);
-    ASN1_TIME_free(epoch);
-    return known ? (int64_t)days * 86400 + seconds : 0;
-}
-
 /* Only warnings: clocks may be wrong, and a service that does not start helps nobody. */
 static void check_times(const X509 *certificate, int64_t *out_expires_at, detail why) {
     char name[MCORE__TLS_NAME_BYTES], when[48];
     mcore__tls_certificate_name(certificate, name);
     const ASN1_TIME *begin = X509_get0_notBefore(certificate);
     const ASN1_TIME *end = X509_get0_notAfter(certificate);
-    *out_expires_at = seconds_of(end);
+    *out_expires_at = mcore__tls_seconds(end);
     if (X509_cmp_current_time(end) < 0) {
         mcore__tls_time_text(end, when, sizeof when);
         mcore__tls_say(why.text, why.size, "certificate of %s expired on %s", name, when);

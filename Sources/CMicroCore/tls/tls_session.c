@@ -142,6 +142,9 @@ mcore_status mcore__tls_session_create(mcore_tls_context *context, const char *a
 
 void mcore__tls_session_destroy(mcore__tls_session *session) {
     if (!session) return;
+    /* A connection that was merely cut does not make its session a bad one, as OpenSSL thinks. */
+    if (session->open && !session->failed)
+        SSL_set_shutdown(session->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(session->ssl);
     mcore__tls_peer_free(session->peer);
     mcore__tls_generation_release(session->generation);

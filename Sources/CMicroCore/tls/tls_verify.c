@@ -52,6 +52,14 @@ void mcore__tls_time_text(const ASN1_TIME *time, char *out, size_t size) {
         snprintf(out, size, "an unreadable time");
 }
 
+int64_t mcore__tls_seconds(const ASN1_TIME *time) {
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int days = 0, seconds = 0;
+    int known = epoch && ASN1_TIME_diff(&days, &seconds, epoch, time);
+    ASN1_TIME_free(epoch);
+    return known ? (int64_t)days * 86400 + seconds : 0;
+}
+
 /* Begins every text: "certificate of db.example". */
 static void about(const X509 *certificate, char *out, size_t size) {
     char name[MCORE__TLS_NAME_BYTES];

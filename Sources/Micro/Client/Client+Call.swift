@@ -80,7 +80,7 @@ extension Client {
     ) -> MicroError {
         MicroError(
             id, .internal,
-            "the reply of node \(node) can't be read as \(type): "
+            "the reply\(node.isEmpty ? "" : " of node \(node)") can't be read as \(type): "
                 + "\(MicroError(error, id: id).detail)",
             wasWritten: true, retryable: false)
     }

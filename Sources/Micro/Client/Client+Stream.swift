@@ -8,7 +8,6 @@ extension Client {
         writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
     ) async throws -> Inbound<Reader.Message> {
         let form = try writer.writtenForm(for: options.contentType ?? "")
-        let replyForm = try reader.readForm(for: options.contentType ?? "")
         let request = ClientRequest(
             service, endpoint, kind: .stream, contentType: "application/grpc+\(form.name)",
             body: try writer.write(request, as: form), options: options)
@@ -18,9 +17,7 @@ extension Client {
             do {
                 _ = try await self.observed(request, timeout: nil) { request, deadline in
                     let stream = try await self.open(request, until: deadline) { stream in
-                        let replies = stream.inbound(endsWhenDropped: true) {
-                            try reader.read($0, as: replyForm)
-                        }
+                        let replies = stream.inbound(endsWhenDropped: true, reading: reader)
                         return { opened.set(.success(replies)) }
                     }
                     return try self.response(try await stream.ended(), request)
@@ -81,7 +78,6 @@ extension Client {
             ) async throws -> Value
     ) async throws -> Value {
         let form = try writer.writtenForm(for: options.contentType ?? "")
-        let replyForm = try reader.readForm(for: options.contentType ?? "")
         let request = ClientRequest(
             service, endpoint, kind: .exchange, contentType: "application/grpc+\(form.name)",
             options: options)
@@ -89,8 +85,7 @@ extension Client {
         _ = try await observed(request, timeout: nil) { request, deadline in
             let replies = ReplySlot<Inbound<Reader.Message>>()
             let stream = try await self.open(request, until: deadline) { stream in
-                replies.set(
-                    stream.inbound(endsWhenDropped: false) { try reader.read($0, as: replyForm) })
+                replies.set(stream.inbound(endsWhenDropped: false, reading: reader))
                 return {}
             }
             guard let replies = replies.take() else { throw Client.unanswered(request) }
@@ -146,7 +141,7 @@ extension Client {
         let key = Client.targetKey(request)
         let nodes = try await findNodes(for: request, key, until: deadline)
         let attempts = (request.options.retry ?? options.retry).attempts
-        let slot = try slot()
+        let slot = try await slot()
         let stream = ClientStream(on: slot, id: "\(request.service)/\(request.endpoint)") {
             $0.code == 0 ? nil : Client.failure($0, CallReport($0), request)
         }

@@ -13,6 +13,7 @@ public final class Client: Sendable, ContextClient {
     let logger: Logger
     let hooks: [ClientHook]
     let directory: NodeDirectory
+    private let tls: ClientTLS
     /// One for each loop; made on first use, so that making a client starts no thread.
     private let slots = Mutex(Slots())
     private let telemetry = Mutex<[String: ClientTelemetry]>([:])
@@ -39,6 +40,7 @@ public final class Client: Sendable, ContextClient {
         self.logger = logger
         self.hooks = hooks
         self.directory = NodeDirectory(resolver: resolver, router: router)
+        self.tls = ClientTLS(options.tls, environment: environment, logger: logger)
     }
 
     deinit {
@@ -46,23 +48,43 @@ public final class Client: Sendable, ContextClient {
     }
 
     /// The place of this client on the loop that the call should use.
-    func slot() throws -> ClientLoop {
+    func slot() async throws -> ClientLoop {
+        if tls.needsPreparation { try await prepareTLS() }
         let loop = environment.loops.preferred
         return try slots.withLock { slots in
             if slots.isClosed {
                 throw MicroError("client", .unavailable, "the client is closed")
             }
             if slots.made.isEmpty {
-                let problems = options.problems
-                guard problems.isEmpty else {
-                    throw MicroError.invalid("client", problems.joined(separator: "; "))
-                }
+                try checkOptions()
                 let limits = options.limits
-                slots.made = environment.loops.workers.map { ClientLoop(loop: $0, limits: limits) }
+                slots.made = environment.loops.workers.map {
+                    ClientLoop(loop: $0, limits: limits, tls: tls)
+                }
             }
             return slots.made[loop.index]
         }
     }
+
+    private func checkOptions() throws {
+        let problems = options.problems
+        guard problems.isEmpty else {
+            throw MicroError.invalid("client", problems.joined(separator: "; "))
+        }
+    }
+
+    /// Reads the certificates, once.
+    private func prepareTLS() async throws {
+        try checkOptions()
+        try await tls.prepare()
+    }
+
+    /// Reads the files of ``ClientOptions/tls`` now, changed or not: new connections use what is in
+    /// them, and those that are open stay. Does nothing without them.
+    ///
+    /// - Throws: ``MicroError`` that names the file, or the certificate, and the reason; then
+    ///   everything is as before.
+    public func reloadCertificates() async throws { try await tls.reload() }
 
     /// Takes no new calls, waits for those in flight, `grace` at most, cancels the rest and closes
     /// every connection. Idempotent.
@@ -74,6 +96,7 @@ public final class Client: Sendable, ContextClient {
         await withTaskGroup(of: Void.self) { group in
             for slot in made { group.addTask { await slot.close(grace: grace) } }
         }
+        tls.close()
         await directory.close()
     }
 
@@ -233,7 +256,7 @@ public final class Client: Sendable, ContextClient {
     ) async throws -> CallOutcome {
         let options = request.options
         let plan = plan(request, attempts: attempts, until: deadline)
-        let slot = try slot()
+        let slot = try await slot()
         let pick = self.options.selector.policy
         guard options.waitsForReady, options.address == nil else {
             return try await PendingCall.run(

@@ -8,6 +8,9 @@ public struct ClientOptions: Sendable {
     public var selector = Selector.p2c
     /// Whether messages are compressed, unless a call says otherwise. Default: none.
     public var compression = Compression.none
+    /// Whom the client trusts at "tls" addresses, and how it shows who it is. Default: the
+    /// authorities of the system, and nothing.
+    public var tls: ClientTLSOptions?
     /// The largest answer, in bytes. Default 4 MiB.
     public var maxMessageBytes = 4 << 20
     /// Unfinished calls, for each event loop. Default 100,000.
@@ -30,8 +33,8 @@ public struct ClientOptions: Sendable {
     /// And so many per second in any case. Default 10.
     public var retryBudgetPerSecond = 10
 
-    /// The defaults.
-    public init() {}
+    /// The defaults, but for what is given.
+    public init(tls: ClientTLSOptions? = nil) { self.tls = tls }
 
     /// What can't be used, each named.
     var problems: [String] {
@@ -59,7 +62,7 @@ public struct ClientOptions: Sendable {
                 "client options: reconnectMax is \(reconnectMax): it must not be less than "
                     + "reconnectMin, \(reconnectMin)")
         }
-        return problems
+        return problems + (tls?.problems ?? [])
     }
 
     var limits: ClientLimits {

@@ -21,6 +21,7 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     private var inlet: (any StreamInlet)?
     private let outlet: OutboundChannel
     private var end: MicroError?
+    private var contentType = ""
 
     /// - Parameter describe: Why the call has failed, if it has.
     init(
@@ -54,15 +55,19 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
         }
     }
 
-    func inbound<Message: Sendable>(
-        endsWhenDropped: Bool, _ decode: @escaping @Sendable (RawSpan) throws -> Message
-    ) -> Inbound<Message> {
+    func inbound<Reader: MessageReading>(
+        endsWhenDropped: Bool, reading reader: Reader
+    ) -> Inbound<Reader.Message> {
+        let chosen = ChosenForm<Reader.ReadForm>()
         let channel = InboundChannel(self) { bytes in
             do {
-                return try decode(bytes)
+                // By the content type that the answer began with.
+                let form = try chosen.form ?? reader.readForm(for: self.contentType)
+                chosen.form = form
+                return try reader.read(bytes, as: form)
             } catch {
                 self.cancel()
-                throw Client.unreadable(error, "", as: Message.self, of: self.id)
+                throw Client.unreadable(error, "", as: Reader.Message.self, of: self.id)
             }
         }
         inlet = channel
@@ -160,7 +165,10 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
 
     // MARK: What the core tells
 
-    override func receivedHead(_ metadata: Metadata) { head.set(headers: .success(metadata)) }
+    override func receivedHead(_ metadata: Metadata, contentType: String) {
+        head.set(headers: .success(metadata))
+        self.contentType = contentType
+    }
 
     override func received(_ message: RawSpan, wasCompressed: Bool) {
         inlet?.received(message, wasCompressed: wasCompressed)
@@ -189,4 +197,9 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
         inlet = nil
         for waiter in waiters { waiter.resume(returning: outcome) }
     }
+}
+
+/// How the messages of one stream are read, from the first on.
+private final class ChosenForm<Form>: @unchecked Sendable {  // used on the stream's loop only
+    var form: Form?
 }

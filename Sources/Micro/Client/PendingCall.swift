@@ -78,11 +78,13 @@ final class PendingCall: Sendable {
 final class ClientLoop: @unchecked Sendable {  // its state is touched on its loop only
     let loop: EventLoop
     private let limits: ClientLimits
+    private let tls: ClientTLS
     private var made: LoopClient?
     private var isClosed = false
 
-    init(loop: EventLoop, limits: ClientLimits) {
+    init(loop: EventLoop, limits: ClientLimits, tls: ClientTLS) {
         self.loop = loop
+        self.tls = tls
         self.limits = limits
     }
 
@@ -90,7 +92,9 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
     func client() throws(MicroError) -> LoopClient {
         if let made { return made }
         guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
-        let client = try LoopClient(loop: loop, limits: limits)
+        let client = try LoopClient(
+            loop: loop, limits: limits
+        ) { [tls] () throws(MicroError) in try tls.context() }
         made = client
         return client
     }

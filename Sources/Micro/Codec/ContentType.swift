@@ -66,6 +66,8 @@ public struct ContentType: Sendable, Hashable, CustomStringConvertible {
     static let jsonLines = ContentType("application", "x-ndjson")
     /// `text/event-stream`: server-sent events.
     static let events = ContentType("text", "event-stream")
+    /// `application/protobuf`.
+    public static let protobuf = ContentType("application", "protobuf")
     /// `application/octet-stream`.
     public static let bytes = ContentType("application", "octet-stream")
     /// `text/plain; charset=utf-8`.

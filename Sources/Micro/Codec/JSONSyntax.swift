@@ -2,13 +2,13 @@
 ///
 /// Foundation's decoder takes trailing commas, byte order marks and 512 levels, and doesn't say
 /// where an error is. The check uses no recursion, so that nesting costs no stack.
-struct JSONSyntax {
+package struct JSONSyntax {
     /// Where and why something is not JSON.
-    struct Fault: Hashable {
+    package struct Fault: Hashable {
         var offset: Int
-        var line = 1
-        var column = 1
-        var what: String
+        package var line = 1
+        package var column = 1
+        package var what: String
 
         init(_ what: String, at offset: Int) {
             self.what = what
@@ -24,7 +24,7 @@ struct JSONSyntax {
     private var closers: [UInt8] = []
 
     /// The first fault; nil when it is one JSON value.
-    static func firstFault(in bytes: [UInt8], maximumDepth: Int) -> Fault? {
+    package static func firstFault(in bytes: [UInt8], maximumDepth: Int) -> Fault? {
         var syntax = JSONSyntax(bytes: bytes, maximumDepth: maximumDepth)
         guard var fault = syntax.run() else { return nil }
         syntax.locate(&fault)

@@ -4,7 +4,7 @@ extension Array where Element: MessageForm {
     ///
     /// `application/grpc+NAME` means the form of that name, `application/grpc` and "" the first
     /// one, and `application/vnd.x+json` means `application/json`.
-    func meant(by header: String) -> Element? {
+    package func meant(by header: String) -> Element? {
         if header.isEmpty || header == "application/grpc" { return first }
         guard let parsed = ContentType(header) else { return nil }
         if let charset = parsed[parameter: "charset"], !charset.isUTF8Charset { return nil }
@@ -45,7 +45,7 @@ extension Array where Element: MessageForm {
         return best.form
     }
 
-    func unsupported(_ sent: String, carrying type: Any.Type) -> MicroError {
+    package func unsupported(_ sent: String, carrying type: Any.Type) -> MicroError {
         let list = map(\.contentType.essence).joined(separator: ", ")
         guard !list.isEmpty else {
             return .unsupportedMediaType("", "no codec of the service can carry a \(type)")

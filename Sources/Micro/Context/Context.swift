@@ -35,6 +35,10 @@ public struct Context: Sendable {
     /// The caller's address: "127.0.0.1:4711".
     public var peer: String { scope.peer }
 
+    /// Who the caller is, by its certificate; nil when the server asks for none, or the call came
+    /// without TLS.
+    public var peerIdentity: PeerIdentity? { scope.peerIdentity }
+
     /// Identifies the request across services: the caller's `x-request-id`, or a new one.
     public var requestID: String { scope.requestID }
 
@@ -110,6 +114,7 @@ final class CallScope: Sendable {
     let metadata: Metadata
     let deadline: EventLoopClock.Instant?
     let peer: String
+    let peerIdentity: PeerIdentity?
     let environment: Environment
     let baseLogger: Logger
     let client: LentClient
@@ -120,7 +125,8 @@ final class CallScope: Sendable {
     init(
         service: String, endpoint: String, metadata: Metadata = Metadata(),
         deadline: EventLoopClock.Instant? = nil, peer: String = "",
-        environment: Environment, logger: Logger, client: LentClient,
+        peerIdentity: PeerIdentity? = nil, environment: Environment, logger: Logger,
+        client: LentClient,
         requestWasCompressed: Bool = false, compression: Compression = .none
     ) {
         self.service = service
@@ -128,6 +134,7 @@ final class CallScope: Sendable {
         self.metadata = metadata
         self.deadline = deadline
         self.peer = peer
+        self.peerIdentity = peerIdentity
         self.environment = environment
         self.baseLogger = logger
         self.client = client

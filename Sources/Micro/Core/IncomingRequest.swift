@@ -3,8 +3,12 @@ internal import CMicroCore
 /// A request while its handler runs. Its bytes are borrowed from the core, so it can't be kept.
 struct IncomingRequest: ~Copyable {
     private let raw: UnsafePointer<mcore_request>
+    private let call: OpaquePointer
 
-    fileprivate init(_ raw: UnsafePointer<mcore_request>) { self.raw = raw }
+    fileprivate init(_ raw: UnsafePointer<mcore_request>, _ call: OpaquePointer) {
+        self.raw = raw
+        self.call = call
+    }
 
     /// Whether errors travel as grpc-status; otherwise as an HTTP status with a problem+json body.
     var isGRPC: Bool { raw.pointee.protocol == UInt32(MCORE_PROTOCOL_GRPC) }
@@ -13,6 +17,8 @@ struct IncomingRequest: ~Copyable {
     var contentType: String { String(raw.pointee.content_type) }
     var accept: String { String(raw.pointee.accept) }
     var peer: String { String(raw.pointee.peer) }
+    /// nil: the caller has shown no certificate.
+    var peerIdentity: PeerIdentity? { PeerIdentity(ofCall: call) }
     var bodyCount: Int { raw.pointee.body.len }
     /// Whether the message was compressed on its way.
     var wasCompressed: Bool { raw.pointee.body_flags & UInt32(MCORE_MESSAGE_COMPRESSED) != 0 }
@@ -46,9 +52,10 @@ struct IncomingRequest: ~Copyable {
 
     /// Calls `body` with the request behind a pointer of the core.
     static func with(
-        _ raw: UnsafePointer<mcore_request>, _ body: (borrowing IncomingRequest) -> Void
+        _ raw: UnsafePointer<mcore_request>, of call: OpaquePointer,
+        _ body: (borrowing IncomingRequest) -> Void
     ) {
-        body(IncomingRequest(raw))
+        body(IncomingRequest(raw, call))
     }
 }
 

@@ -79,14 +79,21 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         var revision: UInt64?
     }
 
+    typealias MakeTLS = @Sendable () throws(MicroError) -> TLSContext
+
     let loop: EventLoop
     private let raw: OpaquePointer
+    private let makeTLS: MakeTLS
+    private var hasTLS = false
     private var targets: [String: Target] = [:]
     private var isClosed = false
     private var isDestroyed = false
     private var whenClosed: [@Sendable () -> Void] = []
 
-    init(loop: EventLoop, limits: ClientLimits) throws(MicroError) {
+    /// - Parameter tls: Called when the first "tls" address is used.
+    init(
+        loop: EventLoop, limits: ClientLimits, tls: @escaping MakeTLS
+    ) throws(MicroError) {
         var options = mcore_client_options()
         mcore_client_options_default(&options)
         options.message_bytes_max = UInt32(clamping: limits.messageBytes)
@@ -107,6 +114,14 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         guard let created else { throw MicroError("client", .internal, "the core made no client") }
         self.loop = loop
         self.raw = created
+        self.makeTLS = tls
+    }
+
+    private func addTLS() throws(MicroError) {
+        guard !hasTLS else { return }
+        let transport = try makeTLS().transport()
+        try check(mcore_client_add_transport(raw, "tls", transport), "client", "add the scheme tls")
+        hasTLS = true
     }
 
     /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
@@ -141,6 +156,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     private func apply(
         _ nodes: NodeSet, to target: OpaquePointer, of key: String
     ) throws(MicroError) {
+        if nodes.nodes.contains(where: { $0.address.hasPrefix("tls://") }) { try addTLS() }
         var arena: [UInt8] = []
         for node in nodes.nodes {
             arena.append(contentsOf: node.id.utf8)
@@ -326,8 +342,8 @@ private let callEnded: mcore_result_fn = { box, result in
 
 /// Told of the messages of a stream. On the stream's loop.
 class ClientStreamWatcher: @unchecked Sendable {  // used on its loop only
-    /// The response headers.
-    func receivedHead(_ metadata: Metadata) {}
+    /// The response headers, and how the messages are written.
+    func receivedHead(_ metadata: Metadata, contentType: String) {}
     /// The message that was asked for, borrowed.
     func received(_ message: RawSpan, wasCompressed: Bool) {}
     /// More can be sent again.
@@ -344,9 +360,11 @@ private struct ClientStreamEvents: @unchecked Sendable {  // not changed once it
         pointer = .allocate(capacity: 1)
         var events = mcore_stream_events()
         events.struct_size = UInt32(MemoryLayout<mcore_stream_events>.size)
-        events.on_head = { watcher, headers, count in
-            ClientStreamEvents.watcher(watcher)?
-                .receivedHead(Metadata(headers, count: count))
+        events.on_head = { watcher, head in
+            guard let head = head?.pointee else { return }
+            ClientStreamEvents.watcher(watcher)?.receivedHead(
+                Metadata(head.metadata, count: Int(head.metadata_count)),
+                contentType: String(head.content_type))
         }
         events.on_message = { watcher, message in
             message?.pointee.withBytes {

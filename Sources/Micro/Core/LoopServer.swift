@@ -86,9 +86,11 @@ final class LoopServer: Sendable {
     }
 
     /// Listens and returns the address that was bound, with its scheme.
-    func listen(on address: TransportAddress) async throws -> String {
+    ///
+    /// - Parameter tls: For "tls" addresses.
+    func listen(on address: TransportAddress, tls: TLSContext? = nil) async throws -> String {
         try await loop.run {
-            let transport = try address.transport()
+            let transport = try address.transport(tls: tls)
             var bound = [CChar](repeating: 0, count: 512)
             let status = mcore_server_listen(
                 self.pointer.raw, transport, address.rest, &bound, bound.count)

@@ -243,7 +243,7 @@ final class RouteTable: @unchecked Sendable {  // not changed once a server uses
 }
 
 private let serveRoute: mcore_handler = { ctx, call, request in
-    guard let ctx, let call, let request, let call = ServerCall.begin(call) else { return }
+    guard let ctx, let raw = call, let request, let call = ServerCall.begin(raw) else { return }
     let route = Unmanaged<RouteTable.Route>.fromOpaque(ctx).takeUnretainedValue()
-    IncomingRequest.with(request) { route.handler(call, $0) }
+    IncomingRequest.with(request, of: raw) { route.handler(call, $0) }
 }

@@ -107,7 +107,7 @@ enum NodeAddress {
         guard let separator = address.firstRange(of: "://"),
             isScheme(address[..<separator.lowerBound]), separator.upperBound < address.endIndex
         else { return "has no scheme: write it as \"tcp://127.0.0.1:4711\"" }
-        guard address[..<separator.lowerBound] == "tcp" else { return nil }
+        guard ["tcp", "tls"].contains(address[..<separator.lowerBound]) else { return nil }
         return faultOfTCP(address[separator.upperBound...])
     }
 

@@ -48,18 +48,11 @@ extension EndpointHost {
         _ endpoint: EndpointName, _ execution: SyncExecution, _ timeout: Duration?,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
     ) {
-        let reader = CodableCoding<Request>(codecs)
-        let writer = CodableCoding<Reply>(codecs)
-        switch execution {
-        case .inline:
-            serve(.direct(endpoint, timeout: timeout, reading: reader, writing: writer, handler))
-        case .concurrent:
-            serve(
-                .asynchronous(
-                    endpoint, timeout: timeout, execution: .concurrent, reading: reader,
-                    writing: writer
-                ) { try handler($0, $1) })
-        }
+        serve(
+            .synchronous(
+                endpoint, timeout: timeout, execution: execution,
+                reading: CodableCoding<Request>(codecs), writing: CodableCoding<Reply>(codecs),
+                handler))
     }
 
     private func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(

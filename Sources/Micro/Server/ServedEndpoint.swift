@@ -64,8 +64,9 @@ struct ServerRuntime: Sendable {
         Context(
             scope: CallScope(
                 service: service, endpoint: endpoint, metadata: request.metadata,
-                deadline: request.deadline, peer: request.peer, environment: environment,
-                logger: logger, client: client, requestWasCompressed: request.wasCompressed,
+                deadline: request.deadline, peer: request.peer,
+                peerIdentity: request.peerIdentity, environment: environment, logger: logger,
+                client: client, requestWasCompressed: request.wasCompressed,
                 compression: compression))
     }
 
@@ -91,6 +92,23 @@ struct ServerRuntime: Sendable {
 }
 
 extension ServedEndpoint {
+    /// A handler that does not suspend.
+    public static func synchronous<Reader: MessageReading, Writer: MessageWriting>(
+        _ endpoint: EndpointName, timeout: Duration? = nil, execution: SyncExecution = .inline,
+        reading reader: Reader, writing writer: Writer,
+        _ body: @escaping @Sendable (Reader.Message, Context) throws -> Writer.Message
+    ) -> ServedEndpoint {
+        switch execution {
+        case .inline:
+            direct(endpoint, timeout: timeout, reading: reader, writing: writer, body)
+        case .concurrent:
+            asynchronous(
+                endpoint, timeout: timeout, execution: .concurrent, reading: reader,
+                writing: writer
+            ) { try body($0, $1) }
+        }
+    }
+
     /// A handler that runs in place, on the loop, with borrowed bytes. With hooks it is a task.
     public static func direct<Reader: MessageReading, Writer: MessageWriting>(
         _ endpoint: EndpointName, timeout: Duration? = nil,

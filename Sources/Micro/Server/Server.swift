@@ -25,6 +25,7 @@ public final class Server: EndpointHost {
         var descriptions: [[UInt8]] = []
         var hooks: [ServerHook] = []
         var loopServers: [LoopServer] = []
+        var certificates: CertificateKeeper?
         var addresses: [String] = []
         var ending: SpawnedTask?
         var cut: Result<Int, any Error> = .success(0)
@@ -94,17 +95,7 @@ public final class Server: EndpointHost {
         }
         problems += self.problems(of: endpoints) + collisionsWithOwn(endpoints)
         problems += descriptionProblems
-        problems += options.addresses.compactMap(Server.problem(withAddress:))
         return problems
-    }
-
-    private static func problem(withAddress address: String) -> String? {
-        do throws(MicroError) {
-            _ = try TransportAddress(address).transport()
-            return nil
-        } catch {
-            return error.detail
-        }
     }
 
     private static let startedBefore = "the server was started before"
@@ -169,6 +160,7 @@ public final class Server: EndpointHost {
 
     private func open() async throws {
         let routes = try makeRoutes()
+        let certificates = try await openCertificates()
         for loop in environment.loops.workers {
             let loopServer = try await LoopServer.create(
                 on: loop, routes: routes, limits: options.limits, name: "micro")
@@ -177,11 +169,28 @@ public final class Server: EndpointHost {
         let loopServers = state.withLock { $0.loopServers }
         guard let acceptor = loopServers.first else { return }
         if loopServers.count > 1 { try await acceptor.setPeers(loopServers) }
-        let wanted = options.addresses.isEmpty ? ["tcp://127.0.0.1:0"] : options.addresses
-        for address in wanted {
-            let bound = try await acceptor.listen(on: TransportAddress(address))
+        for address in options.listeners {
+            let bound = try await acceptor.listen(on: address, tls: certificates?.context)
             state.withLock { $0.addresses.append(bound) }
         }
+    }
+
+    private func openCertificates() async throws -> CertificateKeeper? {
+        guard let tls = options.tls else { return nil }
+        let keeper = try await CertificateKeeper.open(
+            tls.rules, tls.material, environment: environment, logger: logger)
+        state.withLock { $0.certificates = keeper }
+        return keeper
+    }
+
+    /// Reads the files of ``ServerOptions/tls`` now, changed or not: new connections use what is in
+    /// them, and those that are open stay. Does nothing without them, or when the server does not
+    /// run.
+    ///
+    /// - Throws: ``MicroError`` that names the file, or the certificate, and the reason; then
+    ///   everything is as before.
+    public func reloadCertificates() async throws {
+        try await state.withLock({ $0.certificates })?.reload()
     }
 
     private func makeRoutes() throws -> RouteTable {
@@ -290,11 +299,13 @@ public final class Server: EndpointHost {
         } catch {
             cut = .failure(error)
         }
-        state.withLock { state in
+        let certificates = state.withLock { state in
             state.phase = .stopped
             state.addresses = []
             state.cut = cut
+            return state.certificates.take()
         }
+        certificates?.close()
     }
 
     /// Returns how many handlers go on though they were cancelled.
@@ -312,6 +323,7 @@ public final class Server: EndpointHost {
         // Under the lock, so that none of them is freed meanwhile.
         state.withLock { state in
             for loopServer in state.loopServers { sum.add(loopServer.counts()) }
+            if let counts = state.certificates?.context.counts { sum.add(counts) }
         }
         return sum
     }
@@ -331,6 +343,18 @@ public struct ServerStatistics: Sendable, Hashable {
     public var callsRefused: UInt64 = 0
     /// Connections that ended because the peer broke the protocol.
     public var protocolErrors: UInt64 = 0
+    /// TLS handshakes that succeeded.
+    public var handshakes: UInt64 = 0
+    /// Of those: with a session from before, which costs less.
+    public var handshakesResumed: UInt64 = 0
+    /// TLS handshakes that failed.
+    public var handshakesFailed: UInt64 = 0
+
+    fileprivate mutating func add(_ counts: TLSCounts) {
+        handshakes &+= counts.handshakes
+        handshakesResumed &+= counts.resumed
+        handshakesFailed &+= counts.failures
+    }
 
     fileprivate mutating func add(_ counts: ServerCounts) {
         connections += counts.connections

@@ -4,6 +4,8 @@ public struct ServerOptions: Sendable {
     /// "unix:///run/greeter.sock". Default: any free port of the loopback interface, or what
     /// `MICRO_SERVER_ADDRESS` says (several are separated by commas).
     public var addresses: [String]
+    /// How "tcp" addresses are encrypted. Default: not at all.
+    public var tls: ServerTLSOptions?
     /// The largest message, in bytes, in either direction. Default 4 MiB.
     public var maxMessageBytes = 4 << 20
     /// The largest header list: the sum of name + value + 32 of all fields. Default 16 KiB.
@@ -43,8 +45,11 @@ public struct ServerOptions: Sendable {
     /// Default true.
     public var reflection = true
 
-    /// The defaults, with the addresses to listen on.
-    public init(addresses: [String] = []) { self.addresses = addresses }
+    /// The defaults, with the addresses to listen on, and how they are encrypted.
+    public init(addresses: [String] = [], tls: ServerTLSOptions? = nil) {
+        self.addresses = addresses
+        self.tls = tls
+    }
 
     var limits: ServerLimits {
         ServerLimits(
@@ -54,6 +59,26 @@ public struct ServerOptions: Sendable {
             prefaceTimeout: prefaceTimeout, headerTimeout: headerTimeout,
             bodyTimeout: bodyTimeout, idleTimeout: idleTimeout, writeTimeout: writeTimeout,
             outputBytes: maxOutputBytes)
+    }
+
+    /// Where to listen, with the scheme that is bound: TLS lies over tcp.
+    var listeners: [TransportAddress] {
+        (addresses.isEmpty ? ["tcp://127.0.0.1:0"] : addresses).map { text in
+            let address = TransportAddress(text)
+            return address.isTCP && tls != nil
+                ? TransportAddress(scheme: "tls", rest: address.rest) : address
+        }
+    }
+
+    private func problem(withAddress text: String) -> String? {
+        let address = TransportAddress(text)
+        if let problem = address.problem { return problem }
+        if address.scheme == "tls" {
+            return tls == nil ? "\(text): TLS needs options.tls, with a certificate" : nil
+        }
+        // Who set `tls` counts on it.
+        guard let tls, !address.isTCP, !tls.allowPlaintext else { return nil }
+        return "\(text) is not encrypted: with options.tls it needs allowPlaintext"
     }
 
     /// What can't be served with these, each named.
@@ -71,10 +96,12 @@ public struct ServerOptions: Sendable {
             ("bodyTimeout", bodyTimeout), ("idleTimeout", idleTimeout),
             ("writeTimeout", writeTimeout),
         ]
-        return counts.filter { $0.1 <= 0 || $0.1 > Int(Int32.max) }
+        var problems = addresses.compactMap(problem(withAddress:)) + (tls?.problems ?? [])
+        problems += counts.filter { $0.1 <= 0 || $0.1 > Int(Int32.max) }
             .map { "options.\($0.0) is \($0.1): it must be 1 to \(Int32.max)" }
-            + durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
+        problems += durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
             .map { "options.\($0.0) is \($0.1): it must be 1 ms to 1 day" }
+        return problems
     }
 }
 

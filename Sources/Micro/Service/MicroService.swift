@@ -215,6 +215,17 @@ public final class MicroService: EndpointHost {
         logger.info("ready", metadata: ["addresses": "\(addresses.joined(separator: " "))"])
     }
 
+    /// Reads the certificates of server and client again, changed or not: new connections use what
+    /// is in their files, and those that are open stay. Files are watched; this is for programs
+    /// that want to know of a bad one.
+    ///
+    /// - Throws: ``MicroError`` that names the file, or the certificate, and the reason; that part
+    ///   is then as before.
+    public func reloadCertificates() async throws {
+        try await server.reloadCertificates()
+        try await client.reloadCertificates()
+    }
+
     /// Ends the service in order; see ``run()``, which returns then too. Who calls it again waits
     /// for the same end. Not cut short by the cancellation of the task. Does nothing when the
     /// service does not run.
@@ -390,8 +401,11 @@ public final class MicroService: EndpointHost {
 enum AdvertisedAddress {
     /// A bound address, with this machine's own where it was bound to all of them.
     static func reachable(_ bound: String) -> String {
-        for anywhere in ["tcp://0.0.0.0:", "tcp://[::]:"] where bound.hasPrefix(anywhere) {
-            return "tcp://\(HostAddress.reachable):\(bound.dropFirst(anywhere.count))"
+        for scheme in ["tcp", "tls"] {
+            for anywhere in ["\(scheme)://0.0.0.0:", "\(scheme)://[::]:"]
+            where bound.hasPrefix(anywhere) {
+                return "\(scheme)://\(HostAddress.reachable):\(bound.dropFirst(anywhere.count))"
+            }
         }
         return bound
     }

@@ -5,13 +5,19 @@ enum Installation {
     static let root = URL(filePath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
 
-    static let microctl = folder("MICRO_TEST_BIN", ".build/debug") + "/microctl"
+    static let microctl = tool("microctl")
+    static let interop = tool("micro-interop")
+    static let generator = tool("protoc-gen-micro-swift")
     static let python = folder("MICRO_TEST_PYTHON", ".venv/bin/python")
     static let peers = root + "/Tests/IntegrationTests/Peers"
 
     /// A program of Examples/quickstart.
     static func quickstart(_ name: String) -> String {
         folder("MICRO_TEST_QUICKSTART", ".build/quickstart/release") + "/" + name
+    }
+
+    private static func tool(_ name: String) -> String {
+        folder("MICRO_TEST_BIN", ".build/debug") + "/" + name
     }
 
     private static func folder(_ variable: String, _ usual: String) -> String {

@@ -72,6 +72,20 @@ final class Kitchen: Sendable {
     }
 
     private func addHandlers() {
+        service.stream("Kitchen.Count") { (upTo: Int, context, out: Outbound<Item>) in
+            guard upTo >= 0 else { throw MicroError.invalid("kitchen.count", "less than nothing") }
+            for n in 0..<upTo {
+                guard n < 500 else {
+                    throw MicroError("kitchen.count", .outOfRange, "that is enough")
+                }
+                try await out.send(Item(text: "\(n)"))
+            }
+        }
+        service.collect("Kitchen.Sum") { (numbers: Inbound<Int>, context) in
+            var sum = 0
+            for try await n in numbers { sum = sum &+ n }
+            return sum
+        }
         service.handle("Kitchen.Echo") { (item: Item, context) in item }
         service.handle("Kitchen.Bytes") { (bytes: [UInt8], context) in bytes }
         service.handle("Kitchen.Fail") { (order: Order, context) throws -> Item in

@@ -1,0 +1,109 @@
+import Testing
+
+extension EndToEnd {
+    /// The public interoperability tests of gRPC: our client and server with each other, and with
+    /// grpcio on either side. The clients are strict; here it counts that they ran every case.
+    @Suite struct InteropTests {
+        private static let cases = 18
+
+        private func serve(_ body: (_ port: String) async throws -> Void) async throws {
+            let server = try Program(Installation.interop, ["server", "--port", "0"])
+            let line = try await server.line(with: "listening on 127.0.0.1:")
+            try await body(String(line.split(separator: ":").last ?? ""))
+            server.send(SIGTERM)
+            let result = try await server.end()
+            #expect(result.exit == .code(0), "\(result.errors)")
+            #expect(result.errors == "")
+        }
+
+        private func expectAllPassed(_ result: Program.Result) {
+            #expect(result.exit == .code(0), "\(result.output)\(result.errors)")
+            #expect(result.output.hasSuffix("\(Self.cases) passed, 0 failed\n"), "\(result.output)")
+        }
+
+        @Test func ourClientAndOurServer() async throws {
+            try await serve { port in
+                expectAllPassed(
+                    try await Program.run(Installation.interop, ["client", "--port", port]))
+            }
+        }
+
+        @Test func ourClientAndTheServerOfGRPCIO() async throws {
+            let peer = try Peer.start("interop_server.py")
+            let port = try await peer.line(with: "port ").dropFirst("port ".count)
+            expectAllPassed(
+                try await Program.run(Installation.interop, ["client", "--port", String(port)]))
+            peer.closeInput()
+            let result = try await peer.end()
+            #expect(result.exit == .code(0), "\(result.errors)")
+        }
+
+        @Test func theClientOfGRPCIOAndOurServer() async throws {
+            try await serve { port in
+                let peer = try Peer.start("interop_client.py", "127.0.0.1:\(port)")
+                expectAllPassed(try await peer.end())
+            }
+        }
+
+        /// A client that could not fail would prove nothing.
+        @Test func aCaseThatFailsIsSaid() async throws {
+            try await Kitchen.open { kitchen in
+                let port = String(kitchen.address.split(separator: ":").last ?? "")
+                let one = try await Program.run(
+                    Installation.interop, ["client", "--port", port, "--case", "large_unary"])
+                #expect(one.exit == .code(1))
+                #expect(one.output.hasPrefix("FAILED large_unary: UNIMPLEMENTED"), "\(one.output)")
+                #expect(one.output.hasSuffix("\n0 passed, 1 failed\n"))
+                let all = try await Program.run(Installation.interop, ["client", "--port", port])
+                #expect(all.exit == .code(1))
+                // Only these two expect what a server says that knows nothing of it.
+                #expect(all.output.contains("passed unimplemented_method\n"))
+                #expect(all.output.contains("passed unimplemented_service\n"))
+                #expect(all.output.hasSuffix("\n2 passed, 16 failed\n"), "\(all.output)")
+                let unknown = try await Program.run(
+                    Installation.interop, ["client", "--port", port, "--case", "nothing"])
+                #expect(unknown.exit == .code(64))
+                #expect(unknown.errors.contains("there is no such case"))
+            }
+        }
+
+        /// The same endpoints over plain HTTP: messages in JSON, and in their binary form.
+        @Test func withCurl() async throws {
+            try await serve { port in
+                let url = "http://127.0.0.1:\(port)/grpc.testing.TestService"
+                let unary = try await curl("--json", #"{"responseSize":3}"#, "\(url)/UnaryCall")
+                #expect(unary.status == 200)
+                #expect(unary.headers["content-type"] == "application/json")
+                #expect(unary.body == #"{"payload":{"body":"AAAA"}}"#)
+
+                let many = #"{"responseParameters":[{"size":3},{"size":0}]}"#
+                let stream = try await curl("--json", many, "\(url)/StreamingOutputCall")
+                #expect(stream.body == "{\"payload\":{\"body\":\"AAAA\"}}\n{\"payload\":{}}\n")
+
+                let binary = try await curl(
+                    "-H", "content-type: application/x-protobuf", "-d", "", "\(url)/EmptyCall")
+                #expect(binary.status == 200)
+                #expect(binary.headers["content-type"] == "application/protobuf")
+                #expect(binary.body == "")
+
+                let wrong = try await curl("--json", #"{"responseSize":"x"}"#, "\(url)/UnaryCall")
+                #expect(wrong.status == 400)
+                #expect(wrong.body.contains("grpc.testing.SimpleRequest"), "\(wrong.body)")
+                let text = try await curl(
+                    "-H", "content-type: text/plain", "-d", "x", "\(url)/UnaryCall")
+                #expect(text.status == 415)
+                #expect(text.body.contains("application/protobuf, application/json"))
+            }
+        }
+
+        @Test func withMicroctl() async throws {
+            try await serve { port in
+                let machine = try Machine()
+                let result = try await machine.microctl(
+                    "call", "127.0.0.1:\(port)", "grpc.testing.TestService/UnaryCall",
+                    #"{"responseSize":3}"#)
+                #expect(result.output == "{\"payload\":{\"body\":\"AAAA\"}}\n", "\(result.errors)")
+            }
+        }
+    }
+}
