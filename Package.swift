@@ -76,10 +76,12 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .target(name: "MicroTesting", dependencies: ["Micro"], swiftSettings: swiftSettings),
+        // Messages that are known only at run time, for microctl.
+        .target(name: "MicroReflection", dependencies: ["Micro"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "microctl",
             dependencies: [
-                "Micro",
+                "Micro", "MicroReflection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/MicroCLI",
@@ -131,6 +133,11 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Protos"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MicroReflectionTests",
+            dependencies: ["Micro", "MicroReflection"],
             swiftSettings: swiftSettings
         ),
         .testTarget(

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Micro
+internal import MicroReflection
 
 #if canImport(FoundationEssentials)
     internal import FoundationEssentials
@@ -17,6 +18,12 @@ struct Call: AsyncParsableCommand {
               echo '{"name":"Ada"}' | microctl call greeter Greeter.Hello -
               microctl call greeter Greeter.Hello '{"name":"Ada"}' -H 'x-request-id: 7'
               microctl call unix:///run/greeter.sock greeter.Greeter/Hello '{"name":"Ada"}'
+              microctl call 127.0.0.1:50051 shop.Cart/Add '{"item":"pear"}'
+
+            A server at an address is asked for its messages by gRPC reflection, and called
+            with protobuf when it describes the endpoint, so that any gRPC server can be
+            called; otherwise it is called with JSON. Many replies come as a line of JSON
+            each; many requests are taken as a line of JSON each.
 
             An error of the service goes to standard error; the exit code is then 64 plus
             its gRPC code.
@@ -31,13 +38,17 @@ struct Call: AsyncParsableCommand {
     @Argument(help: "The message; \"-\" reads it from standard input.")
     var message: String = "{}"
 
-    @Option(
-        name: [.customShort("H"), .long],
-        help: "Metadata, as \"name: value\"; base64 for names in -bin. May be repeated.")
-    var header: [String] = []
+    @OptionGroup var headers: HeaderOptions
 
-    @Option(name: .long, help: "How long the call may take, in seconds.")
-    var timeout: Double = 5
+    @Option(
+        name: .long,
+        help: "How long the call may take, in seconds. Default: 5, for many messages for ever.")
+    var timeout: Double?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Insist on protobuf by reflection, or on JSON. Default: as the address allows.")
+    var reflect: Bool?
 
     @OptionGroup var registerOptions: RegisterOptions
     @OptionGroup var output: OutputOptions
@@ -50,18 +61,19 @@ struct Call: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let options = try options()
         try await reportingErrors {
-            let request = ClientRequest(
-                service: name, endpoint: endpoint, body: try body(), options: try options())
-            let response = try await registerOptions.use { register in
-                let client = Client(resolver: RegisterResolver(register: register))
-                return try await client.send(request)
+            try await registerOptions.useClient { client in
+                if let call = try await reflected(client, options) {
+                    return try await run(call)
+                }
+                let request = ClientRequest(
+                    service: name, endpoint: endpoint, body: try body(), options: options)
+                let response = try await client.send(request)
+                guard output.json else { return printBytes(response.body) }
+                try print(
+                    Call.tree(response.body), metadata: response.metadata, response.report)
             }
-            guard output.json else { return printBytes(response.body) }
-            try printJSON(
-                Answer(
-                    node: response.report.node, attempts: response.report.attempts,
-                    metadata: Call.texts(response.metadata), reply: Call.tree(response.body)))
         }
     }
 
@@ -70,20 +82,57 @@ struct Call: AsyncParsableCommand {
     }
 
     private func options() throws -> CallOptions {
-        guard timeout > 0, timeout <= 86_400 else {
-            throw ValidationError(
-                "--timeout is \(timeout): it must be more than 0 and at most 86400")
-        }
-        var options = CallOptions(timeout: .nanoseconds(Int64(timeout * 1_000_000_000)))
-        for line in header { try options.metadata.append(header: line) }
-        // A colon can't be in the name of a service.
-        guard name.contains(":") else { return options }
+        var options = CallOptions(timeout: try duration("--timeout", timeout ?? 5))
+        options.metadata = try headers.metadata()
+        guard isAddress(name) || reflect == true else { return options }
         guard endpoint.contains("/") else {
             throw ValidationError(
-                "at an address the endpoint needs its full name: package.Service/Method")
+                "\(isAddress(name) ? "at an address" : "with --reflect") the endpoint needs its "
+                    + "full name: package.Service/Method")
         }
-        options.address = name
+        if isAddress(name) { options.address = name }
         return options
+    }
+
+    // MARK: By reflection
+
+    /// Nil when the endpoint has to be called with JSON.
+    private func reflected(_ client: Client, _ options: CallOptions) async throws -> ReflectedCall?
+    {
+        guard reflect ?? isAddress(name) else { return nil }
+        do {
+            let reflection = ReflectionClient(client, name, options: options)
+            let service = String(endpoint.prefix { $0 != "/" })
+            let messages = try await ReflectedMessages(of: service, reflection)
+            var call = ReflectedCall(
+                client: client, service: name, endpoint: endpoint,
+                method: try await messages.method(endpoint), messages: messages, options: options)
+            if call.isStreaming, timeout == nil { call.options.timeout = nil }
+            return call
+        } catch let error as MicroError {
+            let isGone = error.code == .unavailable || error.code == .deadlineExceeded
+            guard reflect == nil, !isGone else { throw error }
+            return nil
+        }
+    }
+
+    private func run(_ call: ReflectedCall) async throws {
+        if !call.isStreaming {
+            let response = try await call.respond(to: try body())
+            guard !output.json else {
+                return try print(
+                    response.reply, metadata: response.metadata, response.report)
+            }
+            return try printJSON(response.reply)
+        }
+        try await call.stream(message == "-" ? nil : Array(message.utf8)) { try printJSON($0) }
+    }
+
+    private func print(_ reply: JSONValue, metadata: Metadata, _ report: CallReport) throws {
+        try printJSON(
+            Answer(
+                node: report.node, attempts: report.attempts, metadata: Call.texts(metadata),
+                reply: reply))
     }
 
     private static func texts(_ metadata: Metadata) -> [String: [String]] {
@@ -103,21 +152,5 @@ struct Call: AsyncParsableCommand {
     private static func tree(_ body: [UInt8]) -> JSONValue {
         (try? JSONCodec().decode(JSONValue.self, from: body.span.bytes))
             ?? .string(String(decoding: body, as: UTF8.self))
-    }
-}
-
-extension Metadata {
-    /// Adds "name: value".
-    fileprivate mutating func append(header line: String) throws {
-        guard let colon = line.firstIndex(of: ":") else {
-            throw ValidationError("--header \"\(line)\" has no colon: write \"name: value\"")
-        }
-        let name = String(line[..<colon])
-        let value = String(line[line.index(after: colon)...].drop { $0 == " " })
-        guard name.lowercased().hasSuffix("-bin") else { return append(name, value) }
-        guard let bytes = Data(base64Encoded: value) else {
-            throw ValidationError("--header \"\(line)\": a value of a -bin name must be base64")
-        }
-        append(name, bytes: Array(bytes))
     }
 }

@@ -1,17 +1,24 @@
 internal import ArgumentParser
 internal import Micro
+internal import MicroReflection
 
 /// `microctl describe NAME`
 struct Describe: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows the nodes and the endpoints of a service.",
+        usage: "microctl describe <name> [<options>]",
         discussion: """
               microctl describe greeter
               microctl describe greeter --json
+              microctl describe 127.0.0.1:50051
+
+            Any gRPC server at an address is asked by reflection.
             """)
 
-    @Argument(help: "The name of the service.")
+    @Argument(help: "The name of the service, or an address such as 127.0.0.1:8080.")
     var name: String
+
+    @OptionGroup var headers: HeaderOptions
 
     @OptionGroup var registerOptions: RegisterOptions
     @OptionGroup var output: OutputOptions
@@ -29,7 +36,9 @@ struct Describe: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let metadata = try headers.metadata()
         try await reportingErrors {
+            if isAddress(name) { return try await describeServer(metadata) }
             try await registerOptions.use { register in
                 let nodes = try await register.lookup(name, namespace: RegisterNamespace.wildcard)
                 guard !nodes.isEmpty else { throw try await missing(register) }
@@ -70,5 +79,61 @@ struct Describe: AsyncParsableCommand {
             endpoints: node.methods.map {
                 Method(name: $0.name, request: $0.request, reply: $0.reply)
             })
+    }
+
+    // MARK: By reflection
+
+    private struct Described: Encodable {
+        let name: String
+        let isDescribed: Bool
+        let endpoints: [Streaming]
+    }
+
+    private struct Streaming: Encodable {
+        let name, request, reply: String
+        let streamsRequests, streamsReplies: Bool
+    }
+
+    private func describeServer(_ metadata: Metadata) async throws {
+        let options = CallOptions(timeout: .seconds(5), metadata: metadata, address: name)
+        let services = try await registerOptions.useClient { client in
+            let reflection = ReflectionClient(client, name, options: options)
+            var services: [Described] = []
+            for service in try await reflection.services() {
+                services.append(try await described(service, reflection))
+            }
+            return services
+        }
+        guard !output.json else { return try printJSON(services) }
+        printTable(["ENDPOINT", "REQUEST", "REPLY"], services.flatMap(Describe.rows))
+    }
+
+    private func described(
+        _ service: String, _ reflection: ReflectionClient
+    ) async throws -> Described {
+        do {
+            let pool = DescriptorPool(try await reflection.files(defining: [service]))
+            let methods = pool.services[service]?.methods ?? []
+            return Described(
+                name: service, isDescribed: true,
+                endpoints: methods.map {
+                    Streaming(
+                        name: "\(service)/\($0.name)", request: $0.input.withoutLeadingDot,
+                        reply: $0.output.withoutLeadingDot, streamsRequests: $0.streamsRequests,
+                        streamsReplies: $0.streamsReplies)
+                })
+        } catch let error as MicroError where error.code == .notFound {
+            return Described(name: service, isDescribed: false, endpoints: [])
+        }
+    }
+
+    private static func rows(_ service: Described) -> [[String]] {
+        guard service.isDescribed else { return [["\(service.name)/?", "not described", ""]] }
+        return service.endpoints.map { endpoint in
+            [
+                endpoint.name, (endpoint.streamsRequests ? "stream " : "") + endpoint.request,
+                (endpoint.streamsReplies ? "stream " : "") + endpoint.reply,
+            ]
+        }
     }
 }

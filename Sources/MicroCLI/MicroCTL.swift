@@ -15,6 +15,7 @@ struct MicroCTL: AsyncParsableCommand {
               microctl describe greeter
               microctl call greeter Greeter.Hello '{"name":"Ada"}'
               microctl call 127.0.0.1:8080 greeter.Greeter/Hello '{"name":"Ada"}'
+              microctl health greeter
               microctl new shop
 
             Results go to standard output, as JSON with --json; errors to standard error.
@@ -24,7 +25,7 @@ struct MicroCTL: AsyncParsableCommand {
             precondition, 76 unimplemented, 77 internal, 78 unavailable.
             """,
         version: "0.1.0",
-        subcommands: [Services.self, Describe.self, Call.self, New.self])
+        subcommands: [Services.self, Describe.self, Call.self, HealthCommand.self, New.self])
 }
 
 /// How results are printed.

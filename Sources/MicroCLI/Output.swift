@@ -14,9 +14,14 @@ func reportingErrors(_ body: () async throws -> Void) async throws {
     do {
         try await body()
     } catch let error as MicroError {
-        write(Array("microctl: \(error)\n".utf8), to: STDERR_FILENO)
+        printError(error)
         throw ExitCode(64 + Int32(error.code.rpc))
     }
+}
+
+/// One line on standard error.
+func printError(_ error: MicroError) {
+    write(Array("microctl: \(error)\n".utf8), to: STDERR_FILENO)
 }
 
 /// The bytes and an end of line, on standard output.
