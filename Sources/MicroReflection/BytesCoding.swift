@@ -4,12 +4,12 @@ package import Micro
 package struct BytesCoding: MessageReading, MessageWriting {
     package init() {}
 
-    package var readForms: [ProtobufForm] { [.protobuf] }
-    package var writtenForms: [ProtobufForm] { [.protobuf] }
+    package var readForms: [WireForm] { [.protobuf] }
+    package var writtenForms: [WireForm] { [.protobuf] }
 
-    package func read(_ bytes: RawSpan, as form: ProtobufForm) throws -> [UInt8] {
+    package func read(_ bytes: RawSpan, as form: WireForm) throws -> [UInt8] {
         [UInt8](copying: bytes)
     }
 
-    package func write(_ value: [UInt8], as form: ProtobufForm) throws -> [UInt8] { value }
+    package func write(_ value: [UInt8], as form: WireForm) throws -> [UInt8] { value }
 }

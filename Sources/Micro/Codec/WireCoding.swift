@@ -1,10 +1,10 @@
 /// A message of which Micro knows the protobuf form by heart, so that it needs no generated code.
-package protocol ProtobufMessage: Sendable {
+package protocol WireMessage: Sendable {
     init(protobuf reader: inout ProtobufReader) throws(ProtobufError)
     func write(to writer: inout ProtobufWriter)
 }
 
-extension ProtobufMessage {
+extension WireMessage {
     package init(protobuf bytes: [UInt8]) throws(ProtobufError) {
         var reader = ProtobufReader(bytes)
         try self.init(protobuf: &reader)
@@ -18,7 +18,7 @@ extension ProtobufMessage {
 }
 
 /// How a message is written that is known as protobuf.
-package enum ProtobufForm: MessageForm {
+package enum WireForm: MessageForm {
     case protobuf, json
 
     package var name: String { self == .protobuf ? "proto" : "json" }
@@ -28,8 +28,8 @@ package enum ProtobufForm: MessageForm {
     package var isStreamable: Bool { self == .json }
 }
 
-/// A ``ProtobufMessage`` as protobuf, and as JSON when it is `Codable` too.
-package struct ProtobufCoding<Message: ProtobufMessage>: MessageReading, MessageWriting {
+/// A ``WireMessage`` as protobuf, and as JSON when it is `Codable` too.
+package struct WireCoding<Message: WireMessage>: MessageReading, MessageWriting {
     private struct JSON: Sendable {
         let read: @Sendable (RawSpan) throws -> Message
         let write: @Sendable (Message) throws -> [UInt8]
@@ -45,11 +45,11 @@ package struct ProtobufCoding<Message: ProtobufMessage>: MessageReading, Message
             read: { try codec.decode(Message.self, from: $0) }, write: { try codec.encode($0) })
     }
 
-    private var forms: [ProtobufForm] { json == nil ? [.protobuf] : [.protobuf, .json] }
-    package var readForms: [ProtobufForm] { forms }
-    package var writtenForms: [ProtobufForm] { forms }
+    private var forms: [WireForm] { json == nil ? [.protobuf] : [.protobuf, .json] }
+    package var readForms: [WireForm] { forms }
+    package var writtenForms: [WireForm] { forms }
 
-    package func read(_ bytes: RawSpan, as form: ProtobufForm) throws -> Message {
+    package func read(_ bytes: RawSpan, as form: WireForm) throws -> Message {
         if form == .json, let json { return try json.read(bytes) }
         do {
             return try Message(protobuf: [UInt8](copying: bytes))
@@ -59,7 +59,7 @@ package struct ProtobufCoding<Message: ProtobufMessage>: MessageReading, Message
         }
     }
 
-    package func write(_ value: Message, as form: ProtobufForm) throws -> [UInt8] {
+    package func write(_ value: Message, as form: WireForm) throws -> [UInt8] {
         if form == .json, let json { return try json.write(value) }
         return value.protobuf
     }
