@@ -18,16 +18,33 @@ struct ClientCommand: AsyncParsableCommand {
         help: "The case to run, or all: \(InteropCase.all.map(\.name).joined(separator: ", ")).")
     var name = "all"
 
+    @Flag(name: .long, help: "Encrypt, and verify the server.")
+    var tls = false
+
+    @Option(name: .long, help: "The file of the authorities to trust; else those of the system.")
+    var ca: String?
+
+    @Option(name: .long, help: "The name that the server's certificate must have, if not HOST.")
+    var serverHostOverride: String?
+
     func validate() throws {
+        guard tls || (ca == nil && serverHostOverride == nil) else {
+            throw ValidationError("--ca and --server-host-override need --tls")
+        }
         guard name == "all" || InteropCase.all.contains(where: { $0.name == name }) else {
             throw ValidationError("--case \(name): there is no such case")
         }
     }
 
     func run() async throws {
-        let address = host.contains(":") ? "tcp://[\(host)]:\(port)" : "tcp://\(host):\(port)"
-        let client = Client(resolver: StaticResolver(addresses: [:]))
-        let server = TestedServer(client, address: address)
+        var options = ClientOptions()
+        if tls {
+            options.tls = ClientTLSOptions(
+                ca: ca.map { .file($0) } ?? .system, serverName: serverHostOverride)
+        }
+        let client = Client(resolver: StaticResolver(addresses: [:]), options: options)
+        let host = host.contains(":") ? "[\(host)]" : host
+        let server = TestedServer(client, address: "\(tls ? "tls" : "tcp")://\(host):\(port)")
         var failed = 0
         let cases = InteropCase.all.filter { name == "all" || $0.name == name }
         for each in cases {

@@ -9,7 +9,7 @@ extension InteropCase {
         InteropCase("client_compressed_unary") { server in
             func call(compressed: Bool, expecting: Bool) async throws {
                 let options = server.options {
-                    $0.compression = compressed ? .always : Compression.none
+                    $0.compression = compressed ? .always : .off
                 }
                 var request = Grpc_Testing_SimpleRequest.large
                 request.expectCompressed.value = expecting
@@ -37,7 +37,7 @@ extension InteropCase {
                 _ = try await server.service.streamingInputCall { out in
                     try await out.send(
                         .init(sending: 27_182, expectingCompressed: true),
-                        compression: Compression.none)
+                        compression: .off)
                 }
             }
             let options = server.options { $0.compression = .always }
@@ -45,7 +45,7 @@ extension InteropCase {
                 try await out.send(.init(sending: 27_182, expectingCompressed: true))
                 try await out.send(
                     .init(sending: 45_904, expectingCompressed: false),
-                    compression: Compression.none)
+                    compression: .off)
             }
             try expectEqual(reply.aggregatedPayloadSize, 73_086, "the sum of the sizes")
         },

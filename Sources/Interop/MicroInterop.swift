@@ -11,6 +11,8 @@ struct MicroInterop: AsyncParsableCommand {
               micro-interop server --port 8080
               micro-interop client --port 8080
               micro-interop client --host 10.0.0.7 --port 8080 --case large_unary
+              micro-interop server --port 8443 --tls --cert server.pem --key server.key
+              micro-interop client --port 8443 --tls --ca ca.pem
             """,
         subcommands: [ServerCommand.self, ClientCommand.self])
 }

@@ -144,7 +144,7 @@ extension Grpc_Testing_EchoStatus {
 
 extension Grpc_Testing_BoolValue {
     /// Whether to compress what a message asks to be compressed.
-    fileprivate var compression: Compression { value ? .gzip(from: 0) : .none }
+    fileprivate var compression: Compression { value ? .gzip(from: 0) : .off }
 }
 
 /// The names of the metadata that the server sends back.

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 extension EndToEnd {
@@ -6,14 +7,42 @@ extension EndToEnd {
     @Suite struct InteropTests {
         private static let cases = 18
 
-        private func serve(_ body: (_ port: String) async throws -> Void) async throws {
-            let server = try Program(Installation.interop, ["server", "--port", "0"])
+        /// Serves while `body` calls there: encrypted, when there are certificates.
+        private func serve(
+            _ certificates: Certificates? = nil, _ body: (_ port: String) async throws -> Void
+        ) async throws {
+            let encryption =
+                certificates.map {
+                    ["--tls", "--cert", $0.path("server.pem"), "--key", $0.path("server.key")]
+                } ?? []
+            let server = try Program(
+                Installation.interop, ["server", "--port", "0"] + encryption)
             let line = try await server.line(with: "listening on 127.0.0.1:")
             try await body(String(line.split(separator: ":").last ?? ""))
             server.send(SIGTERM)
             let result = try await server.end()
             #expect(result.exit == .code(0), "\(result.errors)")
-            #expect(result.errors == "")
+        }
+
+        private static let serverName = "interop.test"
+
+        private func makeCertificates(_ isEncrypted: Bool) async throws -> Certificates? {
+            guard isEncrypted else { return nil }
+            let certificates = try await Certificates()
+            try await certificates.issue(
+                "server", "DNS:\(Self.serverName)", usage: "serverAuth")
+            return certificates
+        }
+
+        private func runOurClient(
+            _ port: String, _ certificates: Certificates?
+        ) async throws -> Program.Result {
+            let encryption =
+                certificates.map {
+                    ["--tls", "--ca", $0.ca, "--server-host-override", Self.serverName]
+                } ?? []
+            return try await Program.run(
+                Installation.interop, ["client", "--port", port] + encryption)
         }
 
         private func expectAllPassed(_ result: Program.Result) {
@@ -21,27 +50,52 @@ extension EndToEnd {
             #expect(result.output.hasSuffix("\(Self.cases) passed, 0 failed\n"), "\(result.output)")
         }
 
-        @Test func ourClientAndOurServer() async throws {
-            try await serve { port in
-                expectAllPassed(
-                    try await Program.run(Installation.interop, ["client", "--port", port]))
+        @Test(arguments: [false, true])
+        func ourClientAndOurServer(isEncrypted: Bool) async throws {
+            let certificates = try await makeCertificates(isEncrypted)
+            try await serve(certificates) { port in
+                expectAllPassed(try await runOurClient(port, certificates))
             }
         }
 
-        @Test func ourClientAndTheServerOfGRPCIO() async throws {
-            let peer = try Peer.start("interop_server.py")
+        @Test(arguments: [false, true])
+        func ourClientAndTheServerOfGRPCIO(isEncrypted: Bool) async throws {
+            let certificates = try await makeCertificates(isEncrypted)
+            let files = certificates.map { [$0.path("server.pem"), $0.path("server.key")] } ?? []
+            let peer = try Peer.start("interop_server.py", files)
             let port = try await peer.line(with: "port ").dropFirst("port ".count)
-            expectAllPassed(
-                try await Program.run(Installation.interop, ["client", "--port", String(port)]))
+            expectAllPassed(try await runOurClient(String(port), certificates))
             peer.closeInput()
             let result = try await peer.end()
             #expect(result.exit == .code(0), "\(result.errors)")
         }
 
-        @Test func theClientOfGRPCIOAndOurServer() async throws {
-            try await serve { port in
-                let peer = try Peer.start("interop_client.py", "127.0.0.1:\(port)")
+        @Test(arguments: [false, true])
+        func theClientOfGRPCIOAndOurServer(isEncrypted: Bool) async throws {
+            let certificates = try await makeCertificates(isEncrypted)
+            try await serve(certificates) { port in
+                let trust = certificates.map { [$0.ca, Self.serverName] } ?? []
+                let peer = try Peer.start("interop_client.py", ["127.0.0.1:\(port)"] + trust)
                 expectAllPassed(try await peer.end())
+            }
+        }
+
+        /// A certificate for another name than the one that is called, and an authority that nobody
+        /// knows.
+        @Test func aServerThatIsNotTrusted() async throws {
+            let certificates = try await makeCertificates(true)
+            let other = try await Certificates()
+            try await serve(certificates) { port in
+                for arguments in [
+                    ["--ca", certificates?.ca ?? ""],
+                    ["--ca", other.ca, "--server-host-override", Self.serverName],
+                ] {
+                    let result = try await Program.run(
+                        Installation.interop,
+                        ["client", "--port", port, "--case", "empty_unary", "--tls"] + arguments)
+                    #expect(result.exit == .code(1))
+                    #expect(result.output.hasPrefix("FAILED empty_unary: UNAVAILABLE"))
+                }
             }
         }
 
@@ -56,10 +110,12 @@ extension EndToEnd {
                 #expect(one.output.hasSuffix("\n0 passed, 1 failed\n"))
                 let all = try await Program.run(Installation.interop, ["client", "--port", port])
                 #expect(all.exit == .code(1))
-                // Only these two expect what a server says that knows nothing of it.
-                #expect(all.output.contains("passed unimplemented_method\n"))
-                #expect(all.output.contains("passed unimplemented_service\n"))
-                #expect(all.output.hasSuffix("\n2 passed, 16 failed\n"), "\(all.output)")
+                // What a server says that knows nothing of it, and whoever does not wait for it.
+                for name in ["unimplemented_method", "unimplemented_service", "cancel_after_begin"]
+                {
+                    #expect(all.output.contains("passed \(name)\n"))
+                }
+                #expect(all.output.hasSuffix("\n3 passed, 15 failed\n"), "\(all.output)")
                 let unknown = try await Program.run(
                     Installation.interop, ["client", "--port", port, "--case", "nothing"])
                 #expect(unknown.exit == .code(64))

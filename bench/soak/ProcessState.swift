@@ -17,7 +17,7 @@ struct ProcessState {
         state.descriptors =
             (try? FileManager.default.contentsOfDirectory(atPath: folder).count) ?? 0
         var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
+        getrusage(RUSAGE_SELF.rawValue, &usage)
         for time in [usage.ru_utime, usage.ru_stime] {
             state.cpuSeconds += Double(time.tv_sec) + Double(time.tv_usec) / 1_000_000
         }

@@ -18,11 +18,9 @@ extension Broker {
         contentType: ContentType? = nil, deliver delivery: DeliveryTime = .now,
         timeout: Duration = .seconds(5)
     ) async throws -> PublishReceipt {
-        let codec = try codecs.codec(for: contentType?.description, carrying: Value.self)
-        let message = Message(
-            topic: topic, key: key, headers: headers, contentType: codec.contentType.description,
-            body: try codec.encode(value), delivery: delivery)
-        return try await publish(message, timeout: timeout)
+        try await publish(
+            value, writing: CodableCoding(codecs), to: topic, key: key, headers: headers,
+            contentType: contentType, deliver: delivery, timeout: timeout)
     }
 
     /// Subscribes and decodes: a sequence of values, each to be settled by hand.
@@ -39,9 +37,8 @@ extension Broker {
         _ pattern: String, group: String? = nil,
         options: SubscriptionOptions = SubscriptionOptions(), as type: Value.Type = Value.self
     ) async throws -> BrokerMessages<Value> {
-        let subscription = try await subscribe(
-            TopicPattern(pattern), group: group, options: options)
-        return BrokerMessages(subscription: subscription)
+        try await messages(
+            pattern, reading: CodableCoding<Value>(codecs), group: group, options: options)
     }
 
     /// Subscribes and runs `handler` for each message, until the task is cancelled or the broker
@@ -68,8 +65,47 @@ extension Broker {
         onFailure: @escaping @Sendable (SubscriberFailure) -> Void = { _ in },
         _ handler: @escaping @Sendable (Value, SubscriberContext) async throws -> Void
     ) async throws {
+        try await consume(
+            pattern, reading: CodableCoding<Value>(codecs), group: group, options: options,
+            onFailure: onFailure, handler)
+    }
+
+    // MARK: Messages written and read in the caller's own way
+
+    /// Publishes a value, written by `writer`. As the `publish` of `Codable` types.
+    @discardableResult
+    public func publish<Writer: MessageWriting>(
+        _ value: Writer.Message, writing writer: Writer, to topic: String, key: String? = nil,
+        headers: Metadata = [:], contentType: ContentType? = nil,
+        deliver delivery: DeliveryTime = .now, timeout: Duration = .seconds(5)
+    ) async throws -> PublishReceipt {
+        let form = try writer.writtenForm(for: contentType?.description ?? "")
+        let message = Message(
+            topic: topic, key: key, headers: headers, contentType: form.contentType.description,
+            body: try writer.write(value, as: form), delivery: delivery)
+        return try await publish(message, timeout: timeout)
+    }
+
+    /// Subscribes to values that are read by `reader`. As the `messages` of `Codable` types.
+    public func messages<Reader: MessageReading>(
+        _ pattern: String, reading reader: Reader, group: String? = nil,
+        options: SubscriptionOptions = SubscriptionOptions()
+    ) async throws -> BrokerMessages<Reader.Message> {
         let subscription = try await subscribe(
             TopicPattern(pattern), group: group, options: options)
-        try await subscription.consume(onFailure: onFailure, handler)
+        return BrokerMessages(subscription: subscription, reading: reader)
+    }
+
+    /// Subscribes, and runs `handler` for each value, read by `reader`. As the `consume` of
+    /// `Codable` types.
+    public func consume<Reader: MessageReading>(
+        _ pattern: String, reading reader: Reader, group: String? = nil,
+        options: SubscriptionOptions = SubscriptionOptions(),
+        onFailure: @escaping @Sendable (SubscriberFailure) -> Void = { _ in },
+        _ handler: @escaping @Sendable (Reader.Message, SubscriberContext) async throws -> Void
+    ) async throws {
+        let subscription = try await subscribe(
+            TopicPattern(pattern), group: group, options: options)
+        try await subscription.consume(reading: reader, onFailure: onFailure, handler)
     }
 }

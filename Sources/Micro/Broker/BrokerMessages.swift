@@ -2,11 +2,18 @@
 /// returns.
 ///
 /// A bounded, single-pass sequence; see ``Subscription``.
-public struct BrokerMessages<Value: Decodable & Sendable>: AsyncSequence, Sendable {
+public struct BrokerMessages<Value: Sendable>: AsyncSequence, Sendable {
     /// The subscription underneath.
     public let subscription: Subscription
 
-    init(subscription: Subscription) { self.subscription = subscription }
+    private let read: @Sendable (Message) throws -> Value
+
+    init<Reader: MessageReading>(
+        subscription: Subscription, reading reader: Reader
+    ) where Reader.Message == Value {
+        self.subscription = subscription
+        self.read = { try reader.read($0) }
+    }
 
     /// Takes no more messages, and waits until those that are out are settled. See
     /// ``Subscription/unsubscribe(timeout:)``.
@@ -15,11 +22,14 @@ public struct BrokerMessages<Value: Decodable & Sendable>: AsyncSequence, Sendab
     }
 
     /// The messages. All iterators share them.
-    public func makeAsyncIterator() -> Iterator { Iterator(subscription: subscription) }
+    public func makeAsyncIterator() -> Iterator {
+        Iterator(subscription: subscription, read: read)
+    }
 
     /// Iterates the messages.
     public struct Iterator: AsyncIteratorProtocol, Sendable {
         fileprivate let subscription: Subscription
+        fileprivate let read: @Sendable (Message) throws -> Value
 
         /// The next message that can be decoded; nil when the subscription has ended.
         ///
@@ -27,8 +37,7 @@ public struct BrokerMessages<Value: Decodable & Sendable>: AsyncSequence, Sendab
         public mutating func next() async throws -> ReceivedMessage<Value>? {
             while let delivery = try await subscription.next() {
                 do {
-                    let value: Value = try subscription.decode(delivery.message)
-                    return ReceivedMessage(value: value, delivery: delivery)
+                    return ReceivedMessage(value: try read(delivery.message), delivery: delivery)
                 } catch {
                     // Settled in vain when its time is over: then it comes again.
                     try? await delivery.reject(error)
@@ -39,11 +48,10 @@ public struct BrokerMessages<Value: Decodable & Sendable>: AsyncSequence, Sendab
     }
 }
 
-extension Subscription {
-    /// The value in a message.
-    func decode<Value: Decodable>(_ message: Message) throws -> Value {
-        let codec = try broker.codecs.codec(for: message.contentType, carrying: Value.self)
-        return try codec.decode(Value.self, from: message.body.span.bytes)
+extension MessageReading {
+    /// The value in what a broker delivered.
+    func read(_ message: Micro.Message) throws -> Message {
+        try read(message.body.span.bytes, as: readForm(for: message.contentType))
     }
 }
 

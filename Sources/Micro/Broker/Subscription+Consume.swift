@@ -11,8 +11,19 @@ extension Subscription {
         onFailure: @escaping @Sendable (SubscriberFailure) -> Void = { _ in },
         _ handler: @escaping @Sendable (Value, SubscriberContext) async throws -> Void
     ) async throws {
+        try await consume(
+            reading: CodableCoding<Value>(broker.codecs), onFailure: onFailure, handler)
+    }
+
+    /// The same for values that are read by `reader`.
+    public func consume<Reader: MessageReading>(
+        reading reader: Reader,
+        onFailure: @escaping @Sendable (SubscriberFailure) -> Void = { _ in },
+        _ handler: @escaping @Sendable (Reader.Message, SubscriberContext) async throws -> Void
+    ) async throws {
         let worker = SubscriptionWorker(
-            subscription: self, clock: broker.environment.clock, onFailure: onFailure,
+            subscription: self, reader: reader, clock: broker.environment.clock,
+            onFailure: onFailure,
             handler: handler)
         do {
             try await withThrowingDiscardingTaskGroup { group in
@@ -29,16 +40,17 @@ extension Subscription {
 }
 
 /// Takes one delivery from decoding to settling.
-private struct SubscriptionWorker<Value: Decodable & Sendable>: Sendable {
+private struct SubscriptionWorker<Reader: MessageReading>: Sendable {
     let subscription: Subscription
+    let reader: Reader
     let clock: EventLoopClock
     let onFailure: @Sendable (SubscriberFailure) -> Void
-    let handler: @Sendable (Value, SubscriberContext) async throws -> Void
+    let handler: @Sendable (Reader.Message, SubscriberContext) async throws -> Void
 
     func process(_ delivery: Delivery) async {
-        let value: Value
+        let value: Reader.Message
         do {
-            value = try subscription.decode(delivery.message)
+            value = try reader.read(delivery.message)
         } catch {
             report(error, delivery)
             await settle(delivery) { try await delivery.reject(error) }
@@ -71,7 +83,7 @@ private struct SubscriptionWorker<Value: Decodable & Sendable>: Sendable {
     }
 
     /// Runs the handler, and cancels it before the broker would give the message to somebody else.
-    private func handle(_ value: Value, _ delivery: Delivery) async throws {
+    private func handle(_ value: Reader.Message, _ delivery: Delivery) async throws {
         let limit = delivery.deadline.advanced(
             by: .zero - subscription.options.ackTimeout.safetyMargin)
         let context = SubscriberContext(

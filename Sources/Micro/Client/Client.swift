@@ -247,7 +247,7 @@ public final class Client: Sendable, ContextClient {
             isIdempotent: (options.retry ?? self.options.retry).isIdempotent,
             waitsForReady: options.waitsForReady, kind: request.kind,
             isCompressed: request.kind.streamsRequests
-                ? compression != .none : compression.covers(request.body))
+                ? compression != .off : compression.covers(request.body))
     }
 
     private func attempt(

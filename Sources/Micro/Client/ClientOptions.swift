@@ -7,7 +7,7 @@ public struct ClientOptions: Sendable {
     /// How a node is picked. Default: P2C.
     public var selector = Selector.p2c
     /// Whether messages are compressed, unless a call says otherwise. Default: none.
-    public var compression = Compression.none
+    public var compression = Compression.off
     /// Whom the client trusts at "tls" addresses, and how it shows who it is. Default: the
     /// authorities of the system, and nothing.
     public var tls: ClientTLSOptions?

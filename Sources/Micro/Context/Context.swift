@@ -127,7 +127,7 @@ final class CallScope: Sendable {
         deadline: EventLoopClock.Instant? = nil, peer: String = "",
         peerIdentity: PeerIdentity? = nil, environment: Environment, logger: Logger,
         client: LentClient,
-        requestWasCompressed: Bool = false, compression: Compression = .none
+        requestWasCompressed: Bool = false, compression: Compression = .off
     ) {
         self.service = service
         self.endpoint = endpoint

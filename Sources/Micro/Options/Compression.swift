@@ -4,7 +4,7 @@ public struct Compression: Sendable, Hashable {
     let bytesMin: Int?
 
     /// Messages go as they are.
-    public static let none = Compression(bytesMin: nil)
+    public static let off = Compression(bytesMin: nil)
 
     /// Messages of at least so many bytes are compressed; smaller ones gain nothing.
     public static func gzip(from bytes: Int = 1024) -> Compression {

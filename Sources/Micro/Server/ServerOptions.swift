@@ -21,7 +21,7 @@ public struct ServerOptions: Sendable {
     public var maxConnectionsPerLoop = 10_000
     /// Whether answers are compressed, unless a handler decides otherwise. Requests are read in
     /// either way. Default: none.
-    public var compression = Compression.none
+    public var compression = Compression.off
     /// From accepting a connection to knowing its protocol. Default 5 s.
     public var prefaceTimeout: Duration = .seconds(5)
     /// From the first to the last byte of a request's headers. Default 5 s.

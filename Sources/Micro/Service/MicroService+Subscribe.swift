@@ -12,6 +12,21 @@ extension MicroService {
         options: SubscriptionOptions = SubscriptionOptions(),
         _ handler: @escaping @Sendable (Value, Context) async throws -> Void
     ) {
-        record(RecordedSubscription(pattern, group: group, options: options, handler))
+        record(
+            RecordedSubscription(
+                pattern, group: group, options: options,
+                reading: { CodableCoding<Value>($0.codecs) }, handler))
+    }
+
+    /// Handles the messages of some topics, read by `reader`. For the rest see the `subscribe` of
+    /// `Codable` types.
+    public func subscribe<Reader: MessageReading>(
+        _ pattern: String, reading reader: Reader, group: String? = nil,
+        options: SubscriptionOptions = SubscriptionOptions(),
+        _ handler: @escaping @Sendable (Reader.Message, Context) async throws -> Void
+    ) {
+        record(
+            RecordedSubscription(
+                pattern, group: group, options: options, reading: { _ in reader }, handler))
     }
 }

@@ -18,15 +18,18 @@ final class RecordedSubscription: Sendable {
     private let consume: @Sendable (Subscription, Host) async throws -> Void
     private let running = Mutex<(subscription: Subscription, task: SpawnedTask)?>(nil)
 
-    init<Value: Decodable & Sendable>(
+    init<Reader: MessageReading>(
         _ pattern: String, group: String?, options: SubscriptionOptions,
-        _ handler: @escaping @Sendable (Value, Context) async throws -> Void
+        reading makeReader: @escaping @Sendable (any Broker) -> Reader,
+        _ handler: @escaping @Sendable (Reader.Message, Context) async throws -> Void
     ) {
         self.pattern = pattern
         self.group = group
         self.options = options
         self.consume = { subscription, host in
-            try await subscription.consume(as: Value.self, onFailure: host.log) { value, received in
+            let reader = makeReader(host.broker)
+            try await subscription.consume(reading: reader, onFailure: host.log) {
+                value, received in
                 let context = host.context(received)
                 try await context.bind { try await handler(value, context) }
             }

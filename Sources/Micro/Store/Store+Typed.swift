@@ -21,10 +21,9 @@ extension Store {
         _ value: Value, at key: String, ttl: Duration? = nil, if condition: WriteCondition = .any,
         fencedBy fence: UInt64? = nil, metadata: Metadata = [:]
     ) async throws -> UInt64 {
-        let write = try StoreBatch.Write(
-            encoding: value, at: key, ttl: ttl, if: condition, fencedBy: fence, metadata: metadata,
-            with: codecs)
-        return try await commit(StoreBatch(operations: [.write(write)])).revision
+        try await write(
+            value, writing: CodableCoding(codecs), at: key, ttl: ttl, if: condition,
+            fencedBy: fence, metadata: metadata)
     }
 
     /// The value at `key`; nil when there is none.
@@ -34,7 +33,7 @@ extension Store {
     public func read<Value: Decodable & Sendable>(
         _ key: String, as type: Value.Type = Value.self
     ) async throws -> Value? {
-        try await record(key)?.decode(Value.self, with: codecs).value
+        try await read(key, reading: CodableCoding<Value>(codecs))
     }
 
     /// The value at `key` with version, time to live and metadata; nil when there is none.
@@ -43,7 +42,7 @@ extension Store {
     public func record<Value: Decodable & Sendable>(
         _ key: String, as type: Value.Type
     ) async throws -> StoredValue<Value>? {
-        try await record(key)?.decode(Value.self, with: codecs)
+        try await record(key, reading: CodableCoding<Value>(codecs))
     }
 
     /// Whether there is a record at `key`.
@@ -87,8 +86,8 @@ extension Store {
     public func changes<Value: Decodable & Sendable>(
         prefix: String = "", from revision: UInt64? = nil, as type: Value.Type
     ) async throws -> StoreValueChanges<Value> {
-        StoreValueChanges(
-            changes: try await changes(prefix: prefix, from: revision), codecs: codecs)
+        try await changes(
+            prefix: prefix, from: revision, reading: CodableCoding<Value>(codecs))
     }
 
     /// Watches all keys from now on.
@@ -132,32 +131,72 @@ extension Store {
     }
 }
 
+// MARK: Values written and read in the caller's own way
+
+extension Store {
+    /// Writes a value, written by `writer`. As the `write` of `Codable` types.
+    @discardableResult
+    public func write<Writer: MessageWriting>(
+        _ value: Writer.Message, writing writer: Writer, at key: String, ttl: Duration? = nil,
+        if condition: WriteCondition = .any, fencedBy fence: UInt64? = nil, metadata: Metadata = [:]
+    ) async throws -> UInt64 {
+        let write = try StoreBatch.Write(
+            value, writing: writer, at: key, ttl: ttl, if: condition, fencedBy: fence,
+            metadata: metadata)
+        return try await commit(StoreBatch(operations: [.write(write)])).revision
+    }
+
+    /// The value at `key`, read by `reader`. As the `read` of `Codable` types.
+    public func read<Reader: MessageReading>(
+        _ key: String, reading reader: Reader
+    ) async throws -> Reader.Message? {
+        try await record(key, reading: reader)?.value
+    }
+
+    /// The value at `key` with what is known about it, read by `reader`. As the `record` of
+    /// `Codable` types.
+    public func record<Reader: MessageReading>(
+        _ key: String, reading reader: Reader
+    ) async throws -> StoredValue<Reader.Message>? {
+        try await record(key)?.read(with: reader)
+    }
+
+    /// Watches the values of keys, read by `reader`. As the `changes` of `Codable` types.
+    public func changes<Reader: MessageReading>(
+        prefix: String = "", from revision: UInt64? = nil, reading reader: Reader
+    ) async throws -> StoreValueChanges<Reader.Message> {
+        StoreValueChanges(
+            changes: try await changes(prefix: prefix, from: revision), reading: reader)
+    }
+}
+
 extension StoreBatch.Write {
-    init<Value: Encodable>(
-        encoding value: Value, at key: String, ttl: Duration?, if condition: WriteCondition,
-        fencedBy fence: UInt64?, metadata: Metadata, with codecs: Codecs
+    init<Writer: MessageWriting>(
+        _ value: Writer.Message, writing writer: Writer, at key: String, ttl: Duration?,
+        if condition: WriteCondition, fencedBy fence: UInt64?, metadata: Metadata
     ) throws {
-        let codec = try codecs.codec(for: nil, carrying: Value.self)
+        let form = try writer.writtenForm(for: "")
         self.init(
-            key: key, value: try codec.encode(value), contentType: codec.contentType.description,
-            metadata: metadata, timeToLive: ttl, condition: condition, fence: fence)
+            key: key, value: try writer.write(value, as: form),
+            contentType: form.contentType.description, metadata: metadata, timeToLive: ttl,
+            condition: condition, fence: fence)
     }
 }
 
 extension StoreRecord {
     /// The value in the record.
-    func decode<Value: Decodable>(
-        _ type: Value.Type, with codecs: Codecs
-    ) throws -> StoredValue<Value> {
+    func read<Reader: MessageReading>(
+        with reader: Reader
+    ) throws -> StoredValue<Reader.Message> {
         do {
-            let codec = try codecs.codec(for: contentType, carrying: Value.self)
+            let form = try reader.readForm(for: contentType)
             return StoredValue(
-                key: key, value: try codec.decode(Value.self, from: value.span.bytes),
+                key: key, value: try reader.read(value.span.bytes, as: form),
                 version: version, timeToLive: timeToLive, metadata: metadata)
         } catch let error as MicroError {
             throw MicroError.dataLoss(
                 "store.read",
-                "\"\(key)\" cannot be read as a \(Value.self): \(error.detail)",
+                "\"\(key)\" cannot be read as a \(Reader.Message.self): \(error.detail)",
                 reason: "UNDECODABLE_RECORD", metadata: ["key": key])
         }
     }

@@ -51,7 +51,7 @@ public struct StoreTransaction: Sendable {
     public func read<Value: Decodable & Sendable>(
         _ key: String, as type: Value.Type = Value.self
     ) async throws -> Value? {
-        try await record(key, as: type)?.value
+        try await read(key, reading: CodableCoding<Value>(store.codecs))
     }
 
     /// The value at `key` with version, time to live and metadata; nil when there is none.
@@ -60,18 +60,33 @@ public struct StoreTransaction: Sendable {
     public func record<Value: Decodable & Sendable>(
         _ key: String, as type: Value.Type
     ) async throws -> StoredValue<Value>? {
+        try await record(key, reading: CodableCoding<Value>(store.codecs))
+    }
+
+    /// The value at `key`, read by `reader`. As the `read` of `Codable` types.
+    public func read<Reader: MessageReading>(
+        _ key: String, reading reader: Reader
+    ) async throws -> Reader.Message? {
+        try await record(key, reading: reader)?.value
+    }
+
+    /// The value at `key` with what is known about it, read by `reader`. As the `record` of
+    /// `Codable` types.
+    public func record<Reader: MessageReading>(
+        _ key: String, reading reader: Reader
+    ) async throws -> StoredValue<Reader.Message>? {
         let outer = try self.outer(key)
         if let own = try shared.state.withLock({ try StoreTransaction.own(outer, in: $0) }) {
             guard case .write(let write) = own else { return nil }
             let record = StoreRecord(
                 key: key, value: write.value, contentType: write.contentType,
                 metadata: write.metadata, version: 0, timeToLive: write.timeToLive)
-            return try record.decode(Value.self, with: store.codecs)
+            return try record.read(with: reader)
         }
         var record = try await store.record(outer.string)
         try remember(outer, version: record?.version)
         record?.key = key
-        return try record?.decode(Value.self, with: store.codecs)
+        return try record?.read(with: reader)
     }
 
     /// Writes a value when the transaction is committed.
@@ -83,10 +98,21 @@ public struct StoreTransaction: Sendable {
         _ value: Value, at key: String, ttl: Duration? = nil, if condition: WriteCondition = .any,
         fencedBy fence: UInt64? = nil, metadata: Metadata = [:]
     ) async throws {
+        try await write(
+            value, writing: CodableCoding(store.codecs), at: key, ttl: ttl, if: condition,
+            fencedBy: fence, metadata: metadata)
+    }
+
+    /// Writes a value, written by `writer`, when the transaction is committed. As the `write` of
+    /// `Codable` types.
+    public func write<Writer: MessageWriting>(
+        _ value: Writer.Message, writing writer: Writer, at key: String, ttl: Duration? = nil,
+        if condition: WriteCondition = .any, fencedBy fence: UInt64? = nil, metadata: Metadata = [:]
+    ) async throws {
         let outer = try self.outer(key)
         let write = try StoreBatch.Write(
-            encoding: value, at: outer.string, ttl: ttl, if: condition, fencedBy: fence,
-            metadata: metadata, with: store.codecs)
+            value, writing: writer, at: outer.string, ttl: ttl, if: condition, fencedBy: fence,
+            metadata: metadata)
         try stage(.write(write), at: outer)
     }
 

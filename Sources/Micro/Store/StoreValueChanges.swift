@@ -27,17 +27,24 @@ public struct StoreValueChange<Value: Sendable>: Sendable {
 }
 
 /// The changes of values as they happen. See ``StoreChanges``.
-public struct StoreValueChanges<Value: Decodable & Sendable>: AsyncSequence, Sendable {
-    let changes: StoreChanges
-    let codecs: Codecs
+public struct StoreValueChanges<Value: Sendable>: AsyncSequence, Sendable {
+    private let changes: StoreChanges
+    private let read: @Sendable (StoreRecord) throws -> StoredValue<Value>
+
+    init<Reader: MessageReading>(
+        changes: StoreChanges, reading reader: Reader
+    ) where Reader.Message == Value {
+        self.changes = changes
+        self.read = { try $0.read(with: reader) }
+    }
 
     /// The changes. All iterators share them.
-    public func makeAsyncIterator() -> Iterator { Iterator(changes: changes, codecs: codecs) }
+    public func makeAsyncIterator() -> Iterator { Iterator(changes: changes, read: read) }
 
     /// Iterates changes.
     public struct Iterator: AsyncIteratorProtocol, Sendable {
-        let changes: StoreChanges
-        let codecs: Codecs
+        fileprivate let changes: StoreChanges
+        fileprivate let read: @Sendable (StoreRecord) throws -> StoredValue<Value>
 
         /// The next change; nil when the store is closed.
         ///
@@ -47,7 +54,7 @@ public struct StoreValueChanges<Value: Decodable & Sendable>: AsyncSequence, Sen
             guard let change = try await changes.next() else { return nil }
             let kind: StoreValueChange<Value>.Kind =
                 switch change.kind {
-                case .written(let record): .written(try record.decode(Value.self, with: codecs))
+                case .written(let record): .written(try read(record))
                 case .deleted: .deleted
                 case .expired: .expired
                 }

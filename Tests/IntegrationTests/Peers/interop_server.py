@@ -1,5 +1,7 @@
 """grpc.testing.TestService, the server of the public interoperability tests, with grpcio.
 
+usage: interop_server.py [CERTIFICATE KEY]
+
 Prints "port N"; serves until its input ends.
 """
 
@@ -109,7 +111,13 @@ def main():
         handlers[name] = make(function, receiving(request), sending)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("grpc.testing.TestService", handlers),))
-    print("port", server.add_insecure_port("127.0.0.1:0"), flush=True)
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "rb") as certificate, open(sys.argv[2], "rb") as key:
+            credentials = grpc.ssl_server_credentials([(key.read(), certificate.read())])
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    print("port", port, flush=True)
     server.start()
     sys.stdin.read()
     server.stop(0).wait()

@@ -4,6 +4,10 @@ import Foundation
 enum Peer {
     /// Starts `script` of the folder Peers.
     static func start(_ script: String, _ arguments: String...) throws -> Program {
+        try start(script, arguments)
+    }
+
+    static func start(_ script: String, _ arguments: [String]) throws -> Program {
         try Program(
             Installation.python, ["-B", "\(Installation.peers)/\(script)"] + arguments,
             environment: ["PYTHONUNBUFFERED": "1", "GRPC_VERBOSITY": "NONE"])

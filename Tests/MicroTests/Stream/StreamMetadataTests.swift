@@ -103,7 +103,7 @@ struct StreamMetadataTests {
                 (texts: Inbound<String>, context, out: Outbound<String>) in
                 for try await text in texts {
                     try await out.send(
-                        text, compression: texts.wasCompressed ? .none : .gzip(from: 0))
+                        text, compression: texts.wasCompressed ? .off : .gzip(from: 0))
                 }
             }
         } _: { client in
@@ -122,7 +122,7 @@ struct StreamMetadataTests {
                 try await out.send(long)
                 #expect(try await iterator.next() == long)
                 #expect(!replies.wasCompressed)
-                try await out.send(long, compression: Compression.none)
+                try await out.send(long, compression: .off)
                 #expect(try await iterator.next() == long)
                 #expect(replies.wasCompressed)
             }
