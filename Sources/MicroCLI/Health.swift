@@ -69,8 +69,8 @@ struct HealthCommand: AsyncParsableCommand {
     private func check(_ client: Client, _ options: CallOptions) async throws -> ServingStatus {
         let response = try await client.response(
             name, "grpc.health.v1.Health/Check", HealthCheckRequest(service: service),
-            writing: ProtobufCoding<HealthCheckRequest>(),
-            reading: ProtobufCoding<HealthCheckResponse>(), options: options)
+            writing: WireCoding<HealthCheckRequest>(),
+            reading: WireCoding<HealthCheckResponse>(), options: options)
         try show(response.reply.status)
         return response.reply.status
     }
@@ -79,8 +79,8 @@ struct HealthCommand: AsyncParsableCommand {
     private func follow(_ client: Client, _ options: CallOptions) async throws -> ServingStatus {
         let replies = try await client.stream(
             name, "grpc.health.v1.Health/Watch", HealthCheckRequest(service: service),
-            writing: ProtobufCoding<HealthCheckRequest>(),
-            reading: ProtobufCoding<HealthCheckResponse>(), options: options)
+            writing: WireCoding<HealthCheckRequest>(),
+            reading: WireCoding<HealthCheckResponse>(), options: options)
         var last = ServingStatus.unknown
         for try await reply in replies {
             try show(reply.status)

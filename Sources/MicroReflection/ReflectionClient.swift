@@ -75,8 +75,8 @@ package struct ReflectionClient: Sendable {
     ) async throws -> Value {
         try await client.exchange(
             service, "grpc.reflection.\(version).ServerReflection/ServerReflectionInfo",
-            writing: ProtobufCoding<ReflectionRequest>(),
-            reading: ProtobufCoding<ReflectionResponse>(), options: options
+            writing: WireCoding<ReflectionRequest>(),
+            reading: WireCoding<ReflectionResponse>(), options: options
         ) { out, replies in
             let value = try await body(Talk(out: out, replies: replies))
             try await out.finish()

@@ -16,7 +16,7 @@ package enum ServingStatus: String, Sendable, Codable {
 }
 
 /// `grpc.health.v1.HealthCheckRequest`
-package struct HealthCheckRequest: ProtobufMessage, Codable {
+package struct HealthCheckRequest: WireMessage, Codable {
     /// "" asks for the whole server.
     package var service = ""
 
@@ -41,7 +41,7 @@ package struct HealthCheckRequest: ProtobufMessage, Codable {
 }
 
 /// `grpc.health.v1.HealthCheckResponse`
-package struct HealthCheckResponse: ProtobufMessage, Codable {
+package struct HealthCheckResponse: WireMessage, Codable {
     package var status = ServingStatus.unknown
 
     init(_ status: ServingStatus) { self.status = status }
@@ -60,7 +60,7 @@ package struct HealthCheckResponse: ProtobufMessage, Codable {
 }
 
 /// `grpc.health.v1.HealthListRequest`
-struct HealthListRequest: ProtobufMessage, Codable {
+struct HealthListRequest: WireMessage, Codable {
     init() {}
 
     init(protobuf reader: inout ProtobufReader) throws(ProtobufError) {
@@ -71,7 +71,7 @@ struct HealthListRequest: ProtobufMessage, Codable {
 }
 
 /// `grpc.health.v1.HealthListResponse`
-struct HealthListResponse: ProtobufMessage, Codable {
+struct HealthListResponse: WireMessage, Codable {
     var statuses: [String: HealthCheckResponse] = [:]
 
     init(_ statuses: [String: ServingStatus]) {

@@ -1,5 +1,5 @@
 /// `google.protobuf.FieldDescriptorProto`
-package struct FieldDescriptor: ProtobufMessage, Hashable {
+package struct FieldDescriptor: WireMessage, Hashable {
     /// The numbers of `google.protobuf.FieldDescriptorProto.Type`.
     package enum Kind: UInt64, Sendable {
         case double = 1

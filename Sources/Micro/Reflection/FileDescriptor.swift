@@ -1,6 +1,6 @@
 /// A .proto file as `google.protobuf.FileDescriptorProto` describes it: what naming, reading and
 /// writing its messages takes. Options of no importance for that are not kept.
-package struct FileDescriptor: ProtobufMessage, Hashable {
+package struct FileDescriptor: WireMessage, Hashable {
     package var name = ""
     package var packageName = ""
     package var dependencies: [String] = []
@@ -111,7 +111,7 @@ package struct MessageDescriptor: Sendable, Hashable {
 }
 
 /// `google.protobuf.OneofDescriptorProto`
-private struct OneofDescriptor: ProtobufMessage {
+private struct OneofDescriptor: WireMessage {
     var name = ""
 
     init(protobuf reader: inout ProtobufReader) throws(ProtobufError) {
@@ -126,8 +126,8 @@ private struct OneofDescriptor: ProtobufMessage {
 }
 
 /// `google.protobuf.EnumDescriptorProto`
-package struct EnumDescriptor: ProtobufMessage, Hashable {
-    package struct Value: ProtobufMessage, Hashable {
+package struct EnumDescriptor: WireMessage, Hashable {
+    package struct Value: WireMessage, Hashable {
         package var name = ""
         package var number: Int32 = 0
 
@@ -178,7 +178,7 @@ package struct EnumDescriptor: ProtobufMessage, Hashable {
 
 extension ProtobufReader {
     /// The message in a length-delimited field.
-    func nested<Message: ProtobufMessage>(_ range: Range<Int>) throws(ProtobufError) -> Message {
+    func nested<Message: WireMessage>(_ range: Range<Int>) throws(ProtobufError) -> Message {
         var reader = message(range)
         return try Message(protobuf: &reader)
     }

@@ -1,5 +1,5 @@
 /// `grpc.reflection.v1.ServerReflectionRequest`, and that of v1alpha, which is the same.
-package struct ReflectionRequest: ProtobufMessage, Hashable {
+package struct ReflectionRequest: WireMessage, Hashable {
     package enum Question: Sendable, Hashable {
         case file(named: String)
         case fileContaining(symbol: String)
@@ -63,7 +63,7 @@ package struct ReflectionRequest: ProtobufMessage, Hashable {
 }
 
 /// `grpc.reflection.v1.ServerReflectionResponse`, and that of v1alpha, which is the same.
-package struct ReflectionResponse: ProtobufMessage, Hashable {
+package struct ReflectionResponse: WireMessage, Hashable {
     package enum Answer: Sendable, Hashable {
         /// Each a `google.protobuf.FileDescriptorProto`.
         case files([[UInt8]])

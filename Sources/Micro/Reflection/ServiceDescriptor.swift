@@ -1,7 +1,7 @@
 /// `google.protobuf.ServiceDescriptorProto`
-package struct ServiceDescriptor: ProtobufMessage, Hashable {
+package struct ServiceDescriptor: WireMessage, Hashable {
     /// `google.protobuf.MethodDescriptorProto`
-    package struct Method: ProtobufMessage, Hashable {
+    package struct Method: WireMessage, Hashable {
         package var name = ""
         /// The messages, each ".package.Name".
         package var input = ""

@@ -3,8 +3,8 @@ extension Health {
 
     /// `grpc.health.v1.Health`, in protobuf for gRPC clients, and in JSON.
     var endpoints: [ServedEndpoint] {
-        let request = ProtobufCoding<HealthCheckRequest>()
-        let response = ProtobufCoding<HealthCheckResponse>()
+        let request = WireCoding<HealthCheckRequest>()
+        let response = WireCoding<HealthCheckResponse>()
         return [
             .direct("grpc.health.v1.Health/Check", reading: request, writing: response) {
                 request, context in
@@ -17,8 +17,8 @@ extension Health {
                 return HealthCheckResponse(status)
             },
             .direct(
-                "grpc.health.v1.Health/List", reading: ProtobufCoding<HealthListRequest>(),
-                writing: ProtobufCoding<HealthListResponse>()
+                "grpc.health.v1.Health/List", reading: WireCoding<HealthListRequest>(),
+                writing: WireCoding<HealthListResponse>()
             ) { _, context in
                 HealthListResponse(self.all)
             },

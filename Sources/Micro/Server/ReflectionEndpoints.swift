@@ -8,8 +8,8 @@ extension Reflection {
         Reflection.services.map { service in
             .exchange(
                 EndpointName("\(service)/ServerReflectionInfo"),
-                reading: ProtobufCoding<ReflectionRequest>(),
-                writing: ProtobufCoding<ReflectionResponse>()
+                reading: WireCoding<ReflectionRequest>(),
+                writing: WireCoding<ReflectionResponse>()
             ) { requests, context, out in
                 var sent: Set<String> = []
                 for try await request in requests {

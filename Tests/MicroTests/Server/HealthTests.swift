@@ -10,8 +10,8 @@ struct HealthTests {
     private func check(_ client: Client, _ service: String) async throws -> ServingStatus {
         let response: Response<HealthCheckResponse> = try await client.response(
             "s", "\(endpoint)/Check", HealthCheckRequest(service: service),
-            writing: ProtobufCoding<HealthCheckRequest>(),
-            reading: ProtobufCoding<HealthCheckResponse>())
+            writing: WireCoding<HealthCheckRequest>(),
+            reading: WireCoding<HealthCheckResponse>())
         return response.reply.status
     }
 
@@ -27,8 +27,8 @@ struct HealthTests {
         Statuses(
             try await client.stream(
                 "s", "\(endpoint)/Watch", HealthCheckRequest(service: service),
-                writing: ProtobufCoding<HealthCheckRequest>(),
-                reading: ProtobufCoding<HealthCheckResponse>()))
+                writing: WireCoding<HealthCheckRequest>(),
+                reading: WireCoding<HealthCheckResponse>()))
     }
 
     private final class Statuses {
@@ -88,8 +88,8 @@ struct HealthTests {
             #expect(whole == ["status": "SERVING"])
             let response: Response<HealthListResponse> = try await client.response(
                 "s", "\(endpoint)/List", HealthListRequest(),
-                writing: ProtobufCoding<HealthListRequest>(),
-                reading: ProtobufCoding<HealthListResponse>())
+                writing: WireCoding<HealthListRequest>(),
+                reading: WireCoding<HealthListResponse>())
             #expect(response.reply.statuses.mapValues(\.status.rawValue) == known)
         }
     }
@@ -204,8 +204,8 @@ struct HealthTests {
                 let first = Mutex<Inbound<HealthCheckResponse>?>(nil)
                 let replies = try await client.stream(
                     "s", "\(endpoint)/Watch", HealthCheckRequest(service: ""),
-                    writing: ProtobufCoding<HealthCheckRequest>(),
-                    reading: ProtobufCoding<HealthCheckResponse>())
+                    writing: WireCoding<HealthCheckRequest>(),
+                    reading: WireCoding<HealthCheckResponse>())
                 first.withLock { $0 = replies }
                 for try await _ in replies { break }
                 let error = await expectError(.resourceExhausted) {

@@ -33,8 +33,8 @@ struct ReflectionTests {
     ) async throws -> [ReflectionResponse.Answer?] {
         try await client.exchange(
             "s", "grpc.reflection.\(version).ServerReflection/ServerReflectionInfo",
-            writing: ProtobufCoding<ReflectionRequest>(),
-            reading: ProtobufCoding<ReflectionResponse>()
+            writing: WireCoding<ReflectionRequest>(),
+            reading: WireCoding<ReflectionResponse>()
         ) { out, replies in
             var iterator = replies.makeAsyncIterator()
             var answers: [ReflectionResponse.Answer?] = []

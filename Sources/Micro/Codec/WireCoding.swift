@@ -1,10 +1,10 @@
 /// A message of which Micro knows the protobuf form by heart, so that it needs no generated code.
-package protocol ProtobufMessage: Sendable {
+package protocol WireMessage: Sendable {
     init(protobuf reader: inout ProtobufReader) throws(ProtobufError)
     func write(to writer: inout ProtobufWriter)
 }
 
-extension ProtobufMessage {
+extension WireMessage {
     package init(protobuf bytes: [UInt8]) throws(ProtobufError) {
         var reader = ProtobufReader(bytes)
         try self.init(protobuf: &reader)
@@ -28,8 +28,8 @@ package enum WireForm: MessageForm {
     package var isStreamable: Bool { self == .json }
 }
 
-/// A ``ProtobufMessage`` as protobuf, and as JSON when it is `Codable` too.
-package struct ProtobufCoding<Message: ProtobufMessage>: MessageReading, MessageWriting {
+/// A ``WireMessage`` as protobuf, and as JSON when it is `Codable` too.
+package struct WireCoding<Message: WireMessage>: MessageReading, MessageWriting {
     private struct JSON: Sendable {
         let read: @Sendable (RawSpan) throws -> Message
         let write: @Sendable (Message) throws -> [UInt8]
