@@ -110,6 +110,11 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
+        // An example; here, too, because the tests start it.
+        .executableTarget(
+            name: "chat", dependencies: ["Micro"], path: "Examples/chat/Sources/Chat",
+            swiftSettings: swiftSettings),
+
         .testTarget(
             name: "MicroTests",
             dependencies: ["Micro", "MicroTesting"],

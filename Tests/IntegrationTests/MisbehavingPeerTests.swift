@@ -130,7 +130,7 @@ extension EndToEnd {
             try await observe("rapid_reset", as: Outcome.self) { outcome, kitchen in
                 #expect(outcome.closed)
                 #expect(outcome.goaways.last == 11)  // ENHANCE_YOUR_CALM
-                #expect(outcome.sent < 30_000)
+                #expect(outcome.sent < 50_000)  // it was closed before all was sent
                 // Every handler that was started was cancelled.
                 try await until("all handlers are cancelled") {
                     kitchen.slowCancelled == kitchen.slowStarted

@@ -7,6 +7,7 @@ enum Installation {
 
     static let microctl = tool("microctl")
     static let interop = tool("micro-interop")
+    static let chat = tool("chat")
     static let generator = tool("protoc-gen-micro-swift")
     static let python = folder("MICRO_TEST_PYTHON", ".venv/bin/python")
     static let peers = root + "/Tests/IntegrationTests/Peers"

@@ -1,4 +1,3 @@
-import Glibc
 import Micro
 
 /// A chat between terminals, over streams in both directions.
@@ -9,13 +8,12 @@ import Micro
 @main
 struct Chat {
     static func main() async throws {
-        setlinebuf(stdout)
         let arguments = CommandLine.arguments.dropFirst()
         switch (arguments.first, arguments.count) {
         case ("serve", 1):
             let service = makeChatService()
             service.afterStart {
-                print("listening on \(service.addresses.joined(separator: ", "))")
+                say("listening on \(service.addresses.joined(separator: ", "))")
             }
             try await service.run()
         case ("join", 2...3):
@@ -23,7 +21,7 @@ struct Chat {
             let address = arguments.count == 3 ? arguments.last : nil
             try await ChatMember(name: name, address: address).join()
         default:
-            print("usage: chat serve | chat join NAME [ADDRESS]")
+            say("usage: chat serve | chat join NAME [ADDRESS]")
         }
     }
 }

@@ -18,7 +18,7 @@ struct ChatMember {
                 try await out.finish()
             }
             defer { typing.cancel() }
-            for try await line in lines { print("\(line.from): \(line.text)") }
+            for try await line in lines { say("\(line.from): \(line.text)") }
         }
         await client.close()
     }
