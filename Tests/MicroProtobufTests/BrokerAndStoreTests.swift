@@ -42,29 +42,30 @@ struct BrokerAndStoreTests {
     }
 
     @Test func aServiceSubscribes() async throws {
-        var options = ServiceOptions()
-        options.register = MemoryRegister()
-        options.server.addresses = ["127.0.0.1:0"]
-        options.drainDelay = .zero
-        let service = MicroService(name: "shop", options: options)
-        let (orders, arrived) = AsyncStream.makeStream(of: Order.self)
-        service.subscribe("orders.created", group: "billing") { (order: Order, context) in
-            arrived.yield(order)
+        try await withSimulation {
+            var options = ServiceOptions()
+            options.register = MemoryRegister()
+            options.server.addresses = ["memory://shop"]
+            let service = MicroService(name: "shop", options: options)
+            let (orders, arrived) = AsyncStream.makeStream(of: Order.self)
+            service.subscribe("orders.created", group: "billing") { (order: Order, context) in
+                arrived.yield(order)
+            }
+            let (plains, plainArrived) = AsyncStream.makeStream(of: Plain.self)
+            service.subscribe("plain") { (plain: Plain, context) in plainArrived.yield(plain) }
+            try await service.start()
+            try await service.broker.publish(Order.full, to: "orders.created")
+            try await service.broker.publish(Plain(text: "a"), to: "plain")
+            for await order in orders {
+                #expect(order == .full)
+                break
+            }
+            for await plain in plains {
+                #expect(plain == Plain(text: "a"))
+                break
+            }
+            try await service.stop()
         }
-        let (plains, plainArrived) = AsyncStream.makeStream(of: Plain.self)
-        service.subscribe("plain") { (plain: Plain, context) in plainArrived.yield(plain) }
-        try await service.start()
-        try await service.broker.publish(Order.full, to: "orders.created")
-        try await service.broker.publish(Plain(text: "a"), to: "plain")
-        for await order in orders {
-            #expect(order == .full)
-            break
-        }
-        for await plain in plains {
-            #expect(plain == Plain(text: "a"))
-            break
-        }
-        try await service.stop()
     }
 
     @Test func messagesAreStored() async throws {

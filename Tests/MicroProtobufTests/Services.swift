@@ -63,22 +63,24 @@ struct OrderService: Micro_Test_V1_OrdersService {
     }
 }
 
-/// Serves at an address in memory while `body` calls there.
+/// Serves in a simulation while `body` calls there.
 func serving(
-    _ record: (Server) -> Void,
+    _ record: @escaping @Sendable (Server) -> Void,
     _ body: @escaping @Sendable (_ client: Client, _ options: CallOptions) async throws -> Void
 ) async throws {
-    let server = Server(name: "shop", options: ServerOptions(addresses: ["127.0.0.1:0"]))
-    record(server)
-    try await server.start()
-    let client = Client(resolver: StaticResolver(addresses: ["shop": server.addresses]))
-    do {
-        try await body(client, CallOptions(timeout: .seconds(60)))
-    } catch {
+    try await withSimulation {
+        let server = Server(name: "shop", options: ServerOptions(addresses: ["memory://shop"]))
+        record(server)
+        try await server.start()
+        let client = Client(resolver: StaticResolver(addresses: ["shop": server.addresses]))
+        do {
+            try await body(client, CallOptions(timeout: .seconds(60)))
+        } catch {
+            await client.close()
+            try await server.drain()
+            throw error
+        }
         await client.close()
         try await server.drain()
-        throw error
     }
-    await client.close()
-    try await server.drain()
 }
