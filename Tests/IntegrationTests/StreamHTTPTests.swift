@@ -84,7 +84,10 @@ extension EndToEnd {
                         "\(url)/Kitchen.Count",
                     ])
                 #expect(result.exit != .code(0))
-                #expect(result.output.hasPrefix(#"{"text":"0"}"# + "\n"))
+                // Of a stream that is reset curl drops what it has not handed on yet.
+                if version == "--http1.1" {
+                    #expect(result.output.hasPrefix(#"{"text":"0"}"# + "\n"))
+                }
                 let events = try await curl(
                     version, "-H", "Content-Type: application/json", "-d", "1000", "-H",
                     "Accept: text/event-stream", "\(url)/Kitchen.Count")
