@@ -78,7 +78,8 @@ struct Call: AsyncParsableCommand {
     }
 
     private func body() throws -> [UInt8] {
-        message == "-" ? try readStandardInput() : Array(message.utf8)
+        guard message == "-" else { return Array(message.utf8) }
+        return try StandardInput().readAll()
     }
 
     private func options() throws -> CallOptions {

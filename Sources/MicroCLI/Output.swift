@@ -47,23 +47,6 @@ func printTable(_ head: [String], _ rows: [[String]]) {
     }
 }
 
-/// Standard input up to its end.
-func readStandardInput() throws -> [UInt8] {
-    var bytes: [UInt8] = []
-    var part = [UInt8](repeating: 0, count: 64 << 10)
-    while true {
-        let count = read(STDIN_FILENO, &part, part.count)
-        if count == 0 { return bytes }
-        if count > 0 {
-            bytes += part[..<count]
-        } else if errno != EINTR {
-            throw MicroError(
-                "microctl", .failedPrecondition,
-                "cannot read standard input: \(String(cString: strerror(errno)))")
-        }
-    }
-}
-
 /// The register that the command line names, else the one that services use by default.
 func openRegister(_ url: String?) throws -> any Register {
     if let url { return try makeRegister(url: url) }

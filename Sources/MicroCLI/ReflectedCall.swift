@@ -56,17 +56,19 @@ struct ReflectedCall: Sendable {
     }
 
     private func send(_ json: [UInt8]?, to out: Outbound<[UInt8]>) async throws {
+        let input = StandardInput()
         if !method.streamsRequests {
             // It may well be written over several lines.
-            try await send(one: try json ?? readStandardInput(), to: out)
+            try await send(one: try json ?? input.readAll(), to: out)
         } else if let json {
             for line in json.split(separator: UInt8(ascii: "\n")) {
                 try await send(one: Array(line), to: out)
             }
         } else {
-            while let line = try await Environment.current.offload({ readLine() }) {
-                guard line.contains(where: { !$0.isWhitespace }) else { continue }
-                try await send(one: Array(line.utf8), to: out)
+            while let line = try await input.line() {
+                if line.contains(where: { $0 > UInt8(ascii: " ") }) {
+                    try await send(one: line, to: out)
+                }
             }
         }
         try? await out.finish()

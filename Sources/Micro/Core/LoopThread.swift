@@ -7,7 +7,7 @@
 #endif
 
 /// A thread of the operating system that runs one body.
-struct LoopThread: Sendable {
+package struct LoopThread: Sendable {
     private final class Body: Sendable {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -20,7 +20,7 @@ struct LoopThread: Sendable {
     }
 
     /// Starts it. Signals stay with the other threads of the process.
-    init(named name: String, _ body: @escaping @Sendable () -> Void) throws(MicroError) {
+    package init(named name: String, _ body: @escaping @Sendable () -> Void) throws(MicroError) {
         var all = sigset_t()
         var previous = sigset_t()
         sigfillset(&all)
@@ -56,7 +56,7 @@ struct LoopThread: Sendable {
     }
 
     /// Nobody waits for it; the system takes it back when the body ends.
-    func detach() { pthread_detach(handle.raw) }
+    package func detach() { pthread_detach(handle.raw) }
 
     #if canImport(Darwin)
         private typealias Entry =
