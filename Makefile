@@ -18,7 +18,7 @@ QUICKSTART := --package-path Examples/quickstart --scratch-path .build/quickstar
 
 # Built by their names: `swift build` alone builds the tools of the plugins of all packages too, and
 # one of swift-protobuf's is protoc, ten minutes of C++ that nothing here uses.
-TOOLS       := microctl micro-interop protoc-gen-micro-swift
+TOOLS       := chat microctl micro-interop protoc-gen-micro-swift
 SWIFT_TESTS := microPackageTests
 
 # $(call build,PRODUCTS[,OPTIONS])

@@ -19,6 +19,7 @@ struct ServiceFile {
         for (service, names) in services {
             ServicePrinter(service, names, namer, options.visibility).print(to: &printer)
         }
+        try FileDescriptions(of: file).print(to: &printer)
         text = printer.content
     }
 

@@ -76,6 +76,7 @@ struct ServicePrinter {
                 "/// Serves `\(fullName)`.",
                 "\(access)func serve(_ service: any \(names.service)) {")
             printer.withIndentation { printer in
+                printer.print("describe(base64: \(FileDescriptions.name))")
                 for method in methods {
                     printer.print("\(method.verb.host)(\"\(method.endpoint)\") {")
                     printer.printIndented(

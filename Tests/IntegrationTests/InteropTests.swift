@@ -50,6 +50,21 @@ extension EndToEnd {
             #expect(result.output.hasSuffix("\(Self.cases) passed, 0 failed\n"), "\(result.output)")
         }
 
+        /// What generated code serves is described: stock tools need no .proto.
+        @Test func itIsCalledByReflection() async throws {
+            try await serve { port in
+                let machine = try Machine()
+                let address = "127.0.0.1:\(port)"
+                let description = try await machine.microctl("describe", address)
+                #expect(description.output.contains("grpc.testing.TestService/FullDuplexCall"))
+                let reply = try await machine.microctl(
+                    "call", address, "grpc.testing.TestService/UnaryCall",
+                    #"{"responseSize":3}"#, "--reflect")
+                #expect(reply.exit == .code(0), "\(reply.errors)")
+                #expect(reply.output.contains(#""body":"AAAA""#), "\(reply.output)")
+            }
+        }
+
         @Test(arguments: [false, true])
         func ourClientAndOurServer(isEncrypted: Bool) async throws {
             let certificates = try await makeCertificates(isEncrypted)

@@ -41,6 +41,7 @@ public protocol NamesService: Swift.Sendable {
 extension Micro.EndpointHost {
     /// Serves `NamesService`.
     public func serve(_ service: any NamesService) {
+        describe(base64: microDescriptors)
         handle("NamesService/init") {
             (request: Client, context: Micro.Context) async throws in
             try await service.initMethod(request, context)
@@ -309,6 +310,7 @@ public protocol NothingService: Swift.Sendable {
 extension Micro.EndpointHost {
     /// Serves `Nothing`.
     public func serve(_ service: any NothingService) {
+        describe(base64: microDescriptors)
     }
 }
 
@@ -353,6 +355,7 @@ public protocol NothingServiceService: Swift.Sendable {
 extension Micro.EndpointHost {
     /// Serves `NothingService`.
     public func serve(_ service: any NothingServiceService) {
+        describe(base64: microDescriptors)
         handle("NothingService/Get") {
             (request: Client, context: Micro.Context) async throws in
             try await service.get(request, context)
@@ -403,3 +406,8 @@ public struct NothingServiceClient: Swift.Sendable {
         try await client.call(endpoints.get, request, options: options ?? self.options)
     }
 }
+
+/// What reflection tells of the services: the .proto and all that it imports.
+private let microDescriptors: [Swift.String] = [
+    "CgtuYW1lcy5wcm90byIICgZDbGllbnQiCQoHQ29udGV4dCIKCghFbmRwb2ludCITCghPdXRib3VuZBoHCgVJbm5lcjLAAwoMTmFtZXNTZXJ2aWNlEhkKBGluaXQSBy5DbGllbnQaCC5Db250ZXh0EhkKBHNlbGYSBy5DbGllbnQaCC5Db250ZXh0EhkKBFR5cGUSBy5DbGllbnQaCC5Db250ZXh0EiEKB0RlZmF1bHQSBy5DbGllbnQaCC5Db250ZXh0IgOIAgESGQoCSW4SBy5DbGllbnQaCC5Db250ZXh0KAESJAoGQ2xpZW50EgcuQ2xpZW50Gg8uT3V0Ym91bmQuSW5uZXIwARIhCgdPcHRpb25zEgcuQ2xpZW50GgkuRW5kcG9pbnQoATABEhwKB1NlcnZpY2USBy5DbGllbnQaCC5Db250ZXh0Eh4KCUVuZHBvaW50cxIHLkNsaWVudBoILkNvbnRleHQSHAoHSFRUUEdldBIHLkNsaWVudBoILkNvbnRleHQSGgoFR2V0VjISBy5DbGllbnQaCC5Db250ZXh0EiIKDXNuYWtlX2Nhc2VfMngSBy5DbGllbnQaCC5Db250ZXh0EhoKBUdldEl0EgcuQ2xpZW50GgguQ29udGV4dBIbCgZnZXRfaXQSBy5DbGllbnQaCC5Db250ZXh0GgOIAgEyCQoHTm90aGluZzIqCg5Ob3RoaW5nU2VydmljZRIYCgNHZXQSBy5DbGllbnQaCC5Db250ZXh0YgZwcm90bzM=",
+]

@@ -1,3 +1,4 @@
+import Foundation
 import Micro
 
 /// Somebody at a terminal: what is typed goes to the room, what the room says is printed.
@@ -12,7 +13,7 @@ struct ChatMember {
         try await client.exchange(.join, options: options) { out, lines in
             // Not waited for: when the room closes, nobody has to press Enter to learn of it.
             let typing = Task {
-                while let text = try await readTypedLine() {
+                for await text in typedLines() {
                     try await out.send(ChatLine(from: name, text: text))
                 }
                 try await out.finish()
@@ -23,8 +24,13 @@ struct ChatMember {
         await client.close()
     }
 
-    /// The next line of standard input; nil at its end. Reading blocks, so it has its own thread.
-    private func readTypedLine() async throws -> String? {
-        try await Environment.current.offload { readLine() }
+    /// The lines of standard input. Reading blocks, so it has a thread of its own.
+    private func typedLines() -> AsyncStream<String> {
+        AsyncStream { lines in
+            Thread.detachNewThread {
+                while let line = readLine() { lines.yield(line) }
+                lines.finish()
+            }
+        }
     }
 }
