@@ -33,7 +33,8 @@ extension EndToEnd {
 
         @Test func unusableAddresses() async throws {
             try await failsToStart(
-                ["MICRO_SERVER_ADDRESS": "carrier-pigeon://x"], says: "carrier-pigeon", "tcp, tls, unix")
+                ["MICRO_SERVER_ADDRESS": "carrier-pigeon://x"], says: "carrier-pigeon",
+                "tcp, tls, unix")
             try await failsToStart(["MICRO_SERVER_ADDRESS": "127.0.0.1"], says: "127.0.0.1")
             try await failsToStart(["MICRO_SERVER_ADDRESS": "127.0.0.1:port"], says: "port")
             let missing = "unix:///nonexistent-folder/greeter.sock"

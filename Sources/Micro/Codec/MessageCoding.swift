@@ -9,6 +9,7 @@ public protocol MessageForm: Sendable {
 }
 
 extension MessageForm {
+    /// Most forms are.
     public var isStreamable: Bool { true }
 }
 
@@ -54,6 +55,7 @@ public protocol MessageWriting<Message>: Sendable {
 }
 
 extension MessageReading {
+    /// By the rules of ``Codecs/codec(for:carrying:)`` among ``readForms``.
     public func readForm(for contentType: String) throws(MicroError) -> ReadForm {
         let forms = readForms
         guard let form = forms.meant(by: contentType) else {
@@ -64,6 +66,7 @@ extension MessageReading {
 }
 
 extension MessageWriting {
+    /// By the rules of ``Codecs/codec(for:carrying:)`` among ``writtenForms``.
     public func writtenForm(for contentType: String) throws(MicroError) -> WrittenForm {
         let forms = writtenForms
         guard let form = forms.meant(by: contentType) else {
@@ -98,20 +101,26 @@ public struct CodableCoding<Message: Sendable>: Sendable {
 }
 
 extension CodableCoding: MessageReading where Message: Decodable {
+    /// The codecs that can carry the type, the preferred first.
     public var readForms: [Form] { forms }
+    /// As ``Codecs/codec(for:carrying:)``.
     public func readForm(for contentType: String) throws(MicroError) -> Form {
         try form(for: contentType)
     }
+    /// As ``Codec/decode(_:from:)``.
     public func read(_ bytes: RawSpan, as form: Form) throws -> Message {
         try form.codec.decode(Message.self, from: bytes)
     }
 }
 
 extension CodableCoding: MessageWriting where Message: Encodable {
+    /// The codecs that can carry the type, the preferred first.
     public var writtenForms: [Form] { forms }
+    /// As ``Codecs/codec(for:carrying:)``.
     public func writtenForm(for contentType: String) throws(MicroError) -> Form {
         try form(for: contentType)
     }
+    /// As ``Codec/encode(_:)``.
     public func write(_ value: Message, as form: Form) throws -> [UInt8] {
         try form.codec.encode(value)
     }

@@ -47,6 +47,7 @@ public struct Inbound<Message: Sendable>: AsyncSequence, Sendable {
         public mutating func next() async throws -> Message? { try await channel.next() }
     }
 
+    /// Goes on where the last one has stopped.
     public func makeAsyncIterator() -> Iterator {
         Iterator(channel: channel, lifetime: lifetime)
     }

@@ -1,5 +1,6 @@
 #if __has_include(<zlib.h>)
 #include <zlib.h>
 #else
-#error "<zlib.h> is missing: run 'apt-get install zlib1g-dev' (Debian, Ubuntu) or 'brew install zlib'"
+#error                                                                                             \
+    "<zlib.h> is missing: run 'apt-get install zlib1g-dev' (Debian, Ubuntu) or 'brew install zlib'"
 #endif
