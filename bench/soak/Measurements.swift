@@ -37,7 +37,7 @@ enum Measurements {
             costs.append((ProcessState.now().cpuSeconds - before) * 1_000_000 / Double(count))
         }
         costs.sort()
-        print(
+        say(
             String(
                 format: "%@: %.2f us of CPU each, client and server (%.2f to %.2f)", what, costs[2],
                 costs[0], costs[4]))
@@ -64,7 +64,7 @@ enum Measurements {
         try await work()
         try await Task.sleep(for: .milliseconds(500))
         let after = ProcessState.now()
-        print(
+        say(
             "\(what): \((after.residentBytes - before.residentBytes) / 1024) KiB more, "
                 + "\(after.descriptors - before.descriptors) descriptors more, "
                 + "\(rig.service.statistics.calls) handlers left")

@@ -35,3 +35,9 @@ func slope(_ points: [(x: Double, y: Double)]) -> Double {
     guard spread > 0 else { return 0 }
     return points.reduce(0) { $0 + ($1.x - meanX) * ($1.y - meanY) } / spread
 }
+
+/// Prints a line at once, also into a file.
+func say(_ line: String) {
+    print(line)
+    fflush(nil)
+}

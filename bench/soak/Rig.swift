@@ -37,7 +37,11 @@ struct Rig: Sendable {
             (incoming: Inbound<[UInt8]>, context, out: Outbound<[UInt8]>) in
             for try await bytes in incoming { try await out.send(bytes) }
         }
-        service.stream("Soak.Stream") { (count: Int, context, out: Outbound<[UInt8]>) in
+        // The count as text: bytes in, bytes out, so that no JSON is measured.
+        service.stream("Soak.Stream") { (count: [UInt8], context, out: Outbound<[UInt8]>) in
+            guard let count = Int(String(decoding: count, as: UTF8.self)) else {
+                throw MicroError.invalid("soak.stream", "not a number")
+            }
             let message = [UInt8](repeating: 7, count: 32)
             for _ in 0..<count { try await out.send(message) }
         }

@@ -15,7 +15,7 @@ struct Soak {
         case ("soak", let seconds?) where seconds >= 10: try await soak(for: seconds)
         case ("measure", _): try await Measurements.run()
         default:
-            print("usage: soak soak SECONDS (10 or more) | soak measure")
+            say("usage: soak soak SECONDS (10 or more) | soak measure")
             exit(2)
         }
     }
@@ -50,7 +50,7 @@ struct Soak {
             try await Task.sleep(until: begin + .seconds(second))
             let state = ProcessState.now()
             samples.append((Double(second), state))
-            print(
+            say(
                 "\(second) s: \(state.residentBytes >> 10) KiB, \(state.descriptors) descriptors, "
                     + "\(rig.service.statistics.calls) handlers; "
                     + "\(tally.calls.load(ordering: .relaxed)) calls, "
@@ -70,10 +70,10 @@ struct Soak {
         let descriptors = slope(late.map { ($0.second / 60, Double($0.state.descriptors)) })
         let handlers = rig.service.statistics.calls
         let failures = tally.failures.load(ordering: .relaxed)
-        print(String(format: "memory: %+.1f KiB a minute", memory))
-        print(String(format: "descriptors: %+.2f a minute", descriptors))
-        print("descriptors before and after: \(before.descriptors), \(after.descriptors)")
-        print("handlers that are left: \(handlers); failures: \(failures)")
+        say(String(format: "memory: %+.1f KiB a minute", memory))
+        say(String(format: "descriptors: %+.2f a minute", descriptors))
+        say("descriptors before and after: \(before.descriptors), \(after.descriptors)")
+        say("handlers that are left: \(handlers); failures: \(failures)")
         return handlers == 0 && failures == 0 && after.descriptors <= before.descriptors
     }
 }
@@ -94,7 +94,7 @@ extension Rig {
                             try await kind()
                         } catch {
                             tally.failures.add(1, ordering: .relaxed)
-                            print("failed: \(error)")
+                            say("failed: \(error)")
                         }
                     }
                 }

@@ -21,7 +21,7 @@ extension Rig {
     func abort(_ tally: Tally) async throws {
         var count = 0
         for try await _ in try await client.stream(
-            "soak", "Soak.Stream", 1_000_000, as: [UInt8].self)
+            "soak", "Soak.Stream", Array("1000000".utf8), as: [UInt8].self)
         {
             count += 1
             if count == 10 { break }
@@ -48,7 +48,9 @@ extension Rig {
 
     /// All messages of one stream.
     func readStream(of count: Int, _ tally: Tally) async throws {
-        for try await _ in try await client.stream("soak", "Soak.Stream", count, as: [UInt8].self) {
+        for try await _ in try await client.stream(
+            "soak", "Soak.Stream", Array("\(count)".utf8), as: [UInt8].self)
+        {
             tally.messages.add(1, ordering: .relaxed)
         }
     }

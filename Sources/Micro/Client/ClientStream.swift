@@ -47,11 +47,21 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     ///
     /// - Throws: ``MicroError`` when it can't be started.
     func open(key: String, nodes: NodeSet, pick: UInt32, plan: CallPlan) async throws {
-        try await loop.run {
-            let client = try self.slot.client()
-            try client.update(key, to: nodes, pick: pick)
-            let id = try client.open(key, plan, self)
-            self.state.withLock { $0.id = id }
+        do {
+            try await loop.run {
+                let client = try self.slot.client()
+                try client.update(key, to: nodes, pick: pick)
+                let id = try client.open(key, plan, self)
+                let isCancelled = self.state.withLock { state in
+                    state.id = id
+                    return state.isCancelled
+                }
+                if isCancelled { client.cancel(id) }
+            }
+        } catch {
+            // No end will be told, and the channel and this would keep each other for ever.
+            inlet = nil
+            throw error
         }
     }
 

@@ -7,6 +7,7 @@ final class ChildProcess: @unchecked Sendable {  // one task uses it at a time
     let pid: pid_t
     private let log: String
     private var exitStatus: Int32?
+    private var isTold = false
 
     /// - Parameters:
     ///   - log: The file to make for what it writes.
@@ -45,6 +46,13 @@ final class ChildProcess: @unchecked Sendable {  // one task uses it at a time
     }
 
     func send(_ signal: Int32) { if poll() == nil { kill(pid, signal) } }
+
+    /// Asks it to end in order: once, since a second SIGTERM would end it at once.
+    func terminate() {
+        guard !isTold else { return }
+        isTold = true
+        send(SIGTERM)
+    }
 
     /// The exit status if it has ended: 0 is success, 128 + n is a signal.
     func poll() -> Int32? {
@@ -97,7 +105,7 @@ extension [ChildProcess] {
         let clock = ContinuousClock()
         let deadline = clock.now.advanced(by: .seconds(15))
         let interrupts = Interrupts.count
-        for child in self { child.send(SIGTERM) }
+        for child in self { child.terminate() }
         while contains(where: { $0.poll() == nil }) {
             if Interrupts.count > interrupts || clock.now > deadline {
                 for child in self { child.send(SIGKILL) }

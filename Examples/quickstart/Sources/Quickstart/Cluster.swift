@@ -31,7 +31,7 @@ actor Cluster {
         greeters[0].send(SIGKILL)
         try await progress.reaches(calls / 2)
         say("  SIGTERM to greeter \(greeters[1].pid) at call \(progress.count), and a new one")
-        greeters[1].send(SIGTERM)
+        greeters[1].terminate()
         try start()
     }
 
