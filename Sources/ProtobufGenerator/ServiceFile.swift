@@ -37,9 +37,7 @@ struct ServiceFile {
         let imports =
             ["\(exposed)import Micro", "\(hidden)import MicroProtobuf"]
             + modules.subtracting([namer.targetModule]).sorted().map { "\(exposed)import \($0)" }
-        return imports.sorted {
-            ($0.split(separator: " ").last ?? "") < ($1.split(separator: " ").last ?? "")
-        }
+        return imports.sorted { moduleName(in: $0) < moduleName(in: $1) }
     }
 
     private static func moduleName(in line: String) -> Substring {

@@ -6,10 +6,7 @@ internal import Synchronization
 final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {  // see above
     private struct State {
         var id: UInt64?
-        var outcome: CallOutcome?
         var isCancelled = false
-        var waiters: [UInt64: CheckedContinuation<CallOutcome, any Error>] = [:]
-        var lastWaiter: UInt64 = 0
         var companion: SpawnedTask?
     }
 
@@ -18,6 +15,7 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     private let slot: ClientLoop
     private let describe: @Sendable (CallOutcome) -> MicroError?
     private let state = Mutex(State())
+    private let settled = Latch<CallOutcome>()
     private var inlet: (any StreamInlet)?
     private let outlet: OutboundChannel
     private var end: MicroError?
@@ -98,43 +96,26 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     func cancel() {
         let id = state.withLock { state in
             state.isCancelled = true
-            return state.outcome == nil ? state.id : nil
+            return state.id
         }
-        guard let id else { return }
+        guard let id, outcome == nil else { return }
         loop.executeNow { try? self.slot.client().cancel(id) }
     }
 
     /// Cancels `task` when the call ends.
     func accompany(_ task: SpawnedTask) {
-        let isLate = state.withLock { state in
-            state.companion = task
-            return state.outcome != nil
-        }
-        if isLate { task.cancel() }
+        state.withLock { $0.companion = task }
+        if outcome != nil { task.cancel() }
     }
 
     /// How it ended, if it has.
-    var outcome: CallOutcome? { state.withLock { $0.outcome } }
+    var outcome: CallOutcome? { try? settled.result?.get() }
 
     /// Waits until the call has ended. When the task is cancelled, the call is, too.
     func ended() async throws -> CallOutcome {
-        let waiter = state.withLock { state in
-            state.lastWaiter += 1
-            return state.lastWaiter
-        }
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let result: Result<CallOutcome, any Error>? = state.withLock { state in
-                    if let outcome = state.outcome { return .success(outcome) }
-                    if Task.isCancelled { return .failure(CancellationError()) }
-                    state.waiters[waiter] = continuation
-                    return nil
-                }
-                if let result { continuation.resume(with: result) }
-            }
+        try await withTaskCancellationHandler {
+            try await settled.wait()
         } onCancel: {
-            let waiting = state.withLock { $0.waiters.removeValue(forKey: waiter) }
-            waiting?.resume(throwing: CancellationError())
             cancel()
         }
     }
@@ -196,16 +177,11 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
         end = closed
         head.set(trailers: outcome.trailers)
         head.set(headers: failure.map { .failure($0) } ?? .success(outcome.headers))
-        let (waiters, companion) = state.withLock { state in
-            state.outcome = outcome
-            defer { state.waiters = [:] }
-            return (Array(state.waiters.values), state.companion.take())
-        }
-        companion?.cancel()
+        settled.set(.success(outcome))
+        state.withLock { $0.companion.take() }?.cancel()
         outlet.close(closed)
         inlet?.finish(throwing: failure)
         inlet = nil
-        for waiter in waiters { waiter.resume(returning: outcome) }
     }
 }
 

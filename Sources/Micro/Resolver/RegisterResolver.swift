@@ -46,7 +46,7 @@ public final class RegisterResolver: Resolver {
         var machine = ResolutionStateMachine()
         var revision: UInt64 = 0
         var lastUse: EventLoopClock.Instant
-        var latch = Latch()
+        var latch = Latch<Void>()
         var task: SpawnedTask?
         var subscribers: [UInt64: ResolverUpdates.Source] = [:]
 
@@ -94,12 +94,12 @@ public final class RegisterResolver: Resolver {
         try RegisterName.check(service, "service")
         _ = try use(service)
         let (latch, former, watch) = state.withLock {
-            state -> (Latch?, SpawnedTask?, UInt64?) in
+            state -> (Latch<Void>?, SpawnedTask?, UInt64?) in
             guard let entry = state.entries[service] else { return (nil, nil, nil) }
             // A watch that has said nothing yet is as fresh as can be.
             guard entry.latch.isOpen else { return (entry.latch, nil, nil) }
             let watch = state.makeID()
-            let latch = Latch()
+            let latch = Latch<Void>()
             state.entries[service]?.watch = watch
             state.entries[service]?.latch = latch
             state.entries[service]?.task = nil
@@ -155,7 +155,7 @@ public final class RegisterResolver: Resolver {
     }
 
     /// The answer after `latch`.
-    private func answer(_ service: String, latch: Latch?) async throws -> Resolution {
+    private func answer(_ service: String, latch: Latch<Void>?) async throws -> Resolution {
         try await latch?.wait()
         let now = environment.clock.now
         let entry = state.withLock { $0.entries[service] }
@@ -186,10 +186,10 @@ public final class RegisterResolver: Resolver {
     // MARK: Entries
 
     /// The entry's latch; makes the entry and starts its watch when there is none.
-    private func use(_ service: String) throws -> Latch {
+    private func use(_ service: String) throws -> Latch<Void> {
         let now = environment.clock.now
         let (latch, watch, evicted) = try state.withLock {
-            state -> (Latch, UInt64?, SpawnedTask?) in
+            state -> (Latch<Void>, UInt64?, SpawnedTask?) in
             if state.isClosed {
                 throw MicroError("resolver", .unavailable, "the resolver is closed")
             }

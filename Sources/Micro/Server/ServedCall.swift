@@ -21,13 +21,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // the task is behin
     ) {
         call.onCancel(self)
         let started = SpawnedTask(on: executor) {
-            let answer: OutgoingAnswer
-            do {
-                answer = try await context.bind(work)
-            } catch {
-                answer = OutgoingAnswer(context.failure(error), isGRPC: self.isGRPC)
-            }
-            self.finish(answer, context)
+            self.finish(await context.answer(isGRPC: self.isGRPC, work), context)
         }
         task.withLock { $0 = started }
     }
@@ -44,6 +38,17 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // the task is behin
 }
 
 extension Context {
+    /// What comes out of `work`, an answer or a failure, in the caller's own form.
+    func answer(
+        isGRPC: Bool, _ work: @Sendable () async throws -> OutgoingAnswer
+    ) async -> OutgoingAnswer {
+        do {
+            return try await bind(work)
+        } catch {
+            return OutgoingAnswer(failure(error), isGRPC: isGRPC)
+        }
+    }
+
     /// What the caller is told about `error`; what only the operator may know goes to the log.
     func failure(_ error: any Error) -> MicroError {
         if let error = error as? MicroError { return error }

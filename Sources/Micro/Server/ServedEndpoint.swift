@@ -57,7 +57,6 @@ struct ServerRuntime: Sendable {
     let logger: Logger
     let client: LentClient
     let hooks: [ServerHook]
-
     let compression: Compression
 
     func context(_ endpoint: String, _ request: borrowing IncomingRequest) -> Context {

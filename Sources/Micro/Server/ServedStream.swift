@@ -59,12 +59,7 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
             )
         }
         let started = SpawnedTask(on: executor) {
-            let answer: OutgoingAnswer
-            do {
-                answer = try await self.context.bind(work)
-            } catch {
-                answer = OutgoingAnswer(self.context.failure(error), isGRPC: self.isGRPC)
-            }
+            let answer = await self.context.answer(isGRPC: self.isGRPC, work)
             self.loop.executeNow { self.finish(answer) }
         }
         task.withLock { $0 = started }
