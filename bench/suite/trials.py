@@ -1,0 +1,199 @@
+"""Trials: one participant of one case, which can be sampled again and again."""
+
+import os
+from dataclasses import dataclass, replace
+
+from suite import load
+from suite.load import Caller, H2load
+from suite.peers import PEERS, Setup
+from suite.process import Failed
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of the parts of a sample."""
+
+    warmup: float
+    measured: float
+    latency: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every trial needs to know."""
+
+    machine: object
+    programs: object
+    pace: Pace
+    work_folder: str
+    log_folder: str
+
+    def serve(self, case, name, setup, cores=None, tag=""):
+        cores = cores or case.cores
+        log = os.path.join(self.log_folder, f"{name}{tag}.log")
+        return self.programs.serve(name, setup, self.machine.server_cpus(cores), log)
+
+    def file(self, name):
+        return os.path.join(self.work_folder, name)
+
+
+def open_trial(bench):
+    """The way `measure` opens a trial."""
+    def open_one(case, participant):
+        return KINDS[case.kind](bench, case, participant)
+    return open_one
+
+
+class ServerTrial:
+    """Loads a server of its own, which keeps running between the samples."""
+
+    def __init__(self, bench, case, participant):
+        self.bench, self.case, self.participant = bench, case, participant
+        self.cpus = bench.machine.load_cpus(case.cores)
+        self.server = bench.serve(case, participant.program, participant.setup)
+
+    def close(self):
+        self.server.stop()
+
+    def caller(self, program, **more):
+        """A program of ours or of a peer that loads the server."""
+        case, setup = self.case, self.participant.setup
+        options = {"port": self.server.port, "connections": case.shape.connections,
+                   "streams": case.shape.streams, "size": case.size, **more}
+        argv = [self.bench.programs.path(program)]
+        argv += ["call"] if program != "load" else []
+        for name, value in options.items():
+            argv += [f"--{name}", str(value)]
+        if program == "load" and setup.tls:
+            argv.append("--tls")
+        return Caller(argv, self.cpus)
+
+    def counted(self, run):
+        """CPU of the server while `run()` goes on, which returns how many requests it made."""
+        before = self.server.cpu_seconds()
+        requests = run()
+        cpu = self.server.cpu_seconds() - before
+        if requests < 1:
+            raise Failed("no request was answered")
+        return cpu * 1e6 / requests
+
+
+class UnaryTrial(ServerTrial):
+    """h2load for the throughput and the CPU, bench/load for the latencies."""
+
+    def __init__(self, bench, case, participant):
+        super().__init__(bench, case, participant)
+        self.load = self._h2load()
+
+    def sample(self):
+        pace = self.bench.pace
+        rate = self.load.rate(pace.warmup)
+        if rate <= 0:
+            raise Failed("no request was answered while warming up")
+        count = int(rate * pace.measured)
+        runs = []
+
+        def run():
+            runs.append(self.load.requests(count, pace.measured))
+            return runs[0].requests
+
+        cpu = self.counted(run)
+        self._check(runs[0])
+        sample = {"server_cpu_us_per_request": cpu, "requests_per_second": runs[0].rate,
+                  "rss_bytes": self.server.rss_bytes()}
+        if self.case.latency:
+            sample.update(self._latencies(int(rate * pace.latency)))
+        return sample
+
+    def _h2load(self):
+        scheme = "https" if self.participant.setup.tls else "http"
+        base = f"{scheme}://127.0.0.1:{self.server.port}"
+        case = self.case
+        if self.participant.role == "ceiling":
+            return H2load(f"{base}/{case.size}.bin", case.shape, cpus=self.cpus)
+        extension = "json.grpc" if case.content_type.endswith("+json") else "grpc"
+        body = self.bench.file(f"{case.size}.{extension}")
+        return H2load(base + case.path, case.shape, body, case.content_type, self.cpus)
+
+    def _check(self, run):
+        if run.failures:
+            raise Failed(run.reason)
+        # An error of gRPC is a success of HTTP: it shows in the bytes that are missing.
+        least = run.requests * (self.case.size * 3 // 4)
+        if run.bytes < least:
+            raise Failed(f"answers have {run.bytes // run.requests} bytes instead of "
+                         f"{self.case.size + 5}: the calls fail")
+
+    def _latencies(self, count):
+        if self.participant.role == "ceiling" or not self._has_load_generator():
+            seconds = self.bench.pace.latency
+            return load.percentiles(self.load.latencies(max(count, 1000), seconds))
+        caller = self.caller("load", kind="unary", path=self.case.path)
+        return load.percentiles_of_call(caller.run(self.bench.pace.latency))
+
+    def _has_load_generator(self):
+        return os.access(self.bench.programs.expected_path("load"), os.X_OK)
+
+
+class StreamTrial(ServerTrial):
+    """Streams, which h2load doesn't know: bench/load. A message is a request."""
+
+    def sample(self):
+        caller = self._caller()
+        caller.run(self.bench.pace.warmup)
+        results = []
+
+        def run():
+            results.append(caller.run(self.bench.pace.measured))
+            return results[0]["requests"]
+
+        cpu = self.counted(run)
+        result = results[0]
+        return {"server_cpu_us_per_request": cpu,
+                "requests_per_second": result["requests"] / result["seconds"],
+                "rss_bytes": self.server.rss_bytes(),
+                **(load.percentiles_of_call(result) if self.case.latency else {})}
+
+    def _caller(self):
+        return self.caller("load", kind=self.case.kind, path=self.case.path)
+
+
+class EpollTrial(StreamTrial):
+    """The raw echo, which only its own client can talk to."""
+
+    def _caller(self):
+        return self.caller("epoll")
+
+
+class ClientTrial:
+    """A framework's own client. All of a case call servers of the same program."""
+
+    def __init__(self, bench, case, participant):
+        self.bench, self.case = bench, case
+        self.client = bench.programs.path(participant.program)
+        name = "c-core" if case.server.codec == "bytes" else "ours"
+        self.server = bench.serve(case, name, case.server, tag="-for-clients")
+        argv = [self.client, "call", "--port", str(self.server.port),
+                "--codec", case.server.codec, "--kind", "unary",
+                "--connections", str(case.shape.connections),
+                "--streams", str(case.shape.streams), "--size", str(case.size)]
+        self.caller = Caller(argv, bench.machine.load_cpus())
+
+    def sample(self):
+        pace = self.bench.pace
+        result = self.caller.run(pace.measured, pace.warmup)
+        self.server.require_running()
+        return {"client_cpu_us_per_request": result["cpu_us"] / result["requests"],
+                "requests_per_second": result["requests"] / result["seconds"],
+                **load.percentiles_of_call(result)}
+
+    def close(self):
+        self.server.stop()
+
+
+def unary_trial(bench, case, participant):
+    trial = EpollTrial if participant.program == "epoll" else UnaryTrial
+    return trial(bench, case, participant)
+
+
+KINDS = {"unary": unary_trial, "chat": StreamTrial, "list": StreamTrial, "client": ClientTrial}
