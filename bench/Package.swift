@@ -5,16 +5,27 @@ import PackageDescription
 let package = Package(
     name: "bench",
     platforms: [.macOS(.v15)],
-    dependencies: [.package(name: "micro", path: "../")],
+    dependencies: [
+        .package(name: "micro", path: "../"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
+    ],
     targets: [
+        // The C core without Swift.
         .executableTarget(
-            name: "c-echo", dependencies: [.product(name: "CMicroCore", package: "micro")],
-            path: "c-echo"),
+            name: "echo-c", dependencies: [.product(name: "CMicroCore", package: "micro")],
+            path: "echo-c"),
+        .executableTarget(
+            name: "echo",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Micro", package: "micro"),
+                .product(name: "MicroProtobuf", package: "micro"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "echo"),
         .executableTarget(
             name: "soak", dependencies: [.product(name: "Micro", package: "micro")], path: "soak"),
-        .executableTarget(
-            name: "swift-echo", dependencies: [.product(name: "Micro", package: "micro")],
-            path: "swift-echo"),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c11

@@ -86,6 +86,14 @@ public final class EventLoops: Sendable {
         for thread in ended { thread.join() }
     }
 
+    /// A loop that carries connections, each time the next one, as an executor:
+    /// `Task(executorPreference: loops.executor) { … }`.
+    ///
+    /// What a task that prefers it calls goes out on the loop's own connections, and the answer
+    /// resumes it there: no call changes threads. It must not block. Any thread; a task whose loops
+    /// have been stopped goes on in the process's pool.
+    public var executor: any TaskExecutor { next }
+
     /// The loop of the calling thread if it carries connections of this group, else the next in
     /// turn.
     var preferred: EventLoop {
