@@ -68,10 +68,15 @@ int measure_window_is_open(measure_window *window, uint64_t now_ns, int *out_ove
     }
     if (window->seconds_ns) return 0;
     if (now_ns - window->begin_ns < window->measured_ns) return 1;
-    window->seconds_ns = now_ns - window->begin_ns;
-    window->cpu_us = cpu_us() - window->cpu_us;
+    measure_window_close(window, now_ns);
     *out_over = 1;
     return 0;
+}
+
+void measure_window_close(measure_window *window, uint64_t now_ns) {
+    if (!window->begin_ns || window->seconds_ns) return;
+    window->seconds_ns = now_ns - window->begin_ns;
+    window->cpu_us = cpu_us() - window->cpu_us;
 }
 
 /* ---- The line ---- */

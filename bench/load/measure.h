@@ -35,6 +35,9 @@ measure_window measure_window_of(double warm_seconds, double measured_seconds);
 /* 1 when an answer that comes at `now_ns` counts. Sets `*out_over` when the time is up. */
 int measure_window_is_open(measure_window *window, uint64_t now_ns, int *out_over);
 
+/* Ends it early; nothing where it is over already. */
+void measure_window_close(measure_window *window, uint64_t now_ns);
+
 /* `"requests": n, …, "max_us": x`, without braces. */
 void measure_print(FILE *out, const measure *m, const measure_window *window);
 /* The same without what is of the whole process. */
