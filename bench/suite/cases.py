@@ -153,11 +153,17 @@ IDLE_CONNECTIONS = 10_000
 
 
 def memory():
-    work = "idle connections, each has done one call"
+    work = "idle connections, on each of which there was one call"
     yield Case(suite="memory", name="10000 idle connections", kind="idle", repeat=1,
                shape=Shape(IDLE_CONNECTIONS, 1),
                participants=(ours("bytes", "direct", work), of_core(work),
                              *peers("bytes", work, FRAMEWORKS + ("c-floor",))))
+
+
+    yield Case(suite="memory", name="allocations 32B 8x32 bytes direct", kind="allocations",
+               repeat=1, participants=(
+                   ours("bytes", "direct", BYTES), of_core(BYTES),
+                   *peers("bytes", BYTES, ("grpc-cpp", "grpc-swift-2", "c-floor"))))
 
 
 def scaling():
@@ -173,7 +179,7 @@ def scaling():
                         options=("--busy-us", "200"))))
     beside = "bytes; p99 of calls beside others of 20 ms CPU on the same connection"
     yield Case(suite="scaling", name="cheap beside heavy 20ms", kind="beside", cores=2,
-               shape=Shape(1, 1), path=HEAVY, latency=True,
+               shape=Shape(1, 1), path=HEAVY,
                participants=(ours("bytes", "async", beside, loops=2,
                                   options=("--heavy-us", "20000")),))
     yield Case(suite="scaling", name="4 connections 2 loops balance", kind="balance", cores=2,

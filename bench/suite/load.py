@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 
 from suite import process
-from suite.process import Failed, Unsupported
+from suite.process import Failed, Starved, Unsupported
 
 SLOWEST_SECONDS = 20  # what a run may take beyond its planned time
 
@@ -127,11 +127,14 @@ def parse_call(name, code, out, err):
         result = json.loads(lines[-1])
     except json.JSONDecodeError:
         raise Failed(f"{name} printed no JSON: {lines[-1][:80]}") from None
-    if result.get("failures") or code:
-        raise Failed(f"{name}: {result.get('failures', 0)} of {result.get('requests', 0)} failed"
+    failures, requests = result.get("failures", 0), result.get("requests", 0)
+    if failures:
+        raise Failed(f"{name}: {failures} of {requests + failures} failed"
                      + (f": {said[-1]}" if said else ""))
-    if not result.get("requests"):
-        raise Failed(f"{name}: no request was answered")
+    if not requests:
+        raise Starved(f"{name}: no request was answered")
+    if code:
+        raise Failed(f"{name}: {said[-1] if said else f'exit code {code}'}")
     return result
 
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import time
 from dataclasses import dataclass, field
 
 
@@ -45,6 +46,23 @@ def read():
     cpus = tuple(sorted(os.sched_getaffinity(0)))
     return Machine(cpus=cpus, model=_model(), system=_system(), kernel=platform.release(),
                    governor=_governor(cpus[0]), lacks=tuple(_lacks(len(cpus))))
+
+
+def busy_share(seconds=0.5):
+    """How much of the cores other processes use now, from 0 to 1."""
+    before = parse_proc_stat(_lines("/proc/stat"))
+    time.sleep(seconds)
+    after = parse_proc_stat(_lines("/proc/stat"))
+    total = after[1] - before[1]
+    return (after[0] - before[0]) / total if total else 0.0
+
+
+def parse_proc_stat(lines):
+    """Busy ticks and all ticks of all cores."""
+    fields = next((line.split()[1:9] for line in lines if line.startswith("cpu ")), [])
+    ticks = [int(field) for field in fields]
+    idle = sum(ticks[3:5])  # idle, iowait
+    return sum(ticks) - idle, sum(ticks)
 
 
 def _lacks(cores):

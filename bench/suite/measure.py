@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from suite.peers import Unavailable
-from suite.process import Failed, Unsupported
+from suite.process import Failed, Starved, Unsupported
+
+ATTEMPTS = 3
 
 
 @dataclass
@@ -25,7 +27,7 @@ def measure(case, open_trial, repeat, progress):
         for turn in range(case.repeat or repeat):
             for name, trial in list(trials.items()):
                 progress.turn(case, name, turn)
-                sample = _guarded(outcome, name, progress, trial.sample)
+                sample = _guarded(outcome, name, progress, lambda t=trial: _patient(t.sample))
                 if sample is None:
                     trials.pop(name).close()
                     outcome.samples.pop(name, None)
@@ -35,6 +37,21 @@ def measure(case, open_trial, repeat, progress):
         for trial in trials.values():
             trial.close()
     return outcome
+
+
+def left_out(case, reason):
+    """The outcome of a case that is not measured."""
+    return Outcome(case, notes={p.name: f"skipped: {reason}" for p in case.participants})
+
+
+def _patient(sample):
+    """`sample()`, again when a neighbour had the cores meanwhile."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return sample()
+        except Starved:
+            pass
+    return sample()
 
 
 def _guarded(outcome, name, progress, action):

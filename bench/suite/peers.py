@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from suite import process
-from suite.process import Failed, Server
+from suite.process import Failed
+from suite.server import Server
 
 UNARY, CHAT, LIST, HEAVY = (f"/echo.Echo/{name}" for name in ("Unary", "Chat", "List", "Heavy"))
 
@@ -113,7 +114,7 @@ class Programs:
                 self._versions[name] = None
         return self._versions[name]
 
-    def serve(self, name, setup, cpus, log):
+    def serve(self, name, setup, cpus, log, env=None):
         """Starts the server of a participant."""
         program = self.path(name)
         if name == "nghttpd":
@@ -125,7 +126,18 @@ class Programs:
             argv += ["--handler", setup.handler]
         if setup.tls:
             argv += ["--tls", *self.certificate()]
-        return Server(argv + list(setup.options), cpus, log)
+        return Server(argv + list(setup.options), cpus, log, env=env)
+
+    def build_allocation_counter(self):
+        """The library that counts allocations when it is preloaded."""
+        source = os.path.join(os.path.dirname(__file__), "allocations.c")
+        path = os.path.join(self.build_folder, "allocations.so")
+        if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
+            code, _, err = process.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-shared",
+                                        "-fPIC", source, "-o", path], 60)
+            if code:
+                raise Failed(f"the counter of allocations cannot be built: {err.strip()[-200:]}")
+        return path
 
     def certificate(self):
         """A certificate for 127.0.0.1 that signs itself, and its key."""

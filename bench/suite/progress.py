@@ -5,13 +5,19 @@ import time
 
 
 class Progress:
-    def __init__(self, planned_seconds=0):
-        self.begin = time.monotonic()
-        self.planned = planned_seconds
+    """Its clock begins with the first case."""
+
+    def __init__(self):
+        self.begin = None
         self.is_terminal = sys.stderr.isatty()
 
     def say(self, text, end="\n"):
         print(text, end=end, file=sys.stderr, flush=True)
+
+    @property
+    def seconds(self):
+        self.begin = self.begin or time.monotonic()
+        return time.monotonic() - self.begin
 
     def case(self, number, count, case, seconds):
         self.say(f"[{self._clock()}] {number}/{count} {case.suite}: {case.name} "
@@ -33,5 +39,5 @@ class Progress:
             self.say("\r\x1b[K", end="")
 
     def _clock(self):
-        minutes, seconds = divmod(int(time.monotonic() - self.begin), 60)
+        minutes, seconds = divmod(int(self.seconds), 60)
         return f"{minutes:2}:{seconds:02}"

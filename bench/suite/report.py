@@ -45,6 +45,17 @@ def table(rows):
         yield ""
 
 
+def goals_table(verdicts, cases):
+    """Lines of text: the goals about these cases."""
+    names = {case.name for case in cases}
+    shown = [verdict for verdict in verdicts if verdict.goal.case in names]
+    if shown:
+        yield "goals"
+        yield from _aligned([["", "goal", "measured", ""]] + [
+            [v.goal.what, v.goal.text, "-" if v.value is None else amount(v.value, ""), v.word]
+            for v in shown])
+
+
 def _cells(row):
     unit = row["unit"]
     name = row["peer_name"] or ""

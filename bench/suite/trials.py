@@ -1,12 +1,13 @@
 """Trials: one participant of one case, which can be sampled again and again."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from suite import load
 from suite.load import Caller, H2load
-from suite.peers import PEERS, Setup
 from suite.process import Failed
+
+LIST_MESSAGES = 200
 
 
 @dataclass(frozen=True)
@@ -28,29 +29,21 @@ class Bench:
     work_folder: str
     log_folder: str
 
-    def serve(self, case, name, setup, cores=None, tag=""):
-        cores = cores or case.cores
-        log = os.path.join(self.log_folder, f"{name}{tag}.log")
-        return self.programs.serve(name, setup, self.machine.server_cpus(cores), log)
+    def serve(self, case, name, setup, env=None):
+        log = os.path.join(self.log_folder, f"{name}.log")
+        return self.programs.serve(name, setup, self.machine.server_cpus(case.cores), log, env)
 
     def file(self, name):
         return os.path.join(self.work_folder, name)
 
 
-def open_trial(bench):
-    """The way `measure` opens a trial."""
-    def open_one(case, participant):
-        return KINDS[case.kind](bench, case, participant)
-    return open_one
-
-
 class ServerTrial:
     """Loads a server of its own, which keeps running between the samples."""
 
-    def __init__(self, bench, case, participant):
+    def __init__(self, bench, case, participant, env=None):
         self.bench, self.case, self.participant = bench, case, participant
         self.cpus = bench.machine.load_cpus(case.cores)
-        self.server = bench.serve(case, participant.program, participant.setup)
+        self.server = bench.serve(case, participant.program, participant.setup, env)
 
     def close(self):
         self.server.stop()
@@ -81,8 +74,8 @@ class ServerTrial:
 class UnaryTrial(ServerTrial):
     """h2load for the throughput and the CPU, bench/load for the latencies."""
 
-    def __init__(self, bench, case, participant):
-        super().__init__(bench, case, participant)
+    def __init__(self, bench, case, participant, env=None):
+        super().__init__(bench, case, participant, env)
         self.load = self._h2load()
 
     def sample(self):
@@ -145,17 +138,18 @@ class StreamTrial(ServerTrial):
 
         def run():
             results.append(caller.run(self.bench.pace.measured))
-            return results[0]["requests"]
+            return messages_of(results[0])
 
         cpu = self.counted(run)
         result = results[0]
         return {"server_cpu_us_per_request": cpu,
-                "requests_per_second": result["requests"] / result["seconds"],
+                "requests_per_second": messages_of(result) / result["seconds"],
                 "rss_bytes": self.server.rss_bytes(),
                 **(load.percentiles_of_call(result) if self.case.latency else {})}
 
     def _caller(self):
-        return self.caller("load", kind=self.case.kind, path=self.case.path)
+        more = {"messages": LIST_MESSAGES} if self.case.kind == "list" else {}
+        return self.caller("load", kind=self.case.kind, path=self.case.path, **more)
 
 
 class EpollTrial(StreamTrial):
@@ -172,7 +166,7 @@ class ClientTrial:
         self.bench, self.case = bench, case
         self.client = bench.programs.path(participant.program)
         name = "c-core" if case.server.codec == "bytes" else "ours"
-        self.server = bench.serve(case, name, case.server, tag="-for-clients")
+        self.server = bench.serve(case, name, case.server)
         argv = [self.client, "call", "--port", str(self.server.port),
                 "--codec", case.server.codec, "--kind", "unary",
                 "--connections", str(case.shape.connections),
@@ -191,9 +185,5 @@ class ClientTrial:
         self.server.stop()
 
 
-def unary_trial(bench, case, participant):
-    trial = EpollTrial if participant.program == "epoll" else UnaryTrial
-    return trial(bench, case, participant)
-
-
-KINDS = {"unary": unary_trial, "chat": StreamTrial, "list": StreamTrial, "client": ClientTrial}
+def messages_of(result):
+    return result.get("messages", result["requests"])

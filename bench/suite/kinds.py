@@ -1,0 +1,24 @@
+"""Which trial measures which kind of case."""
+
+from suite.memory import AllocationTrial, IdleTrial
+from suite.scaling import BalanceTrial, BesideTrial
+from suite.trials import ClientTrial, EpollTrial, StreamTrial, UnaryTrial
+
+KINDS = {
+    "unary": UnaryTrial,
+    "chat": StreamTrial,
+    "list": StreamTrial,
+    "client": ClientTrial,
+    "idle": IdleTrial,
+    "allocations": AllocationTrial,
+    "beside": BesideTrial,
+    "balance": BalanceTrial,
+}
+
+
+def opener(bench):
+    """How `measure` opens a trial."""
+    def open_trial(case, participant):
+        kind = EpollTrial if participant.program == "epoll" else KINDS[case.kind]
+        return kind(bench, case, participant)
+    return open_trial
