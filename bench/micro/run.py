@@ -27,13 +27,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, ".build", "bench", "micro")
 PROGRAM = os.path.join(BUILD, "micro")
+NAMED_PROGRAM = os.path.join(BUILD, "micro-named")
 THRESHOLDS = os.path.join(HERE, "thresholds.json")
 
 GROWTH_MAX = 1.05
 ALLOCATIONS_SLACK = 0.01  # per operation: what grows once in a while
 BUILD_SECONDS = 600
 COUNT_SECONDS = 300
-PROFILE_LINES = 15
+PROFILE_LINES = 40
 
 METRICS = {"instructions": "instructions_per_operation",
            "allocations": "allocations_per_operation"}
@@ -59,8 +60,8 @@ def run(argv, seconds, **more):
 # ---- Counting ------------------------------------------------------------------------------------
 
 
-def build():
-    run(["make", "-j2", "-C", HERE, f"OUT={BUILD}"], BUILD_SECONDS)
+def build(program=PROGRAM):
+    run(["make", "-j2", "-C", HERE, f"OUT={BUILD}", program], BUILD_SECONDS)
 
 
 def toolchain():
@@ -69,12 +70,12 @@ def toolchain():
     return f"{compiler}; {run([PROGRAM, '--libraries'], 60).strip()}"
 
 
-def valgrind(arguments, dumps):
-    """Runs the program under callgrind, which leaves a dump for each case in that folder."""
+def valgrind(program, arguments, dumps):
+    """Runs a program under callgrind, which leaves a dump for each case in that folder."""
     if not shutil.which("valgrind"):
         raise Failed("valgrind is not installed (package valgrind)")
     run(["valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no",
-         f"--callgrind-out-file={os.path.join(dumps, 'dump')}", PROGRAM, *arguments],
+         f"--callgrind-out-file={os.path.join(dumps, 'dump')}", program, *arguments],
         COUNT_SECONDS)
 
 
@@ -99,7 +100,7 @@ def count(only=None):
     arguments = ["--only", only] if only else []
     lines = [json.loads(line) for line in run([PROGRAM, *arguments], 60).splitlines()]
     with tempfile.TemporaryDirectory(prefix="micro-") as folder:
-        valgrind(arguments, folder)
+        valgrind(PROGRAM, arguments, folder)
         totals = {name: total_of(path) for name, path in dumps_by_case(folder).items()}
     counts = {}
     for line in lines:
@@ -179,15 +180,37 @@ def rows(counts, thresholds):
 
 
 def print_profile(name):
+    build()
+    build(NAMED_PROGRAM)
+    operations = json.loads(run([PROGRAM, "--only", name], 60))["operations"]
+    print_costs("libraries, self", costs_in(PROGRAM, name, "no", sum, LIBRARY), operations)
+    print_costs("functions, inclusive", costs_in(NAMED_PROGRAM, name, "yes", max, FUNCTION),
+                operations)
+    print_costs("functions, self", costs_in(NAMED_PROGRAM, name, "no", sum, FUNCTION), operations)
+
+
+# What callgrind_annotate says of a function: "1,234 (5.67%)  file:function [library]".
+FUNCTION = r"^ *([\d,]+) \([^)]*\) +\S*?:(\S+)"
+LIBRARY = r"^ *([\d,]+) \([^)]*\) .*\[\S*?([^/\s]+)\]$"
+
+
+def costs_in(program, name, inclusive, merge, pattern):
+    """{what: instructions}. A function that has others inlined has a line for each of the files,
+    and a library one for each of its functions."""
     with tempfile.TemporaryDirectory(prefix="micro-") as folder:
-        valgrind(["--only", name], folder)
-        dump = dumps_by_case(folder)[name]
-        for title, option in (("inclusive", "--inclusive=yes"), ("self", "--inclusive=no")):
-            text = run(["callgrind_annotate", "--auto=no", "--threshold=100", option, dump], 60)
-            lines = re.findall(r"^ *([\d,]+ \([^)]*\)) +\S*?:(\S+)", text, re.M)
-            print(f"{title}, instructions of the run:")
-            for cost, function in lines[:PROFILE_LINES]:
-                print(f"  {cost:>22}  {function}")
+        valgrind(program, ["--only", name], folder)
+        text = run(["callgrind_annotate", "--auto=no", "--threshold=100",
+                    f"--inclusive={inclusive}", dumps_by_case(folder)[name]], 60)
+    costs = {}
+    for cost, what in re.findall(pattern, text, re.M):
+        costs.setdefault(what, []).append(int(cost.replace(",", "")))
+    return {what: merge(parts) for what, parts in costs.items()}
+
+
+def print_costs(title, costs, operations):
+    print(f"{title}: instructions per operation")
+    for what in sorted(costs, key=costs.get, reverse=True)[:PROFILE_LINES]:
+        print(f"  {costs[what] / operations:10,.0f}  {what}")
 
 
 def read_options():
@@ -201,10 +224,10 @@ def read_options():
 
 def main():
     options = read_options()
-    build()
     if options.profile:
         print_profile(options.profile)
         return 0
+    build()
     made_with, counts, recorded = toolchain(), count(options.only), read_thresholds()
     thresholds = recorded["cases"]
     print_table(counts, thresholds)
