@@ -119,7 +119,7 @@ def rpc_client():
         for codec, title, work in (("protobuf", "typed", TYPED), ("bytes", "bytes", BYTES)):
             yield Case(
                 suite="rpc-client", name=f"client 32B {shape} {title}", kind="client",
-                shape=SHAPES[shape], quick=True, latency=True,
+                shape=SHAPES[shape], quick=codec == "protobuf", latency=True,
                 server=Setup(codec, "direct"),
                 participants=(ours(codec, None, f"{work}; discovery and selection included"),
                               *peers(codec, work)))
@@ -215,5 +215,4 @@ def only_peers(case, names):
     if names is None:
         return case
     return replace(case, participants=tuple(
-        p for p in case.participants if p.role == "ours" or p.program == "ours"
-        or p.name in names))
+        p for p in case.participants if p.role in ("ours", "reference") or p.name in names))

@@ -52,10 +52,15 @@ class H2load:
         """A run that is not counted: how many requests per second there may be. It, too, lets all
         requests come to their end: h2load's own way to stop after some time cuts streams off."""
         if not self.last_rate:
-            self.last_rate = self._run(["-n", str(4 * self.in_flight + 200)], seconds).rate
-        count = max(math.ceil(self.last_rate * seconds), self.in_flight)
-        self.last_rate = self._run(["-n", str(count)], seconds).rate
+            self.last_rate = self._rate_of(4 * self.in_flight + 200, seconds)
+        self.last_rate = self._rate_of(math.ceil(self.last_rate * seconds), seconds)
         return self.last_rate
+
+    def _rate_of(self, count, seconds):
+        run = self.requests(count, seconds)
+        if run.failures or run.rate <= 0:
+            raise Failed(f"while warming up: {run.reason or 'no request was answered'}")
+        return run.rate
 
     def requests(self, count, seconds):
         """A fixed number of requests; they are expected to take so many seconds."""

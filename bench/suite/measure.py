@@ -1,11 +1,12 @@
 """Measures a case: everybody in turn, again and again, so that all have the same minutes."""
 
+import time
 from dataclasses import dataclass, field
 
 from suite.peers import Unavailable
 from suite.process import Failed, Starved, Unsupported
 
-ATTEMPTS = 3
+ATTEMPTS, PAUSE_SECONDS = 4, 0.5
 
 
 @dataclass
@@ -46,11 +47,11 @@ def left_out(case, reason):
 
 def _patient(sample):
     """`sample()`, again when a neighbour had the cores meanwhile."""
-    for _ in range(ATTEMPTS - 1):
+    for attempt in range(ATTEMPTS - 1):
         try:
             return sample()
         except Starved:
-            pass
+            time.sleep(attempt * PAUSE_SECONDS)
     return sample()
 
 

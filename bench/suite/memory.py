@@ -19,7 +19,7 @@ SETTLING_SECONDS = 0.5
 class IdleTrial(ServerTrial):
     """bench/load opens the connections, makes a call on each, and holds them."""
 
-    def sample(self):
+    def take(self):
         count = self.case.shape.connections
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         if 0 <= most < count + SPARE_DESCRIPTORS:
@@ -66,7 +66,7 @@ class AllocationTrial(UnaryTrial):
         super().__init__(bench, case, participant, env={
             "LD_PRELOAD": library, "BENCH_ALLOCATIONS": self.counter.name})
 
-    def sample(self):
+    def take(self):
         count = int(self.load.rate(self.bench.pace.warmup) * self.bench.pace.measured)
         before = self._count()
         run = self.load.requests(count, self.bench.pace.measured)

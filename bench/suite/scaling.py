@@ -11,7 +11,7 @@ CHEAP_STREAMS = 32
 class BesideTrial(ServerTrial):
     """Cheap calls at a steady rate, and always one heavy call on the same connection."""
 
-    def sample(self):
+    def take(self):
         caller = self.caller("load", kind="mixed", streams=CHEAP_STREAMS, rate=CHEAP_PER_SECOND,
                              **{"heavy-path": self.case.path, "heavy-streams": 1})
         result = caller.run(self.bench.pace.measured, self.bench.pace.warmup)
@@ -24,12 +24,12 @@ class BalanceTrial(UnaryTrial):
     """How many requests each loop had: the server says it when it ends, so each sample has a
     server of its own."""
 
-    def sample(self):
+    def take(self):
         if self.server is None:
             self.server = self.bench.serve(self.case, self.participant.program,
                                            self.participant.setup)
             self.load = self._h2load()
-        sample = super().sample()
+        sample = super().take()
         said = self.server.stop()
         self.server = None
         counts = parse_loops(said)

@@ -144,7 +144,7 @@ class Cases(unittest.TestCase):
     def test_are_chosen_by_pattern_and_peers(self):
         chosen = cases.select(cases.all_cases(), True, "8x32 bytes direct", ["grpc-go"])
         self.assertEqual([[p.name for p in case.participants] for case in chosen],
-                         [["ours", "grpc-go"]])
+                         [["ours", "c-core", "grpc-go"]])
 
     def test_plans_fit(self):
         quick, full = (True, Pace(0.3, 1, 0.5), 285), (False, Pace(0.5, 2, 0.5), 1440)

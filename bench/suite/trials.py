@@ -45,6 +45,15 @@ class ServerTrial:
         self.cpus = bench.machine.load_cpus(case.cores)
         self.server = bench.serve(case, participant.program, participant.setup, env)
 
+    def sample(self):
+        """`take()`; where that fails because the server has ended, this is said."""
+        try:
+            return self.take()
+        except Failed:
+            if self.server:
+                self.server.require_running()
+            raise
+
     def close(self):
         self.server.stop()
 
@@ -78,11 +87,9 @@ class UnaryTrial(ServerTrial):
         super().__init__(bench, case, participant, env)
         self.load = self._h2load()
 
-    def sample(self):
+    def take(self):
         pace = self.bench.pace
         rate = self.load.rate(pace.warmup)
-        if rate <= 0:
-            raise Failed("no request was answered while warming up")
         count = int(rate * pace.measured)
         runs = []
 
@@ -131,7 +138,7 @@ class UnaryTrial(ServerTrial):
 class StreamTrial(ServerTrial):
     """Streams, which h2load doesn't know: bench/load. A message is a request."""
 
-    def sample(self):
+    def take(self):
         caller = self._caller()
         caller.run(self.bench.pace.warmup)
         results = []

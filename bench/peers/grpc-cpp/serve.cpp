@@ -92,8 +92,13 @@ class BytesEcho final
     grpc::ServerUnaryReactor *Unary(grpc::CallbackServerContext *context,
                                     const grpc::ByteBuffer *request,
                                     grpc::ByteBuffer *response) override {
-        *response = *request;
         auto *reactor = context->DefaultReactor();
+        // A call that is cancelled before its message has come: an answer would end the program.
+        if (!request->Valid()) {
+            reactor->Finish(grpc::Status::CANCELLED);
+            return reactor;
+        }
+        *response = *request;
         reactor->Finish(grpc::Status::OK);
         return reactor;
     }
