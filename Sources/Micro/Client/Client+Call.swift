@@ -91,8 +91,8 @@ extension Context {
     /// and request id. A server that was made without one lends a client that discovers nothing and
     /// calls the addresses that it is given.
     public var client: Client {
-        let environment = scope.environment
-        let lent = scope.client.get {
+        let environment = scope.origin.environment
+        let lent = scope.origin.client.get {
             Client(resolver: StaticResolver(addresses: [:]), environment: environment)
         }
         return lent as? Client

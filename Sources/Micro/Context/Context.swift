@@ -15,10 +15,10 @@ public struct Context: Sendable {
     public static var current: Context? { bound }
 
     /// The name of the service that was called.
-    public var service: String { scope.service }
+    public var service: String { scope.origin.service }
 
     /// The endpoint as it was registered: "Greeter.Hello".
-    public var endpoint: String { scope.endpoint }
+    public var endpoint: String { scope.origin.endpoint }
 
     /// What the caller sent beside the message. Names are lower case.
     public var metadata: Metadata { scope.metadata }
@@ -43,7 +43,7 @@ public struct Context: Sendable {
     public var requestID: String { scope.requestID }
 
     /// The clock of the service: virtual in a simulation.
-    public var clock: EventLoopClock { scope.environment.clock }
+    public var clock: EventLoopClock { scope.origin.environment.clock }
 
     /// The service's logger, with the endpoint and the request id as metadata.
     public var logger: Logger { scope.logger }
@@ -54,22 +54,22 @@ public struct Context: Sendable {
     /// What goes back to the caller before the answer, or beside the error: the response headers.
     /// Of a stream of replies it is sent with the first; what is set later goes behind the last.
     public var replyMetadata: Metadata {
-        get { scope.reply.withLock { $0.metadata } }
-        nonmutating set { scope.reply.withLock { $0.metadata = newValue } }
+        get { scope.reply.metadata }
+        nonmutating set { scope.changeReply { $0.metadata = newValue } }
     }
 
     /// What goes back to the caller behind the answer, or beside the error: the trailers. HTTP/1.1
     /// callers don't get it.
     public var replyTrailers: Metadata {
-        get { scope.reply.withLock { $0.trailers } }
-        nonmutating set { scope.reply.withLock { $0.trailers = newValue } }
+        get { scope.reply.trailers }
+        nonmutating set { scope.changeReply { $0.trailers = newValue } }
     }
 
     /// Whether the answer is compressed, when the caller takes that. At first as the server's
     /// options say.
     public var compression: Compression {
-        get { scope.reply.withLock { $0.compression } }
-        nonmutating set { scope.reply.withLock { $0.compression = newValue } }
+        get { scope.reply.compression }
+        nonmutating set { scope.changeReply { $0.compression = newValue } }
     }
 
     /// Runs blocking work on a worker thread, so that the event loop goes on.
@@ -78,7 +78,7 @@ public struct Context: Sendable {
     public func offload<T: Sendable>(
         _ work: @escaping @Sendable () throws -> T
     ) async throws -> T {
-        try await scope.environment.offload(work)
+        try await scope.origin.environment.offload(work)
     }
 
     /// Runs `body` as a part of this call: what it calls inherits deadline, trace and request id.
@@ -107,68 +107,3 @@ final class LentClient: Sendable {
     }
 }
 
-/// The part of a context that its copies share.
-final class CallScope: Sendable {
-    let service: String
-    let endpoint: String
-    let metadata: Metadata
-    let deadline: EventLoopClock.Instant?
-    let peer: String
-    let peerIdentity: PeerIdentity?
-    let environment: Environment
-    let baseLogger: Logger
-    let client: LentClient
-    let requestWasCompressed: Bool
-    let reply: Mutex<Reply>
-    private let newRequestID = Mutex<String?>(nil)
-
-    init(
-        service: String, endpoint: String, metadata: Metadata = Metadata(),
-        deadline: EventLoopClock.Instant? = nil, peer: String = "",
-        peerIdentity: PeerIdentity? = nil, environment: Environment, logger: Logger,
-        client: LentClient,
-        requestWasCompressed: Bool = false, compression: Compression = .off
-    ) {
-        self.service = service
-        self.endpoint = endpoint
-        self.metadata = metadata
-        self.deadline = deadline
-        self.peer = peer
-        self.peerIdentity = peerIdentity
-        self.environment = environment
-        self.baseLogger = logger
-        self.client = client
-        self.requestWasCompressed = requestWasCompressed
-        self.reply = Mutex(Reply(compression: compression))
-    }
-
-    /// What goes along with the answer as things are now.
-    var currentReply: Reply { reply.withLock { $0 } }
-
-    /// What goes along with the answer.
-    struct Reply: Sendable {
-        var metadata = Metadata()
-        var trailers = Metadata()
-        var compression: Compression
-    }
-
-    /// Made on first use: most handlers never ask.
-    var requestID: String {
-        if let given = metadata[CallScope.requestIDHeader], !given.isEmpty { return given }
-        return newRequestID.withLock { id in
-            if let id { return id }
-            let fresh = String(environment.random(), radix: 16)
-            id = fresh
-            return fresh
-        }
-    }
-
-    var logger: Logger {
-        var logger = baseLogger
-        logger[metadataKey: "endpoint"] = .string(endpoint)
-        logger[metadataKey: "request_id"] = .string(requestID)
-        return logger
-    }
-
-    static let requestIDHeader = "x-request-id"
-}

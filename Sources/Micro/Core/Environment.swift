@@ -112,7 +112,7 @@ public struct SpawnedTask: Sendable {
 
     /// Starts `body` on `executor`; nil means the process's pool.
     init(on executor: (any TaskExecutor)?, _ body: @escaping @Sendable () async -> Void) {
-        task = Task(executorPreference: executor) { await body() }
+        task = Task(executorPreference: executor, operation: body)
     }
 
     /// Asks the task to end; does not wait.

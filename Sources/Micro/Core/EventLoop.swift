@@ -5,7 +5,7 @@ internal import Synchronization
 /// events of the connections that live there.
 ///
 /// Safe to use from any thread. The loop's thread is started by ``EventLoops``.
-final class EventLoop: TaskExecutor, Sendable {
+final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is the loop thread's
     let pointer: CorePointer
     let index: Int
     /// Who sleeps on this loop, by the number of the timer.
@@ -13,6 +13,14 @@ final class EventLoop: TaskExecutor, Sendable {
     private let phase = Atomic<UInt8>(Phase.running)
     /// Blocking work that has not come back. Loop thread.
     private let offloaded = Atomic<Int>(0)
+    /// What becomes of the job of a task that is made now. Loop thread.
+    private var starting = Starting.nothing
+
+    private enum Starting {
+        case nothing
+        case expected
+        case caught(UnownedJob)
+    }
 
     private enum Phase {
         static let running: UInt8 = 0
@@ -102,10 +110,31 @@ final class EventLoop: TaskExecutor, Sendable {
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
+        if isCurrent, case .expected = starting {
+            starting = .caught(job)
+            return
+        }
         // An UnownedJob is one pointer, so that a job crosses the core without a box.
         let arg = unsafeBitCast(job, to: UnsafeMutableRawPointer.self)
         // A loop that has ended, or has no memory for its queue, must not lose a task.
         if !isRunning || !add(runJob, arg) { globalConcurrentExecutor.enqueue(job) }
+    }
+
+    /// Starts a task on this loop and runs it as far as it gets without waiting, before this
+    /// returns. On the loop.
+    ///
+    /// A task that is queued instead finds its data cold, and as many of them hold memory at once
+    /// as requests came in one turn.
+    func startHere(_ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
+        starting = .expected
+        let task = SpawnedTask(on: self, body)
+        guard case .caught(let job) = starting else {
+            starting = .nothing
+            return task
+        }
+        starting = .nothing
+        job.runSynchronously(on: asUnownedTaskExecutor())
+        return task
     }
 
     /// Runs `body` on the loop: in this turn when called there, otherwise as soon as it gets to it.

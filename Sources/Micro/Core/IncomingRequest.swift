@@ -2,8 +2,8 @@ internal import CMicroCore
 
 /// A request while its handler runs. Its bytes are borrowed from the core, so it can't be kept.
 struct IncomingRequest: ~Copyable {
-    private let raw: UnsafePointer<mcore_request>
-    private let call: OpaquePointer
+    let raw: UnsafePointer<mcore_request>
+    let call: OpaquePointer
 
     fileprivate init(_ raw: UnsafePointer<mcore_request>, _ call: OpaquePointer) {
         self.raw = raw
@@ -16,10 +16,6 @@ struct IncomingRequest: ~Copyable {
     var path: String { String(raw.pointee.path) }
     var contentType: String { String(raw.pointee.content_type) }
     var accept: String { String(raw.pointee.accept) }
-    var peer: String { String(raw.pointee.peer) }
-    /// nil: the caller has shown no certificate.
-    var peerIdentity: PeerIdentity? { PeerIdentity(ofCall: call) }
-    var bodyCount: Int { raw.pointee.body.len }
     /// Whether the message was compressed on its way.
     var wasCompressed: Bool { raw.pointee.body_flags & UInt32(MCORE_MESSAGE_COMPRESSED) != 0 }
 
@@ -29,26 +25,22 @@ struct IncomingRequest: ~Copyable {
             ? nil : EventLoopClock.Instant(nanoseconds: raw.pointee.deadline_ns)
     }
 
-    var metadata: Metadata { Metadata(raw.pointee.metadata, count: raw.pointee.metadata_count) }
-
     /// Where the content type stands in `table`: compared as bytes, so that the common ones need no
     /// parsing. nil: it is not in it as it was sent.
     func contentTypeIndex(in table: [[UInt8]]) -> Int? {
         let sent = raw.pointee.content_type
         guard let data = sent.data else { return table.firstIndex { $0.isEmpty } }
         let bytes = UnsafeRawBufferPointer(start: data, count: sent.len)
-        return table.firstIndex { $0.count == bytes.count && $0.elementsEqual(bytes) }
+        for (index, spelling) in table.enumerated() where spelling.count == bytes.count {
+            if spelling.withUnsafeBytes({ $0.elementsEqual(bytes) }) { return index }
+        }
+        return nil
     }
 
     var hasAccept: Bool { raw.pointee.accept.len > 0 }
 
-    /// Lends the message's bytes.
-    func withBody<T>(_ body: (RawSpan) throws -> T) rethrows -> T {
-        let slice = raw.pointee.body
-        let bytes = UnsafeRawBufferPointer(
-            start: slice.data, count: slice.data == nil ? 0 : slice.len)
-        return try body(bytes.bytes)
-    }
+    /// The message, valid until the handler returns.
+    var body: LentBytes { LentBytes(raw.pointee.body) }
 
     /// Calls `body` with the request behind a pointer of the core.
     static func with(

@@ -11,6 +11,10 @@ struct OutgoingAnswer: Sendable {
     var isCompressed = false
     var metadata = Metadata()
     var trailers = Metadata()
+
+    fileprivate var hasMoreThanBody: Bool {
+        !(message.isEmpty && details.isEmpty && metadata.isEmpty && trailers.isEmpty)
+    }
 }
 
 /// How the replies of a stream begin.
@@ -46,15 +50,9 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
         self.loop = loop
     }
 
-    /// Answers. The call is dead afterwards, and only then is `watcher` let go.
-    func answer(_ answer: OutgoingAnswer, keeping watcher: CallWatcher? = nil) {
-        loop.executeNow {
-            self.send(answer)
-            withExtendedLifetime(watcher) {}
-        }
-    }
-
-    private func send(_ answer: OutgoingAnswer) {
+    /// Answers. The call is dead afterwards. On the call's loop.
+    func answer(_ answer: borrowing OutgoingAnswer) {
+        guard answer.hasMoreThanBody else { return send(answer) }
         var message = answer.message
         answer.metadata.withHeaders { headers, headerCount in
             answer.trailers.withHeaders { trailers, trailerCount in
@@ -66,24 +64,31 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
                     raw.metadata_count = UInt32(clamping: headerCount)
                     raw.trailers = trailers
                     raw.trailer_count = UInt32(clamping: trailerCount)
-                    self.send(answer, &raw)
+                    answer.details.withUnsafeBytes { details in
+                        raw.details = mcore_slice(details)
+                        self.send(answer, &raw)
+                    }
                 }
             }
         }
     }
 
-    private func send(_ answer: OutgoingAnswer, _ raw: inout mcore_answer) {
+    /// The answer to almost every call: a body and how it is written.
+    private func send(_ answer: borrowing OutgoingAnswer) {
+        var raw = mcore_answer()
+        raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
+        send(answer, &raw)
+    }
+
+    private func send(_ answer: borrowing OutgoingAnswer, _ raw: inout mcore_answer) {
+        raw.rpc_code = answer.code
+        raw.http_status = answer.httpStatus
+        raw.body_flags = messageFlags(isCompressed: answer.isCompressed)
         answer.contentType.withUnsafeBytes { contentType in
-            answer.details.withUnsafeBytes { details in
-                answer.body.withUnsafeBytes { body in
-                    raw.rpc_code = answer.code
-                    raw.http_status = answer.httpStatus
-                    raw.content_type = mcore_slice(contentType)
-                    raw.details = mcore_slice(details)
-                    raw.body = mcore_slice(body)
-                    raw.body_flags = messageFlags(isCompressed: answer.isCompressed)
-                    mcore_call_answer(self.raw, &raw)
-                }
+            answer.body.withUnsafeBytes { body in
+                raw.content_type = mcore_slice(contentType)
+                raw.body = mcore_slice(body)
+                mcore_call_answer(self.raw, &raw)
             }
         }
     }
@@ -138,6 +143,7 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
 }
 
 /// Told that a call was cancelled. On the call's loop.
+@usableFromInline
 class CallWatcher: @unchecked Sendable {  // used on the call's loop only
     func callWasCancelled(_ why: CoreStatus) {}
 }

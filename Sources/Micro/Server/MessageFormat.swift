@@ -1,33 +1,39 @@
 /// How the messages of one endpoint are written: in which forms they may be, and which of them a
 /// request means by its content type.
-struct MessageFormat<Reader: MessageReading, Writer: MessageWriting>: Sendable {
-    private let reader: Reader
-    private let writer: Writer
+///
+/// Forms are known by their place in a list, so that nothing here depends on the types of messages:
+/// a call is served without generic code, but for the few lines that ``TypedFormat`` has.
+@usableFromInline
+struct MessageFormat: Sendable {
     private let kind: CallKind
-    private let replyForms: [Writer.WrittenForm]
+    private let replyForms: [FormTraits]
+    private let readForms: [FormTraits]
+    /// The place of the form that a content type means.
+    private let findReadForm: @Sendable (String) throws -> Int
     /// The common content types as bytes, each with the forms that it means: those that carry the
     /// reply too, so that nothing is left to negotiate.
     private let spellings: [[UInt8]]
-    private let spelled: [(read: Reader.ReadForm, written: Writer.WrittenForm)]
+    private let spelled: [(read: Int, written: Int)]
 
-    init(reading reader: Reader, writing writer: Writer, kind: CallKind) {
-        self.reader = reader
-        self.writer = writer
+    @usableFromInline
+    init(
+        _ kind: CallKind, reading readForms: [FormTraits], writing replyForms: [FormTraits],
+        findReadForm: @escaping @Sendable (String) throws -> Int
+    ) {
         self.kind = kind
-        let replyForms = writer.writtenForms
+        self.readForms = readForms
         self.replyForms = replyForms
-        var spelled: [(contentType: String, read: Reader.ReadForm)] = []
-        let readForms = reader.readForms
-        for form in readForms {
+        self.findReadForm = findReadForm
+        var spelled: [(contentType: String, read: Int)] = []
+        for (index, form) in readForms.enumerated() {
             spelled += [
-                (form.contentType.description, form), ("application/grpc+\(form.name)", form),
+                (form.contentType.description, index), ("application/grpc+\(form.name)", index),
             ]
         }
-        if let preferred = readForms.first {
-            spelled += [("application/grpc", preferred), ("", preferred)]
-        }
+        if !readForms.isEmpty { spelled += [("application/grpc", 0), ("", 0)] }
         let complete = spelled.compactMap { contentType, read in
-            replyForms.first { $0.name == read.name }.map { (Array(contentType.utf8), read, $0) }
+            replyForms.firstIndex { $0.name == readForms[read].name }
+                .map { (Array(contentType.utf8), read, $0) }
         }
         self.spellings = complete.map(\.0)
         self.spelled = complete.map { ($0.1, $0.2) }
@@ -36,98 +42,144 @@ struct MessageFormat<Reader: MessageReading, Writer: MessageWriting>: Sendable {
     /// Chooses how messages are read and how the answer is written.
     ///
     /// - Throws: ``MicroError`` unsupportedMediaType or notAcceptable.
-    func choose(
-        _ request: borrowing IncomingRequest
-    ) throws -> (Reader.ReadForm, ReplyFormat<Writer>) {
+    func choose(_ request: borrowing IncomingRequest) throws -> MessageChoice {
         let isGRPC = request.isGRPC
         if isGRPC || !(request.hasAccept || kind.streamsReplies),
             let index = request.contentTypeIndex(in: spellings)
         {
             let (read, written) = spelled[index]
-            return (
-                read,
-                ReplyFormat(writer, written, isGRPC: isGRPC, framing: .none, isOfRequest: true)
-            )
+            return MessageChoice(
+                readForm: read,
+                reply: ReplyFormat(
+                    written, replyForms[written], isGRPC: isGRPC, isOfRequest: true))
         }
         let contentType = request.contentType
-        let read = try reader.readForm(
-            for: kind.streamsRequests && contentType == ContentType.jsonLines.description
+        let read = try findReadForm(
+            kind.streamsRequests && contentType == ContentType.jsonLines.description
                 ? ContentType.json.description : contentType)
+        let name = readForms[read].name
         let accept = isGRPC ? nil : request.accept
         let (written, framing) =
             kind.streamsReplies && !isGRPC
-            ? try replyForms.negotiatedForStream(accept: accept, like: read.name)
-            : (try replyForms.negotiated(accept: accept, like: read.name), .none)
-        return (
-            read,
-            ReplyFormat(
-                writer, written, isGRPC: isGRPC, framing: framing,
-                isOfRequest: written.name == read.name)
-        )
-    }
-
-    /// Reads the message, and chooses how the answer is written.
-    ///
-    /// - Throws: ``MicroError`` unsupportedMediaType, notAcceptable, or invalidArgument.
-    func decode(
-        _ request: borrowing IncomingRequest
-    ) throws -> (Reader.Message, ReplyFormat<Writer>) {
-        let (form, replyFormat) = try choose(request)
-        return (try request.withBody { try reader.read($0, as: form) }, replyFormat)
-    }
-
-    /// Reads one message of a stream.
-    func read(_ bytes: RawSpan, as form: Reader.ReadForm) throws -> Reader.Message {
-        try reader.read(bytes, as: form)
+            ? try replyForms.negotiatedForStream(accept: accept, like: name)
+            : (try replyForms.negotiated(accept: accept, like: name), .none)
+        return MessageChoice(
+            readForm: read,
+            reply: ReplyFormat(
+                replyForms.firstIndex { $0.name == written.name } ?? 0, written, isGRPC: isGRPC,
+                framing: framing, isOfRequest: written.name == name))
     }
 }
 
-/// How the answer to one request is written.
-struct ReplyFormat<Writer: MessageWriting>: Sendable {
-    private let writer: Writer
-    private let form: Writer.WrittenForm
-    let isGRPC: Bool
-    private let framing: ReplyHead.Framing
-    /// Whether the request was written in the same way.
-    private let isOfRequest: Bool
+/// How one request is read and its answer written.
+struct MessageChoice: Sendable {
+    /// The place of the form.
+    var readForm: Int
+    var reply: ReplyFormat
 
+    /// Of a request that was refused before it came to that.
+    static let none = MessageChoice(readForm: 0, reply: ReplyFormat())
+}
+
+/// How the answer to one request is written.
+struct ReplyFormat: Sendable {
+    /// The place of the form.
+    let form: Int
+    /// Of the answer; empty: that of its request, as gRPC has it unless the reply needs another.
+    let contentType: [UInt8]
+    private let framing: ReplyHead.Framing
+
+    /// - Parameter isOfRequest: Whether the request was written in the same way.
     init(
-        _ writer: Writer, _ form: Writer.WrittenForm, isGRPC: Bool, framing: ReplyHead.Framing,
+        _ index: Int, _ form: FormTraits, isGRPC: Bool, framing: ReplyHead.Framing = .none,
         isOfRequest: Bool
     ) {
-        self.writer = writer
-        self.form = form
-        self.isGRPC = isGRPC
+        self.form = index
         self.framing = framing
-        self.isOfRequest = isOfRequest
+        if isGRPC {
+            contentType = isOfRequest ? [] : form.grpcContentType
+        } else {
+            switch framing {
+            case .none: contentType = form.plainContentType
+            case .lines: contentType = Array(ContentType.jsonLines.description.utf8)
+            case .events: contentType = Array(ContentType.events.description.utf8)
+            }
+        }
     }
 
-    func write(_ reply: Writer.Message) throws -> [UInt8] { try writer.write(reply, as: form) }
-
-    /// A gRPC answer has the content type of its request, unless the reply needs another form.
-    func answer(_ reply: Writer.Message) throws -> OutgoingAnswer {
-        var answer = OutgoingAnswer()
-        answer.body = try write(reply)
-        answer.contentType = contentType
-        return answer
+    fileprivate init() {
+        form = 0
+        contentType = []
+        framing = .none
     }
 
     /// How a stream of replies begins.
     var head: ReplyHead { ReplyHead(framing: framing, contentType: contentType) }
+}
 
-    private var contentType: [UInt8] {
-        if isGRPC {
-            return isOfRequest ? [] : Array("application/grpc+\(form.name)".utf8)
-        }
-        switch framing {
-        case .none: return Array(form.contentType.description.utf8)
-        case .lines: return Array(ContentType.jsonLines.description.utf8)
-        case .events: return Array(ContentType.events.description.utf8)
-        }
+/// What there is to know of a form without its type.
+@usableFromInline
+struct FormTraits: MessageForm {
+    @usableFromInline let name: String
+    @usableFromInline let contentType: ContentType
+    @usableFromInline let isStreamable: Bool
+    let plainContentType: [UInt8]
+    let grpcContentType: [UInt8]
+
+    @usableFromInline
+    init(_ form: some MessageForm) {
+        name = form.name
+        contentType = form.contentType
+        isStreamable = form.isStreamable
+        plainContentType = Array(form.contentType.description.utf8)
+        grpcContentType = Array("application/grpc+\(form.name)".utf8)
     }
 }
 
-extension Array where Element: MessageForm {
+/// The forms of an endpoint's messages with their types. What is generic about serving a call is
+/// here and in the closures that call it, and is compiled for each endpoint's own types.
+@usableFromInline
+struct TypedFormat<Reader: MessageReading, Writer: MessageWriting>: Sendable {
+    @usableFromInline let reader: Reader
+    @usableFromInline let writer: Writer
+    @usableFromInline let readForms: [Reader.ReadForm]
+    @usableFromInline let writtenForms: [Writer.WrittenForm]
+
+    @inlinable
+    init(reading reader: Reader, writing writer: Writer) {
+        self.reader = reader
+        self.writer = writer
+        readForms = reader.readForms
+        writtenForms = writer.writtenForms
+    }
+
+    @inlinable
+    func format(of kind: CallKind) -> MessageFormat {
+        MessageFormat(
+            kind, reading: readForms.map { FormTraits($0) },
+            writing: writtenForms.map { FormTraits($0) }
+        ) { [reader, readForms] contentType in
+            let form = try reader.readForm(for: contentType)
+            guard let index = readForms.firstIndex(where: { $0.name == form.name }) else {
+                throw MicroError.internalError(
+                    "", "\"\(form.name)\" is not among the forms that can be read")
+            }
+            return index
+        }
+    }
+
+    @inlinable
+    func read(_ bytes: RawSpan, as form: Int) throws -> Reader.Message {
+        try reader.read(bytes, as: readForms[form])
+    }
+
+    @inlinable
+    func write(_ reply: Writer.Message, as form: Int) throws -> [UInt8] {
+        try writer.write(reply, as: writtenForms[form])
+    }
+}
+
+extension [FormTraits] {
     /// The form for a stream of replies over plain HTTP, and how they are kept apart: JSON as
     /// server-sent events when that is asked for by name, and otherwise a line for each.
     fileprivate func negotiatedForStream(
@@ -144,29 +196,5 @@ extension Array where Element: MessageForm {
         }
         let form = try streamable.negotiated(accept: accept, like: name)
         return (form, form.name == "json" ? .lines : .none)
-    }
-}
-
-extension OutgoingAnswer {
-    /// The failure in the caller's own form: status and details for gRPC, problem+json for HTTP.
-    init(_ error: MicroError, isGRPC: Bool) {
-        self.init()
-        code = error.code.rpc
-        httpStatus = UInt32(clamping: error.code.http)
-        message = error.detail
-        if isGRPC {
-            details = error.rpcStatusDetails
-        } else {
-            contentType = Array("application/problem+json".utf8)
-            body = error.problemJSON
-        }
-    }
-
-    /// Takes along what the handler gave beside its reply.
-    mutating func take(_ context: Context) {
-        let reply = context.scope.currentReply
-        metadata = reply.metadata
-        trailers = reply.trailers
-        isCompressed = code == 0 && reply.compression.covers(body)
     }
 }

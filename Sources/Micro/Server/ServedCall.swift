@@ -1,61 +1,132 @@
-internal import Logging
-internal import Synchronization
-
 /// One asynchronous call between its request and its answer: the task that works on it, and whoever
 /// cancels that.
-final class ServedCall: CallWatcher, @unchecked Sendable {  // the task is behind a mutex
-    private let call: ServerCall
-    private let isGRPC: Bool
-    private let task = Mutex<SpawnedTask?>(nil)
+///
+/// It is used again for a later call of its endpoint on the same loop. All but what the task needs
+/// is touched on that loop only.
+@usableFromInline
+final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
+    private let endpoint: ServedUnary
+    private let loop: EventLoop
+    /// nil: it is answered.
+    private var call: ServerCall?
+    private var scope: CallScope
+    private var choice = MessageChoice.none
+    private var isGRPC = false
+    private var observation = CallObservation()
+    @usableFromInline private(set) var message = LentBytes()
+    /// The message, when it has to outlive the request.
+    @usableFromInline private(set) var keptMessage: [UInt8]?
+    private var task: SpawnedTask?
 
-    init(_ call: ServerCall, isGRPC: Bool) {
-        self.call = call
-        self.isGRPC = isGRPC
+    /// On the loop of the call.
+    init(of endpoint: ServedUnary, _ call: ServerCall, _ request: borrowing IncomingRequest) {
+        self.endpoint = endpoint
+        self.loop = call.loop
+        self.scope = CallScope(of: endpoint.origin, request)
         super.init()
     }
 
-    /// Starts `work` on `executor` and answers with what comes out. On the call's loop.
-    func start(
-        on executor: (any TaskExecutor)?, _ context: Context,
-        _ work: @escaping @Sendable () async throws -> OutgoingAnswer
-    ) {
-        call.onCancel(self)
-        let started = SpawnedTask(on: executor) {
-            self.finish(await context.answer(isGRPC: self.isGRPC, work), context)
+    /// Makes it another call. On its loop, when it is nobody's.
+    func reuse(for request: borrowing IncomingRequest) {
+        if isKnownUniquelyReferenced(&scope) {
+            scope.reuse(for: request)
+        } else {
+            scope = CallScope(of: endpoint.origin, request)
         }
-        task.withLock { $0 = started }
     }
 
-    private func finish(_ answer: OutgoingAnswer, _ context: Context) {
-        var answer = answer
-        answer.take(context)
-        call.answer(answer, keeping: self)
-    }
+    // MARK: From the request to the task. On the loop.
 
-    override func callWasCancelled(_ why: CoreStatus) {
-        task.withLock { $0 }?.cancel()
-    }
-}
-
-extension Context {
-    /// What comes out of `work`, an answer or a failure, in the caller's own form.
-    func answer(
-        isGRPC: Bool, _ work: @Sendable () async throws -> OutgoingAnswer
-    ) async -> OutgoingAnswer {
+    func begin(_ call: ServerCall, _ request: borrowing IncomingRequest) {
+        self.call = call
+        isGRPC = request.isGRPC
+        message = request.body
+        observation = endpoint.telemetry.begin(Context(scope: scope))
         do {
-            return try await bind(work)
+            choice = try endpoint.format.choose(request)
         } catch {
-            return OutgoingAnswer(failure(error), isGRPC: isGRPC)
+            let failure = Context(scope: scope).failure(error)
+            observation.end(failure)
+            return finish(.failure(failure))
+        }
+        call.onCancel(self)
+        start()
+    }
+
+    private func start() {
+        let place = endpoint.place(on: loop)
+        guard endpoint.startsInPlace(place, on: loop) else {
+            keepRequest()
+            task = SpawnedTask(on: nil) { await self.run() }
+            return
+        }
+        // The message is read before anything else, while it is lent, unless there are hooks.
+        if endpoint.hasHooks { keepRequest() }
+        let started = place.pace.measured(on: loop) { loop.startHere { await self.run() } }
+        guard call != nil else { return }
+        // It waits for something; the request is taken back meanwhile.
+        task = started
+        scope.keep()
+    }
+
+    private func keepRequest() {
+        scope.keep()
+        keptMessage = message.withSpan { [UInt8](copying: $0) }
+    }
+
+    // MARK: The task
+
+    /// The place of the form in which the reply has to be written.
+    @usableFromInline var replyForm: Int { choice.reply.form }
+
+    /// Lends the message, with the place of the form in which it is written. Only before the task
+    /// waits for the first time.
+    @inlinable
+    func read<Message>(_ body: (RawSpan, Int) throws -> Message) rethrows -> Message {
+        if let keptMessage { return try body(keptMessage.span.bytes, readForm) }
+        return try message.withSpan { try body($0, readForm) }
+    }
+
+    @usableFromInline var readForm: Int { choice.readForm }
+
+    private func run() async {
+        let result = await attempt()
+        if loop.isCurrent {
+            finish(result)
+        } else {
+            loop.execute { self.finish(result) }
         }
     }
 
-    /// What the caller is told about `error`; what only the operator may know goes to the log.
-    func failure(_ error: any Error) -> MicroError {
-        if let error = error as? MicroError { return error }
-        let failure = MicroError(error, id: endpoint)
-        if failure.code == .internal {
-            logger.error("handler failed", metadata: ["error": "\(error)"])
+    /// A function of its own, so that nothing of it holds on to the scope when it has returned.
+    @inline(never)
+    private func attempt() async -> Result<[UInt8], MicroError> {
+        let context = Context(scope: scope)
+        do {
+            let reply = try await Context.$bound.withValue(context) {
+                endpoint.isPlain
+                    ? try await endpoint.work(self, context)
+                    : try await endpoint.observed(observation, self, context)
+            }
+            return .success(reply)
+        } catch {
+            return .failure(context.failure(error))
         }
-        return failure
     }
+
+    // MARK: The end. On the loop.
+
+    private func finish(_ result: Result<[UInt8], MicroError>) {
+        guard let call else { return }
+        self.call = nil
+        // A handler that has kept its context may ask it later.
+        if !isKnownUniquelyReferenced(&scope) { scope.keep() }
+        call.answer(OutgoingAnswer(result, choice.reply, isGRPC: isGRPC, scope))
+        message = LentBytes()
+        keptMessage = nil
+        task = nil
+        endpoint.place(on: loop).take(self)
+    }
+
+    override func callWasCancelled(_ why: CoreStatus) { task?.cancel() }
 }

@@ -8,12 +8,14 @@ extension ServedEndpoint {
                 Reader.Message, Context, Outbound<Writer.Message>
             ) async throws -> Void
     ) -> ServedEndpoint {
-        let format = MessageFormat(reading: reader, writing: writer, kind: .stream)
+        let typed = TypedFormat(reading: reader, writing: writer)
         return streaming(
-            endpoint, .stream, timeout, execution, format,
-            prepare: { request in try format.decode(request) },
-            begin: { message, replyFormat, stream in
-                let out = stream.outbound(replyFormat.write)
+            endpoint, .stream, timeout, execution, typed,
+            prepare: { request, form in
+                try request.body.withSpan { try typed.read($0, as: form) }
+            },
+            begin: { message, choice, stream in
+                let out = stream.outbound { try typed.write($0, as: choice.reply.form) }
                 return { runtime, context in
                     try await runtime.reply(to: message, context) { try await body($0, $1, out) }
                     return OutgoingAnswer()
@@ -30,15 +32,18 @@ extension ServedEndpoint {
                 Inbound<Reader.Message>, Context
             ) async throws -> Writer.Message
     ) -> ServedEndpoint {
-        let format = MessageFormat(reading: reader, writing: writer, kind: .collect)
+        let typed = TypedFormat(reading: reader, writing: writer)
         return streaming(
-            endpoint, .collect, timeout, execution, format,
-            prepare: { request in try format.choose(request) },
-            begin: { form, replyFormat, stream in
-                let incoming = stream.inbound { try format.read($0, as: form) }
+            endpoint, .collect, timeout, execution, typed,
+            prepare: { _, _ in },
+            begin: { _, choice, stream in
+                let incoming = stream.inbound { try typed.read($0, as: choice.readForm) }
                 return { runtime, context in
-                    try replyFormat.answer(
-                        try await runtime.reply(to: incoming, context, body))
+                    let reply = try await runtime.reply(to: incoming, context, body)
+                    var answer = OutgoingAnswer()
+                    answer.body = try typed.write(reply, as: choice.reply.form)
+                    answer.contentType = choice.reply.contentType
+                    return answer
                 }
             })
     }
@@ -52,13 +57,13 @@ extension ServedEndpoint {
                 Inbound<Reader.Message>, Context, Outbound<Writer.Message>
             ) async throws -> Void
     ) -> ServedEndpoint {
-        let format = MessageFormat(reading: reader, writing: writer, kind: .exchange)
+        let typed = TypedFormat(reading: reader, writing: writer)
         return streaming(
-            endpoint, .exchange, timeout, execution, format,
-            prepare: { request in try format.choose(request) },
-            begin: { form, replyFormat, stream in
-                let incoming = stream.inbound { try format.read($0, as: form) }
-                let out = stream.outbound(replyFormat.write)
+            endpoint, .exchange, timeout, execution, typed,
+            prepare: { _, _ in },
+            begin: { _, choice, stream in
+                let incoming = stream.inbound { try typed.read($0, as: choice.readForm) }
+                let out = stream.outbound { try typed.write($0, as: choice.reply.form) }
                 return { runtime, context in
                     try await runtime.reply(to: incoming, context) { try await body($0, $1, out) }
                     return OutgoingAnswer()
@@ -74,31 +79,35 @@ extension ServedEndpoint {
     ///   - begin: Opens the directions of the stream, and says what to do with them.
     private static func streaming<Reader: MessageReading, Writer: MessageWriting, Start: Sendable>(
         _ endpoint: EndpointName, _ kind: CallKind, _ timeout: Duration?,
-        _ execution: AsyncExecution, _ format: MessageFormat<Reader, Writer>,
-        prepare:
-            @escaping @Sendable (
-                borrowing IncomingRequest
-            ) throws -> (Start, ReplyFormat<Writer>),
-        begin: @escaping @Sendable (Start, ReplyFormat<Writer>, ServedStream) -> Work
+        _ execution: AsyncExecution, _ typed: TypedFormat<Reader, Writer>,
+        prepare: @escaping @Sendable (borrowing IncomingRequest, Int) throws -> Start,
+        begin: @escaping @Sendable (Start, MessageChoice, ServedStream) -> Work
     ) -> ServedEndpoint {
-        ServedEndpoint(
+        let format = typed.format(of: kind)
+        return ServedEndpoint(
             endpoint, kind, request: Reader.Message.self, reply: Writer.Message.self,
             timeout: timeout
         ) { runtime in
+            let origin = runtime.origin(of: endpoint.name)
             let telemetry = ServerTelemetry(service: runtime.service, endpoint: endpoint.name)
             return { call, request in
                 let isGRPC = request.isGRPC
-                let context = runtime.context(endpoint.name, request)
+                let scope = CallScope(of: origin, request)
+                scope.keep()
+                let context = Context(scope: scope)
                 let observation = telemetry.begin(context)
                 let start: Start
-                let replyFormat: ReplyFormat<Writer>
+                let choice: MessageChoice
                 do {
-                    (start, replyFormat) = try prepare(request)
+                    choice = try format.choose(request)
+                    start = try prepare(request, choice.readForm)
                 } catch {
-                    return refuse(call, error, context, observation, isGRPC: isGRPC)
+                    let failure = context.failure(error)
+                    observation.end(failure)
+                    return call.answer(OutgoingAnswer(failure, isGRPC: isGRPC))
                 }
-                let stream = ServedStream(call, context, head: replyFormat.head, isGRPC: isGRPC)
-                let work = begin(start, replyFormat, stream)
+                let stream = ServedStream(call, context, head: choice.reply.head, isGRPC: isGRPC)
+                let work = begin(start, choice, stream)
                 stream.start(on: runtime.executor(execution, of: call)) {
                     try await observation.answering(context) { try await work(runtime, context) }
                 }

@@ -59,14 +59,10 @@ struct ServerRuntime: Sendable {
     let hooks: [ServerHook]
     let compression: Compression
 
-    func context(_ endpoint: String, _ request: borrowing IncomingRequest) -> Context {
-        Context(
-            scope: CallScope(
-                service: service, endpoint: endpoint, metadata: request.metadata,
-                deadline: request.deadline, peer: request.peer,
-                peerIdentity: request.peerIdentity, environment: environment, logger: logger,
-                client: client, requestWasCompressed: request.wasCompressed,
-                compression: compression))
+    func origin(of endpoint: String) -> CallOrigin {
+        CallOrigin(
+            service: service, endpoint: endpoint, environment: environment, logger: logger,
+            client: client, compression: compression)
     }
 
     /// Where the task of a call runs; nil: on the process's pool.
@@ -92,6 +88,7 @@ struct ServerRuntime: Sendable {
 
 extension ServedEndpoint {
     /// A handler that does not suspend.
+    @inlinable
     public static func synchronous<Reader: MessageReading, Writer: MessageWriting>(
         _ endpoint: EndpointName, timeout: Duration? = nil, execution: SyncExecution = .inline,
         reading reader: Reader, writing writer: Writer,
@@ -109,94 +106,74 @@ extension ServedEndpoint {
     }
 
     /// A handler that runs in place, on the loop, with borrowed bytes. With hooks it is a task.
+    @inlinable
     public static func direct<Reader: MessageReading, Writer: MessageWriting>(
         _ endpoint: EndpointName, timeout: Duration? = nil,
         reading reader: Reader, writing writer: Writer,
         _ body: @escaping @Sendable (Reader.Message, Context) throws -> Writer.Message
     ) -> ServedEndpoint {
-        let format = MessageFormat(reading: reader, writing: writer, kind: .unary)
-        return ServedEndpoint(
-            endpoint, .unary, request: Reader.Message.self, reply: Writer.Message.self,
-            timeout: timeout
-        ) { runtime in
-            let name = endpoint.name
-            if !runtime.hooks.isEmpty {
-                return task(name, format, runtime, .loop) { try body($0, $1) }
-            }
-            let telemetry = ServerTelemetry(service: runtime.service, endpoint: name)
-            return { call, request in
-                let context = runtime.context(name, request)
-                let observation = telemetry.begin(context)
-                var answer: OutgoingAnswer
-                do {
-                    let (message, replyFormat) = try format.decode(request)
-                    let reply = try observation.run {
-                        try runtime.inEnvironment { try body(message, context) }
-                    }
-                    answer = try replyFormat.answer(reply)
-                    observation.end(nil)
-                } catch {
-                    let failure = context.failure(error)
-                    answer = OutgoingAnswer(failure, isGRPC: request.isGRPC)
-                    observation.end(failure)
-                }
-                answer.take(context)
-                call.answer(answer)
-            }
+        let typed = TypedFormat(reading: reader, writing: writer)
+        return inPlace(
+            endpoint, request: Reader.Message.self, reply: Writer.Message.self, timeout: timeout,
+            typed.format(of: .unary)
+        ) { bytes, readForm, replyForm, context in
+            let message = try typed.read(bytes, as: readForm)
+            return try typed.write(try body(message, context), as: replyForm)
         }
     }
 
     /// A handler that runs as a task.
+    @inlinable
     public static func asynchronous<Reader: MessageReading, Writer: MessageWriting>(
         _ endpoint: EndpointName, timeout: Duration? = nil, execution: AsyncExecution = .loop,
         reading reader: Reader, writing writer: Writer,
         _ body: @escaping @Sendable (Reader.Message, Context) async throws -> Writer.Message
     ) -> ServedEndpoint {
-        let format = MessageFormat(reading: reader, writing: writer, kind: .unary)
-        return ServedEndpoint(
-            endpoint, .unary, request: Reader.Message.self, reply: Writer.Message.self,
-            timeout: timeout
-        ) { runtime in
-            task(endpoint.name, format, runtime, execution, body)
+        let typed = TypedFormat(reading: reader, writing: writer)
+        return task(
+            endpoint, request: Reader.Message.self, reply: Writer.Message.self, timeout: timeout,
+            typed.format(of: .unary), execution
+        ) { call, context in
+            let message = try call.read { try typed.read($0, as: $1) }
+            return try typed.write(try await body(message, context), as: call.replyForm)
         }
     }
 
-    private static func task<Reader: MessageReading, Writer: MessageWriting>(
-        _ name: String, _ format: MessageFormat<Reader, Writer>, _ runtime: ServerRuntime,
-        _ execution: AsyncExecution,
-        _ body: @escaping @Sendable (Reader.Message, Context) async throws -> Writer.Message
-    ) -> RouteTable.Handler {
-        let telemetry = ServerTelemetry(service: runtime.service, endpoint: name)
-        return { call, request in
-            let isGRPC = request.isGRPC
-            let context = runtime.context(name, request)
-            let observation = telemetry.begin(context)
-            let message: Reader.Message
-            let replyFormat: ReplyFormat<Writer>
-            do {
-                // Decoded here, while the bytes are there to be borrowed.
-                (message, replyFormat) = try format.decode(request)
-            } catch {
-                return refuse(call, error, context, observation, isGRPC: isGRPC)
-            }
-            ServedCall(call, isGRPC: isGRPC).start(
-                on: runtime.executor(execution, of: call), context
-            ) {
-                try await observation.answering(context) {
-                    try replyFormat.answer(
-                        try await runtime.reply(to: message, context, body))
+    @usableFromInline
+    static func task(
+        _ endpoint: EndpointName, request: Any.Type, reply: Any.Type, timeout: Duration?,
+        _ format: MessageFormat, _ execution: AsyncExecution,
+        _ work: @escaping @Sendable (ServedCall, Context) async throws -> [UInt8]
+    ) -> ServedEndpoint {
+        ServedEndpoint(endpoint, .unary, request: request, reply: reply, timeout: timeout) {
+            runtime in
+            let unary = ServedUnary(endpoint.name, format, execution, runtime, work)
+            return { call, request in unary.serve(call, request) }
+        }
+    }
+
+    /// What a handler does that runs in place: with the message, and the places of the forms in
+    /// which it is and the reply has to be written.
+    @usableFromInline
+    typealias WorkInPlace = @Sendable (RawSpan, Int, Int, Context) throws -> [UInt8]
+
+    @usableFromInline
+    static func inPlace(
+        _ endpoint: EndpointName, request: Any.Type, reply: Any.Type, timeout: Duration?,
+        _ format: MessageFormat, _ work: @escaping WorkInPlace
+    ) -> ServedEndpoint {
+        ServedEndpoint(endpoint, .unary, request: request, reply: reply, timeout: timeout) {
+            runtime in
+            guard runtime.hooks.isEmpty else {
+                let unary = ServedUnary(endpoint.name, format, .loop, runtime) { call, context in
+                    let replyForm = call.replyForm
+                    return try call.read { try work($0, $1, replyForm, context) }
                 }
+                return { call, request in unary.serve(call, request) }
             }
+            let direct = ServedDirect(endpoint.name, format, runtime, work)
+            return { call, request in direct.serve(call, request) }
         }
-    }
-
-    static func refuse(
-        _ call: ServerCall, _ error: any Error, _ context: Context, _ observation: CallObservation,
-        isGRPC: Bool
-    ) {
-        let failure = context.failure(error)
-        observation.end(failure)
-        call.answer(OutgoingAnswer(failure, isGRPC: isGRPC))
     }
 }
 
@@ -227,19 +204,33 @@ extension ServerRuntime {
         try await run(context) { context in
             slot.set(try await inEnvironment { try await body(message, context) })
         }
-        guard let reply = slot.take() else {
-            throw MicroError(
-                context.endpoint, .internal, "a hook ended the call without an error and an answer")
-        }
+        guard let reply = slot.take() else { throw context.noAnswer }
         return reply
     }
 
     /// In a simulation what the handler starts must be simulated too.
-    private func inEnvironment<T>(_ body: () async throws -> T) async rethrows -> T {
+    func inEnvironment<T>(_ body: () async throws -> T) async rethrows -> T {
         environment.isSimulated ? try await environment.bind(body) : try await body()
     }
 
-    fileprivate func inEnvironment<T>(_ body: () throws -> T) rethrows -> T {
+    func inEnvironment<T>(_ body: () throws -> T) rethrows -> T {
         environment.isSimulated ? try environment.bind(body) : try body()
+    }
+}
+
+extension Context {
+    var noAnswer: MicroError {
+        MicroError(
+            endpoint, .internal, "a hook ended the call without an error and an answer")
+    }
+
+    /// What the caller is told about `error`; what only the operator may know goes to the log.
+    func failure(_ error: any Error) -> MicroError {
+        if let error = error as? MicroError { return error }
+        let failure = MicroError(error, id: endpoint)
+        if failure.code == .internal {
+            logger.error("handler failed", metadata: ["error": "\(error)"])
+        }
+        return failure
     }
 }

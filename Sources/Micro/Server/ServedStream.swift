@@ -59,20 +59,30 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
             )
         }
         let started = SpawnedTask(on: executor) {
-            let answer = await self.context.answer(isGRPC: self.isGRPC, work)
+            let answer = await self.answer(of: work)
             self.loop.executeNow { self.finish(answer) }
         }
         task.withLock { $0 = started }
+    }
+
+    private func answer(
+        of work: @Sendable () async throws -> OutgoingAnswer
+    ) async -> OutgoingAnswer {
+        do {
+            return try await context.bind(work)
+        } catch {
+            return OutgoingAnswer(context.failure(error), isGRPC: isGRPC)
+        }
     }
 
     private func finish(_ answer: OutgoingAnswer) {
         close(
             MicroError(id, .failedPrecondition, "the call has ended: its handler has returned"))
         var answer = answer
-        answer.take(context)
+        answer.take(context.scope)
         // What was sent with the first reply is not sent again.
         if answer.metadata == sentMetadata { answer.metadata = Metadata() }
-        call.answer(answer, keeping: self)
+        call.answer(answer)
     }
 
     /// Nothing is asked of the call any more.

@@ -16,8 +16,11 @@ struct ServerTelemetry: Sendable {
         operation = "\(service)/\(endpoint)"
     }
 
+    /// Whether anything is counted, timed or traced.
+    var isEnabled: Bool { metrics != nil || tracing != nil }
+
     func begin(_ context: Context) -> CallObservation {
-        guard metrics != nil || tracing != nil else { return CallObservation() }
+        guard isEnabled else { return CallObservation() }
         let span = tracing?.start(operation, kind: .server, extracting: context.metadata)
         return CallObservation(metrics: metrics, started: metrics?.begin(), span: span)
     }

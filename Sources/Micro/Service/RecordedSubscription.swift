@@ -78,9 +78,12 @@ extension RecordedSubscription.Host {
     fileprivate func context(_ received: SubscriberContext) -> Context {
         Context(
             scope: CallScope(
-                service: service, endpoint: received.message.topic,
-                metadata: received.message.headers, deadline: received.deadline,
-                environment: environment, logger: logger, client: LentClient(client)))
+                of: CallOrigin(
+                    service: service, endpoint: received.message.topic, environment: environment,
+                    logger: logger, client: LentClient(client)),
+                facts: RequestFacts(
+                    metadata: received.message.headers, peer: "", identity: nil),
+                deadline: received.deadline))
     }
 
     fileprivate func log(_ failure: SubscriberFailure) {

@@ -11,10 +11,11 @@ struct ContextTests {
         let environment = Environment.current
         return Context(
             scope: CallScope(
-                service: "greeter", endpoint: "Greeter.Hello", metadata: metadata,
-                deadline: deadline.map { environment.clock.now.advanced(by: $0) },
-                peer: "127.0.0.1:1", environment: environment, logger: log.logger,
-                client: LentClient(nil)))
+                of: CallOrigin(
+                    service: "greeter", endpoint: "Greeter.Hello", environment: environment,
+                    logger: log.logger, client: LentClient(nil)),
+                facts: RequestFacts(metadata: metadata, peer: "127.0.0.1:1", identity: nil),
+                deadline: deadline.map { environment.clock.now.advanced(by: $0) }))
     }
 
     @Test func timeRemainingCountsDownToZero() async throws {

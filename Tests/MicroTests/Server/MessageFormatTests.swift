@@ -3,29 +3,28 @@ import Testing
 @testable import Micro
 
 @Suite struct MessageFormatTests {
-    @Test func aGRPCAnswerNamesItsCodecOnlyWhenItIsAnother() throws {
-        let same = format(isGRPC: true, isOfRequest: true)
-        #expect(try same.answer(7).contentType == [])
-        let other = format(isGRPC: true, isOfRequest: false)
-        #expect(try other.answer(7).contentType == Array("application/grpc+json".utf8))
-        let http = format(isGRPC: false, isOfRequest: true)
-        #expect(try http.answer(7).contentType == Array("application/json".utf8))
-        #expect(try http.answer(7).body == Array("7".utf8))
+    @Test func aGRPCAnswerNamesItsCodecOnlyWhenItIsAnother() {
+        #expect(reply(isGRPC: true, isOfRequest: true).contentType == [])
+        #expect(
+            reply(isGRPC: true, isOfRequest: false).contentType
+                == Array("application/grpc+json".utf8))
+        #expect(
+            reply(isGRPC: false, isOfRequest: true).contentType == Array("application/json".utf8))
     }
 
     @Test func aStreamOfRepliesNamesItsFraming() {
-        let lines = format(isGRPC: false, isOfRequest: true, framing: .lines).head
+        let lines = reply(isGRPC: false, isOfRequest: true, framing: .lines).head
         #expect(lines.contentType == Array("application/x-ndjson".utf8))
-        let events = format(isGRPC: false, isOfRequest: true, framing: .events).head
+        let events = reply(isGRPC: false, isOfRequest: true, framing: .events).head
         #expect(events.contentType == Array("text/event-stream".utf8))
-        #expect(format(isGRPC: true, isOfRequest: true, framing: .none).head.contentType == [])
+        #expect(reply(isGRPC: true, isOfRequest: true).head.contentType == [])
     }
 
-    private func format(
+    private func reply(
         isGRPC: Bool, isOfRequest: Bool, framing: ReplyHead.Framing = .none
-    ) -> ReplyFormat<CodableCoding<Int>> {
+    ) -> ReplyFormat {
         ReplyFormat(
-            CodableCoding(Codecs()), CodableCoding<Int>.Form(codec: JSONCodec()), isGRPC: isGRPC,
+            0, FormTraits(CodableCoding<Int>.Form(codec: JSONCodec())), isGRPC: isGRPC,
             framing: framing, isOfRequest: isOfRequest)
     }
 

@@ -1,0 +1,41 @@
+extension OutgoingAnswer {
+    /// What a handler has given, or its failure in the caller's own form.
+    init(
+        _ result: Result<[UInt8], MicroError>, _ reply: ReplyFormat, isGRPC: Bool, _ scope: CallScope
+    ) {
+        switch result {
+        case .success(let body):
+            self.init()
+            self.body = body
+            contentType = reply.contentType
+        case .failure(let error):
+            self.init(error, isGRPC: isGRPC)
+        }
+        take(scope)
+    }
+
+    /// The failure in the caller's own form: status and details for gRPC, problem+json for HTTP.
+    init(_ error: MicroError, isGRPC: Bool) {
+        self.init()
+        code = error.code.rpc
+        httpStatus = UInt32(clamping: error.code.http)
+        message = error.detail
+        if isGRPC {
+            details = error.rpcStatusDetails
+        } else {
+            contentType = Array("application/problem+json".utf8)
+            body = error.problemJSON
+        }
+    }
+
+    /// Takes along what the handler gave beside its reply.
+    mutating func take(_ scope: CallScope) {
+        var compression = scope.origin.compression
+        if let reply = scope.replyGiven {
+            metadata = reply.metadata
+            trailers = reply.trailers
+            compression = reply.compression
+        }
+        isCompressed = code == 0 && compression.covers(body)
+    }
+}
