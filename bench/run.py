@@ -28,6 +28,9 @@ def main():
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
+    except process.Failed as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 1
     finally:
         process.stop_all()
 

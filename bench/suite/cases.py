@@ -188,7 +188,7 @@ def scaling():
 
 
 def micro():
-    yield Case(suite="micro", name="micro", kind="micro", participants=())
+    yield Case(suite="micro", name="the C core without sockets", kind="micro", participants=())
 
 
 TABLE = (rpc_server, rpc_client, streams, tls, memory, scaling, micro)

@@ -15,9 +15,13 @@ def rows(root, build_folder, machine, progress):
     try:
         if not os.path.exists(script):
             raise Failed("bench/micro/run.py is not there")
+        if os.path.exists(out):
+            os.remove(out)
         code, said, err = process.run(["python3", "-B", script, "--json", out], SECONDS, cwd=root)
         if not os.path.exists(out):
             raise Failed((err or said or f"exit code {code}").strip().split("\n")[-1])
+        if code:
+            progress.say(f"    {(err or said).strip()}")
         with open(out, encoding="utf-8") as file:
             return [complete(row, machine) for row in json.load(file)]
     except (Failed, ValueError) as problem:

@@ -35,10 +35,11 @@ def table(rows):
         groups.setdefault((row["suite"], row["case"]), []).append(row)
     for (suite, case), members in groups.items():
         yield f"{suite}: {case}"
-        yield from _aligned(
-            [["", "ours", "(min … max)", "peer", "", "(min … max)", "ratio"]]
-            + [_cells(row) for row in members
-               if row["metric"] != "skipped" and row["metric"] not in HIDDEN_IN_TABLE])
+        shown = [row for row in members
+                 if row["metric"] != "skipped" and row["metric"] not in HIDDEN_IN_TABLE]
+        has_peers = any(row["peer_name"] for row in shown)
+        head = ["", "ours", "(min … max)", *(["peer", "", "(min … max)", "ratio"] * has_peers)]
+        yield from _aligned([head + [""] * (7 - len(head))] + [_cells(row) for row in shown])
         for row in members:
             if row["metric"] == "skipped":
                 yield f"    {row['peer_name'] or 'ours'} {row['note']}"
