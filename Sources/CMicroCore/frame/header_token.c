@@ -101,12 +101,30 @@ int mcore__field_name_valid(mcore_slice name) {
 
 static int is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
 
+/* Whether one of eight bytes may be a control character: bytes below 0x20 borrow when 0x20 is taken
+ * from each, and so does 0x7f once its bits are turned around. A borrow may reach the next byte, so
+ * that 1 only says that the bytes have to be looked at one by one; tab is one of those, too. */
+static int has_control(uint64_t bytes) {
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t del = bytes ^ (ones * 0x7f);
+    return (((bytes - ones * 0x20) & ~bytes) | ((del - ones) & ~del)) & highs ? 1 : 0;
+}
+
+static int all_allowed(const uint8_t *bytes, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        if (value_refused[bytes[i]]) return 0;
+    }
+    return 1;
+}
+
 int mcore__field_value_valid(mcore_slice value) {
     const uint8_t *bytes = value.data;
     if (value.len == 0) return 1;
     if (is_blank(bytes[0]) || is_blank(bytes[value.len - 1])) return 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value_refused[bytes[i]]) return 0;
+    size_t i = 0;
+    for (uint64_t eight; value.len - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, bytes + i, sizeof eight);
+        if (has_control(eight) && !all_allowed(bytes + i, sizeof eight)) return 0;
     }
-    return 1;
+    return all_allowed(bytes + i, value.len - i);
 }

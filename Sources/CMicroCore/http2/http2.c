@@ -44,6 +44,7 @@ static nghttp2_option *make_option(uint32_t role) {
     /* Ours counts the same resets on the caller's clock and ends with the right code. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX / 2, UINT32_MAX);
     nghttp2_option_set_max_reserved_remote_streams(option, 0);
+    nghttp2_option_set_no_http_messaging(option, 1); /* http2_messages.c */
     if (role == MCORE__H2_CLIENT) {
         nghttp2_option_set_peer_max_concurrent_streams(option, STREAMS_BEFORE_SETTINGS);
     }
@@ -79,6 +80,9 @@ static int submit_preface(mcore__h2 *h2) {
         role_entry,
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, clamp_window(limits->stream_window_bytes)},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_list_bytes_max},
+        /* Deprecated priorities (RFC 9218, 2.1): without them nghttp2 keeps no tree of streams,
+         * nor those that are closed in it. */
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     int rv = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, entries,
                                      sizeof entries / sizeof *entries);
@@ -105,6 +109,7 @@ mcore_status mcore__h2_create(uint32_t role, const mcore__h2_limits *limits,
     h2->limits = *limits;
     h2->events = events;
     h2->ctx = ctx;
+    h2->block = &h2->blocks[0];
     mcore__h2_limits_init(h2);
     if (make_session(h2) != 0 || submit_preface(h2) != 0) {
         mcore__h2_destroy(h2);
@@ -116,7 +121,7 @@ mcore_status mcore__h2_create(uint32_t role, const mcore__h2_limits *limits,
 
 void mcore__h2_destroy(mcore__h2 *h2) {
     if (!h2) return;
-    mcore__h2_block_free(&h2->block); /* holds buffers of the session */
+    for (int i = 0; i < 2; i++) mcore__h2_block_free(&h2->blocks[i]);
     nghttp2_session_del(h2->session);
     mcore__h2_pool_fini(&h2->pool);
     mcore__h2_streams_free(&h2->streams);
@@ -198,12 +203,23 @@ static int engine_has_ended(const mcore__h2 *h2) {
                                  0) == 0;
 }
 
+static void consume_connection(mcore__h2 *h2, size_t len) {
+    if (mcore__h2_over(h2) || len == 0) return;
+    int rv = nghttp2_session_consume_connection(h2->session, len);
+    if (rv != 0) mcore__h2_end_by_engine(h2, rv);
+}
+
 mcore_status mcore__h2_feed(mcore__h2 *h2, const uint8_t *data, size_t len, uint64_t now_ns) {
     h2->now_ns = now_ns;
     if (h2->engine_ended) return MCORE_EPROTO;
     if (h2->over != MCORE_OK) return h2->over;
     if (len == 0) return MCORE_OK;
+    h2->feeding = 1;
     ssize_t rv = nghttp2_session_mem_recv(h2->session, data, len);
+    h2->feeding = 0;
+    size_t consumed = h2->consumed_bytes;
+    h2->consumed_bytes = 0;
+    if (rv >= 0) consume_connection(h2, consumed);
     if (rv < 0) {
         mcore__h2_end_by_engine(h2, (int)rv);
     } else if (engine_has_ended(h2)) {
@@ -313,21 +329,23 @@ void mcore__h2_set_stream(mcore__h2 *h2, uint32_t id, void *user) {
 }
 
 void mcore__h2_consume(mcore__h2 *h2, uint32_t id, size_t len) {
-    if (mcore__h2_over(h2) || len == 0) return;
-    int rv = nghttp2_session_consume(h2->session, (int32_t)id, len);
-    if (rv != 0) mcore__h2_end_by_engine(h2, rv);
+    mcore__h2_consume_stream(h2, id, len);
+    mcore__h2_consume_connection(h2, len);
 }
 
 void mcore__h2_consume_stream(mcore__h2 *h2, uint32_t id, size_t len) {
     if (mcore__h2_over(h2) || len == 0) return;
+    if (id == h2->ending_id) return; /* nothing follows that would need its window */
     int rv = nghttp2_session_consume_stream(h2->session, (int32_t)id, len);
     if (rv != 0) mcore__h2_end_by_engine(h2, rv);
 }
 
 void mcore__h2_consume_connection(mcore__h2 *h2, size_t len) {
-    if (mcore__h2_over(h2) || len == 0) return;
-    int rv = nghttp2_session_consume_connection(h2->session, len);
-    if (rv != 0) mcore__h2_end_by_engine(h2, rv);
+    /* What is consumed while bytes are fed is given back at once. */
+    if (h2->feeding)
+        h2->consumed_bytes += len;
+    else
+        consume_connection(h2, len);
 }
 
 /* ---- Pings and farewells ---- */

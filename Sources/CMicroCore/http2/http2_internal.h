@@ -2,6 +2,7 @@
  *
  *     http2.c          life of a session, feed, produce
  *     http2_receive.c  what arrives: nghttp2's callbacks become events
+ *     http2_messages.c what makes a message malformed
  *     http2_send.c     what goes out: headers, bodies, trailers, resets
  *     http2_limits.c   what a peer may cost us
  *     http2_streams.c  the streams of a session
@@ -44,6 +45,9 @@ typedef struct mcore__h2_stream {
     uint8_t broken_off;    /* a reset follows what is queued, and not the end of the body */
     uint8_t deferred;      /* nghttp2 waits for mcore__h2_resume */
     uint8_t written;       /* its headers were given out */
+    uint8_t is_head;       /* a request of ours whose response has no body */
+    uint8_t has_length;    /* the peer has said how long its body is */
+    uint64_t length_left;  /* of that, what has not come */
     uint32_t trailer_count;
     size_t trailer_bytes; /* of `out`, at its end */
     mcore__buffer out;    /* body that was not given out, then the encoded trailers */
@@ -54,12 +58,15 @@ typedef struct mcore__h2_stream {
 typedef struct mcore__h2_streams {
     mcore__h2_stream **slots; /* open addressing, a power of two, at most half full */
     uint32_t slot_count, count, shift;
+    mcore__h2_stream *latest; /* that was looked for: most often the next one, too */
     mcore__h2_stream *free_list;
     uint32_t free_count;
 } mcore__h2_streams;
 
 typedef struct mcore__h2_pool {
     struct mcore__h2_block_head *free[MCORE__H2_POOL_CLASSES];
+    struct mcore__h2_block_head *kept; /* given back after an allocation had failed */
+    uint8_t failed;
     size_t held_bytes;
 } mcore__h2_pool;
 
@@ -69,15 +76,28 @@ typedef struct mcore__h2_bucket {
 } mcore__h2_bucket;
 
 /* The header block that is being received; blocks never interleave. The bytes stay nghttp2's,
- * `refs` keeps two of its buffers per field alive until the event has fired. */
+ * `refs` keeps two of its buffers per field alive.
+ *
+ * Peers send the same fields with almost every message, as references to the table of HPACK: then a
+ * field is the very buffers that stood in its place in the block before, and what was found out
+ * about it holds. So the fields are kept until others take their places. */
 typedef struct mcore__h2_block {
     mcore__h2_stream *stream;
     mcore__field *fields;
     nghttp2_rcbuf **refs;
     uint32_t capacity, count;
+    uint32_t kept;        /* of this block or of one before; at least `count` */
     uint32_t total_count; /* with those that were left out */
     uint64_t total_bytes;
     uint8_t overflow, informational;
+    /* What was seen of the message. What a field has told holds until another stands in its place:
+     * whether it is there is in `seen`. */
+    uint64_t seen; /* a bit for each token of this block */
+    uint32_t status;
+    uint8_t regular; /* a field that is no pseudo-header */
+    uint8_t is_connect, is_options, is_http;
+    char path_begin;
+    uint8_t path_is_long; /* more than its first character */
 } mcore__h2_block;
 
 struct mcore__h2 {
@@ -90,8 +110,9 @@ struct mcore__h2 {
 
     mcore__h2_pool pool;
     mcore__h2_streams streams;
-    mcore__h2_block block;
-    nghttp2_nv *nv; /* scratch for submitting */
+    mcore__h2_block blocks[2]; /* heads, trailers */
+    mcore__h2_block *block;    /* the present or the last one */
+    nghttp2_nv *nv;            /* scratch for submitting */
     size_t nv_capacity;
 
     /* The end of the session: MCORE_OK while it lives. */
@@ -113,6 +134,9 @@ struct mcore__h2 {
 
     mcore__buffer *out; /* inside produce */
     size_t out_max;
+    uint8_t feeding;       /* inside feed */
+    uint32_t ending_id;    /* the stream whose last DATA is being handed out, else 0 */
+    size_t consumed_bytes; /* of the connection's window, while feeding */
 
     mcore__h2_bucket glitches, resets, settings;
     uint32_t allowance; /* control frames that our DATA frames have paid for */
@@ -138,12 +162,26 @@ void mcore__h2_end_by_engine(mcore__h2 *h2, int engine_error);
 
 void mcore__h2_set_receive_callbacks(nghttp2_session_callbacks *callbacks);
 void mcore__h2_set_send_callbacks(nghttp2_session_callbacks *callbacks);
-void mcore__h2_block_release(mcore__h2_block *block); /* gives the fields back to nghttp2 */
-void mcore__h2_block_free(mcore__h2_block *block);
+void mcore__h2_block_free(mcore__h2_block *block); /* gives the fields back to nghttp2 */
+
+/* ---- http2_messages.c: each returns 0 for what is malformed ---- */
+
+/* A field of the block that is being received; one that is known was in a block before. */
+int mcore__h2_known_field_ok(mcore__h2_block *block, const mcore__field *field);
+int mcore__h2_field_ok(const mcore__h2 *h2, mcore__h2_block *block, const mcore__field *field);
+/* The whole block; says whether it is informational. */
+int mcore__h2_head_ok(const mcore__h2 *h2, mcore__h2_block *block, uint32_t end_stream);
+int mcore__h2_data_ok(mcore__h2_stream *stream, size_t len);
+int mcore__h2_end_ok(const mcore__h2_stream *stream);
 
 /* ---- http2_streams.c ---- */
 
-mcore__h2_stream *mcore__h2_find(const mcore__h2_streams *streams, uint32_t id);
+mcore__h2_stream *mcore__h2_search(mcore__h2_streams *streams, uint32_t id);
+/* NULL when there is no such stream. */
+static inline mcore__h2_stream *mcore__h2_find(mcore__h2_streams *streams, uint32_t id) {
+    mcore__h2_stream *latest = streams->latest;
+    return latest && latest->id == id ? latest : mcore__h2_search(streams, id);
+}
 mcore__h2_stream *mcore__h2_add(mcore__h2_streams *streams, uint32_t id); /* NULL: no memory */
 /* Like mcore__h2_add in two steps: the second one cannot fail. */
 mcore__h2_stream *mcore__h2_take_free(mcore__h2_streams *streams);

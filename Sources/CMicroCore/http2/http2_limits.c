@@ -160,7 +160,7 @@ int mcore__h2_limit_peer_reset(mcore__h2 *h2) {
 }
 
 int mcore__h2_limit_field(mcore__h2 *h2, size_t name_len, size_t value_len) {
-    mcore__h2_block *block = &h2->block;
+    mcore__h2_block *block = h2->block;
     const mcore__h2_limits *limits = &h2->limits;
     block->total_bytes += name_len + value_len + 32;
     block->total_count++;

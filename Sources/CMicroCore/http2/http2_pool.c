@@ -20,7 +20,7 @@
 #define MCORE__H2_POOL_BYTES_MAX 24576u
 #endif
 
-enum { CLASS_BYTES = 32 };
+enum { CLASS_BYTES = 32, CLASS_GIVEN_BACK = 0xff };
 
 /* Stands before each block. */
 struct mcore__h2_block_head {
@@ -31,6 +31,21 @@ struct mcore__h2_block_head {
 typedef struct mcore__h2_block_head block_head;
 
 static size_t class_bytes(uint32_t class) { return (size_t)(class + 1) * CLASS_BYTES; }
+
+/* nghttp2 1.52 leaves a stream with a frame that it frees when its queue can't grow, and frees both
+ * with the session. So once an allocation has failed, which ends the session, nothing is given back
+ * before its end, nor twice. */
+static void *fail(mcore__h2_pool *pool) {
+    pool->failed = 1;
+    return NULL;
+}
+
+static void keep_until_end(mcore__h2_pool *pool, block_head *head) {
+    if (head->class == CLASS_GIVEN_BACK) return;
+    head->class = CLASS_GIVEN_BACK;
+    head->next_free = pool->kept;
+    pool->kept = head;
+}
 
 static void *pool_alloc(size_t size, void *user_data) {
     mcore__h2_pool *pool = user_data;
@@ -45,9 +60,9 @@ static void *pool_alloc(size_t size, void *user_data) {
         }
         size = class_bytes(class);
     }
-    if (size > SIZE_MAX - sizeof(block_head)) return NULL;
+    if (size > SIZE_MAX - sizeof(block_head)) return fail(pool);
     block_head *head = mcore__alloc(sizeof *head + size);
-    if (!head) return NULL;
+    if (!head) return fail(pool);
     head->class = class;
     return head + 1;
 }
@@ -57,6 +72,10 @@ static void pool_free(void *ptr, void *user_data) {
     if (!ptr) return;
     block_head *head = (block_head *)ptr - 1;
     uint32_t class = head->class;
+    if (pool->failed) {
+        keep_until_end(pool, head);
+        return;
+    }
     if (class == MCORE__H2_POOL_CLASSES ||
         pool->held_bytes + class_bytes(class) > MCORE__H2_POOL_BYTES_MAX) {
         mcore__free(head);
@@ -68,7 +87,7 @@ static void pool_free(void *ptr, void *user_data) {
 }
 
 static void *pool_calloc(size_t count, size_t size, void *user_data) {
-    if (size != 0 && count > SIZE_MAX / size) return NULL;
+    if (size != 0 && count > SIZE_MAX / size) return fail(user_data);
     void *ptr = pool_alloc(count * size, user_data);
     if (ptr) memset(ptr, 0, count * size);
     return ptr;
@@ -79,9 +98,9 @@ static void *pool_realloc(void *ptr, size_t size, void *user_data) {
     block_head *head = (block_head *)ptr - 1;
     if (head->class == MCORE__H2_POOL_CLASSES) {
         /* Stays outside the lists even when it shrinks to one of their sizes. */
-        if (size > SIZE_MAX - sizeof *head) return NULL;
+        if (size > SIZE_MAX - sizeof *head) return fail(user_data);
         head = mcore__realloc(head, sizeof *head + size);
-        return head ? head + 1 : NULL;
+        return head ? head + 1 : fail(user_data);
     }
     size_t room = class_bytes(head->class);
     if (size <= room) return ptr;
@@ -96,13 +115,17 @@ nghttp2_mem mcore__h2_pool_mem(mcore__h2_pool *pool) {
     return (nghttp2_mem){pool, pool_alloc, pool_free, pool_calloc, pool_realloc};
 }
 
-void mcore__h2_pool_fini(mcore__h2_pool *pool) {
-    for (uint32_t class = 0; class < MCORE__H2_POOL_CLASSES; class++) {
-        while (pool->free[class]) {
-            block_head *head = pool->free[class];
-            pool->free[class] = head->next_free;
-            mcore__free(head);
-        }
+static void free_list(block_head *head) {
+    while (head) {
+        block_head *next = head->next_free;
+        mcore__free(head);
+        head = next;
     }
+}
+
+void mcore__h2_pool_fini(mcore__h2_pool *pool) {
+    for (uint32_t class = 0; class < MCORE__H2_POOL_CLASSES; class++) free_list(pool->free[class]);
+    free_list(pool->kept);
+    pool->kept = NULL;
     pool->held_bytes = 0;
 }

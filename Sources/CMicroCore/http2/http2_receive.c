@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { FIELDS_FIRST = 16, COST_INVALID_FRAME = 10, COST_INFORMATIONAL = 1 };
+enum { FIELDS_FIRST = 16, COST_INVALID_FRAME = 10, COST_MALFORMED = 10, COST_INFORMATIONAL = 1 };
 
 /* What a callback returns after an event: the caller may have ended the session in it. */
 static int after_event(const mcore__h2 *h2) {
@@ -14,25 +14,34 @@ static int after_event(const mcore__h2 *h2) {
 
 /* ---- Header blocks ---- */
 
-void mcore__h2_block_release(mcore__h2_block *block) {
-    for (uint32_t i = 0; i < block->count * 2; i++) nghttp2_rcbuf_decref(block->refs[i]);
-    block->count = 0;
+static void forget_field(mcore__h2_block *block, uint32_t i) {
+    nghttp2_rcbuf_decref(block->refs[i * 2]);
+    nghttp2_rcbuf_decref(block->refs[i * 2 + 1]);
+}
+
+/* Keeps the first `count`. The fields of two blocks never stand beside each other when the next one
+ * begins: what was found out about a name is about the field that is kept. */
+static void keep_fields(mcore__h2_block *block, uint32_t count) {
+    while (block->kept > count) forget_field(block, --block->kept);
 }
 
 void mcore__h2_block_free(mcore__h2_block *block) {
-    mcore__h2_block_release(block);
+    keep_fields(block, 0);
     mcore__free(block->fields);
     mcore__free(block->refs);
     *block = (mcore__h2_block){0};
 }
 
-static void block_begin(mcore__h2_block *block, mcore__h2_stream *stream) {
-    mcore__h2_block_release(block);
+static void block_begin(mcore__h2 *h2, mcore__h2_stream *stream) {
+    mcore__h2_block *block = h2->block = &h2->blocks[stream && stream->final_headers];
     block->stream = stream;
+    block->count = 0;
     block->total_count = 0;
     block->total_bytes = 0;
     block->overflow = 0;
     block->informational = 0;
+    block->seen = 0;
+    block->regular = 0;
 }
 
 static int block_grow(mcore__h2_block *block) {
@@ -45,6 +54,21 @@ static int block_grow(mcore__h2_block *block) {
     block->refs = refs;
     block->capacity = capacity;
     return 1;
+}
+
+/* The peer's message breaks the rules: its stream is reset. What its request has sent until then
+ * is read to its end and dropped. Returns what a callback returns that notes it. */
+static int malformed(mcore__h2 *h2, mcore__h2_stream *stream) {
+    if (stream->reset) return 0;
+    stream->reset = 1;
+    mcore__h2_remember_reset(h2, stream->id);
+    int rv = nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, (int32_t)stream->id,
+                                       NGHTTP2_PROTOCOL_ERROR);
+    if (rv != 0) {
+        mcore__h2_end_by_engine(h2, rv);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    return mcore__h2_charge(h2, COST_MALFORMED);
 }
 
 /* After goaway() a request was not handed out, and its sender may try it elsewhere. */
@@ -64,7 +88,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     uint32_t id = (uint32_t)frame->hd.stream_id;
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        block_begin(&h2->block, mcore__h2_find(&h2->streams, id));
+        block_begin(h2, mcore__h2_find(&h2->streams, id));
         return 0;
     }
     if (h2->goaway_submitted && id > h2->goaway_last_id) {
@@ -74,7 +98,39 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (!stream) {
         return mcore__h2_end(h2, MCORE_ENOMEM, MCORE__H2_INTERNAL_ERROR, "out of memory");
     }
-    block_begin(&h2->block, stream);
+    block_begin(h2, stream);
+    return 0;
+}
+
+static int refuse_field(mcore__h2 *h2) {
+    keep_fields(h2->block, h2->block->count = 0);
+    int rv = malformed(h2, h2->block->stream);
+    return rv ? rv : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* skips the rest of the block */
+}
+
+/* A field that is not the one that stood here before. */
+static int take_field(mcore__h2 *h2, nghttp2_rcbuf *name, nghttp2_rcbuf *value) {
+    mcore__h2_block *block = h2->block;
+    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+    int rv = mcore__h2_limit_field(h2, n.len, v.len);
+    if (rv != 0 || block->overflow || !block->stream) return rv;
+    uint32_t i = block->count;
+    if (i == block->capacity && !block_grow(block)) {
+        return mcore__h2_end(h2, MCORE_ENOMEM, MCORE__H2_INTERNAL_ERROR, "out of memory");
+    }
+    mcore__field field = {
+        mcore__header_token_of((const char *)n.base, n.len), {n.base, n.len}, {v.base, v.len}};
+    if (!mcore__h2_field_ok(h2, block, &field)) return refuse_field(h2);
+    nghttp2_rcbuf_incref(name);
+    nghttp2_rcbuf_incref(value);
+    if (i < block->kept)
+        forget_field(block, i);
+    else
+        block->kept = i + 1;
+    block->fields[i] = field;
+    block->refs[i * 2] = name;
+    block->refs[i * 2 + 1] = value;
+    block->count++;
     return 0;
 }
 
@@ -82,34 +138,16 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
                      nghttp2_rcbuf *value, uint8_t flags, void *user_data) {
     (void)session, (void)frame, (void)flags;
     mcore__h2 *h2 = user_data;
-    mcore__h2_block *block = &h2->block;
-    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
-    int rv = mcore__h2_limit_field(h2, n.len, v.len);
+    mcore__h2_block *block = h2->block;
+    uint32_t i = block->count;
+    if (i >= block->kept || block->refs[i * 2] != name || block->refs[i * 2 + 1] != value)
+        return take_field(h2, name, value);
+    const mcore__field *field = &block->fields[i];
+    int rv = mcore__h2_limit_field(h2, field->name.len, field->value.len);
     if (rv != 0 || block->overflow || !block->stream) return rv;
-    if (block->count == block->capacity && !block_grow(block)) {
-        return mcore__h2_end(h2, MCORE_ENOMEM, MCORE__H2_INTERNAL_ERROR, "out of memory");
-    }
-    mcore__field *field = &block->fields[block->count];
-    field->token = mcore__header_token_of((const char *)n.base, n.len);
-    field->name = (mcore_slice){n.base, n.len};
-    field->value = (mcore_slice){v.base, v.len};
-    if (field->token == MCORE__HEADER_STATUS && v.len > 0 && v.base[0] == '1') {
-        block->informational = 1;
-    }
-    nghttp2_rcbuf_incref(name);
-    nghttp2_rcbuf_incref(value);
-    block->refs[block->count * 2] = name;
-    block->refs[block->count * 2 + 1] = value;
+    if (!mcore__h2_known_field_ok(block, field)) return refuse_field(h2);
     block->count++;
     return 0;
-}
-
-/* nghttp2 would drop a field that it finds invalid and go on; a request with one is refused. */
-static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
-                             nghttp2_rcbuf *name, nghttp2_rcbuf *value, uint8_t flags,
-                             void *user_data) {
-    (void)session, (void)frame, (void)name, (void)value, (void)flags, (void)user_data;
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static void fire_end(mcore__h2 *h2, mcore__h2_stream *stream) {
@@ -118,14 +156,15 @@ static void fire_end(mcore__h2 *h2, mcore__h2_stream *stream) {
 }
 
 static int receive_headers(mcore__h2 *h2, const nghttp2_frame *frame) {
-    mcore__h2_block *block = &h2->block;
+    mcore__h2_block *block = h2->block;
     mcore__h2_stream *stream = block->stream;
     uint32_t end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (!stream) return 0;
-    if (block->informational && !stream->final_headers) {
-        mcore__h2_block_release(block);
-        return mcore__h2_charge(h2, COST_INFORMATIONAL);
+    if (!stream || stream->reset) return 0;
+    keep_fields(block, block->count);
+    if (!block->overflow && !mcore__h2_head_ok(h2, block, end_stream)) {
+        return malformed(h2, stream);
     }
+    if (block->informational) return mcore__h2_charge(h2, COST_INFORMATIONAL);
     mcore__h2_headers headers = {
         .fields = block->fields,
         .count = block->count,
@@ -140,7 +179,6 @@ static int receive_headers(mcore__h2 *h2, const nghttp2_frame *frame) {
         h2->last_handed_out = stream->id;
     }
     h2->events->on_headers(h2->ctx, stream->id, stream->user, &headers);
-    mcore__h2_block_release(block);
     if (end_stream) fire_end(h2, stream);
     return after_event(h2);
 }
@@ -149,15 +187,21 @@ static int receive_headers(mcore__h2 *h2, const nghttp2_frame *frame) {
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                          size_t len, void *user_data) {
-    (void)flags;
+    (void)session;
     mcore__h2 *h2 = user_data;
     mcore__h2_stream *stream = mcore__h2_find(&h2->streams, (uint32_t)id);
     if (!stream || !stream->handed_out) { /* nobody would give the bytes back */
-        int rv = nghttp2_session_consume(session, id, len);
-        if (rv != 0) mcore__h2_end_by_engine(h2, rv);
+        mcore__h2_consume(h2, (uint32_t)id, len);
         return after_event(h2);
     }
+    if (stream->reset || !mcore__h2_data_ok(stream, len)) {
+        mcore__h2_consume(h2, (uint32_t)id, len);
+        int rv = malformed(h2, stream);
+        return rv ? rv : after_event(h2);
+    }
+    h2->ending_id = flags & NGHTTP2_FLAG_END_STREAM ? stream->id : 0;
     h2->events->on_data(h2->ctx, (uint32_t)id, stream->user, data, len);
+    h2->ending_id = 0;
     return after_event(h2);
 }
 
@@ -165,7 +209,8 @@ static int receive_data(mcore__h2 *h2, const nghttp2_frame *frame) {
     int rv = mcore__h2_limit_data(h2, frame);
     if (rv != 0 || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return rv;
     mcore__h2_stream *stream = mcore__h2_find(&h2->streams, (uint32_t)frame->hd.stream_id);
-    if (!stream) return 0;
+    if (!stream || stream->reset) return 0;
+    if (!stream->final_headers || !mcore__h2_end_ok(stream)) return malformed(h2, stream);
     stream->remote_ended = 1;
     fire_end(h2, stream);
     return after_event(h2);
@@ -250,7 +295,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_
     /* nghttp2 closes what lies beyond a GOAWAY's last stream with REFUSED_STREAM as well. */
     uint32_t refused =
         h2->role == MCORE__H2_CLIENT && !stream->reset && error_code == MCORE__H2_REFUSED_STREAM;
-    if (h2->block.stream == stream) h2->block.stream = NULL;
+    if (h2->block->stream == stream) h2->block->stream = NULL;
     if (stream->handed_out) {
         h2->events->on_close(h2->ctx, stream->id, stream->user, error_code, refused);
     }
@@ -262,7 +307,6 @@ void mcore__h2_set_receive_callbacks(nghttp2_session_callbacks *callbacks) {
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);

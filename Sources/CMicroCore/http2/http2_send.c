@@ -258,6 +258,15 @@ static mcore_status resume(mcore__h2 *h2, mcore__h2_stream *stream) {
     return status;
 }
 
+static uint8_t asks_for_head(const mcore__field *fields, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (mcore__header_token_of(fields[i].name.data, fields[i].name.len) != MCORE__HEADER_METHOD)
+            continue;
+        return fields[i].value.len == 4 && memcmp(fields[i].value.data, "HEAD", 4) == 0;
+    }
+    return 0;
+}
+
 mcore_status mcore__h2_request(mcore__h2 *h2, const mcore__field *fields, size_t count,
                                uint32_t end_stream, void *user, uint32_t *out_id) {
     if (h2->role != MCORE__H2_CLIENT) return MCORE_EINVAL;
@@ -278,6 +287,7 @@ mcore_status mcore__h2_request(mcore__h2 *h2, const mcore__field *fields, size_t
     stream->user = user;
     stream->handed_out = 1;
     stream->responded = 1;
+    stream->is_head = asks_for_head(fields, count);
     stream->ended = end_stream != 0;
     mcore__h2_insert(&h2->streams, stream);
     *out_id = stream->id;

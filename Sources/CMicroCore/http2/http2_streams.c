@@ -14,12 +14,13 @@ static uint32_t slot_of(const mcore__h2_streams *streams, uint32_t id) {
     return (id * 2654435769u) >> streams->shift; /* Fibonacci hashing */
 }
 
-mcore__h2_stream *mcore__h2_find(const mcore__h2_streams *streams, uint32_t id) {
+mcore__h2_stream *mcore__h2_search(mcore__h2_streams *streams, uint32_t id) {
     if (streams->count == 0) return NULL;
     uint32_t mask = streams->slot_count - 1;
     for (uint32_t i = slot_of(streams, id);; i = (i + 1) & mask) {
         mcore__h2_stream *stream = streams->slots[i];
-        if (!stream || stream->id == id) return stream;
+        if (!stream) return NULL;
+        if (stream->id == id) return streams->latest = stream;
     }
 }
 
@@ -65,7 +66,7 @@ mcore__h2_stream *mcore__h2_add(mcore__h2_streams *streams, uint32_t id) {
     if (!stream) return NULL;
     stream->id = id;
     mcore__h2_insert(streams, stream);
-    return stream;
+    return streams->latest = stream;
 }
 
 void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream) {
@@ -81,6 +82,7 @@ void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream) {
 }
 
 void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream) {
+    if (streams->latest == stream) streams->latest = NULL;
     uint32_t mask = streams->slot_count - 1;
     uint32_t hole = slot_of(streams, stream->id);
     while (streams->slots[hole] != stream) hole = (hole + 1) & mask;
