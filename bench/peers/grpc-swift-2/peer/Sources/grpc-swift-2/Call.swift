@@ -44,10 +44,14 @@ where Serializer.Message: Sendable, Serializer.Message == Deserializer.Message {
     /// so that a message needs one task and not two.
     func chat(_ client: Client) async {
         let replies = AsyncStream.makeStream(of: RPCAsyncSequence<Message, any Error>.self)
-        let ended = AsyncStream.makeStream(of: Void.self)
+        let ended = AsyncStream.makeStream(of: (any Error).self)
         let request = StreamingClientRequest(of: Message.self) { writer in
-            defer { ended.continuation.finish() }
-            try await exchange(replies.stream, writer)
+            do {
+                try await exchange(replies.stream, writer)
+            } catch {
+                ended.continuation.yield(error)
+            }
+            ended.continuation.finish()
         }
         do {
             try await client.bidirectionalStreaming(
@@ -56,7 +60,7 @@ where Serializer.Message: Sendable, Serializer.Message == Deserializer.Message {
             ) { response in
                 replies.continuation.yield(response.messages)
                 replies.continuation.finish()
-                for await _ in ended.stream {}
+                for await error in ended.stream { throw error }
             }
         } catch {
             run.failed()
@@ -73,10 +77,11 @@ where Serializer.Message: Sendable, Serializer.Message == Deserializer.Message {
             throw RPCError(code: .unavailable, message: "No response.")
         }
         while true {
-            let reply = try await messages.next()
+            guard let reply = try await messages.next(), isEcho(reply) else {
+                throw RPCError(code: .unknown, message: "No echo.")
+            }
             let end = nanoseconds()
-            let right = reply.map(isEcho) ?? false
-            guard run.replied(start: start, end: end, right: right) else { return }
+            guard run.replied(start: start, end: end, right: true) else { return }
             start = end
             try await writer.write(message)
         }
