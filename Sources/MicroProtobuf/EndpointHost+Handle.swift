@@ -13,6 +13,7 @@ extension EndpointHost {
     ///   - timeout: The deadline of a call that has none, and the longest that a caller gets.
     ///   - handler: Throws to refuse: a ``MicroError`` reaches the caller as it is, any other error
     ///     as INTERNAL, with its text in the log only.
+    @inlinable
     public func handle<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
         _ endpoint: String, execution: SyncExecution = .inline, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
@@ -27,6 +28,7 @@ extension EndpointHost {
     ///
     /// It runs as a task, which is cancelled when nobody waits for the answer any more: the caller
     /// cancelled or went away, or the deadline passed. For the parameters see the other `handle`.
+    @inlinable
     public func handle<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
         _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
@@ -38,6 +40,7 @@ extension EndpointHost {
     }
 
     /// Answers a typed endpoint with a closure that does not suspend. Its service must be this one.
+    @inlinable
     public func handle<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
         _ endpoint: Endpoint<Request, Reply>, execution: SyncExecution = .inline,
         timeout: Duration? = nil,
@@ -50,6 +53,7 @@ extension EndpointHost {
     }
 
     /// Answers a typed endpoint with a closure that may suspend. Its service must be this one.
+    @inlinable
     public func handle<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
         _ endpoint: Endpoint<Request, Reply>, execution: AsyncExecution = .loop,
         timeout: Duration? = nil,

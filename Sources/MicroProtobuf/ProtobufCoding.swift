@@ -8,6 +8,7 @@ public import SwiftProtobuf
 /// are skipped in both forms.
 public struct ProtobufCoding<Message: SwiftProtobuf.Message & Sendable>: Sendable {
     /// Makes the coding.
+    @inlinable
     public init() {}
 
     private static func form(for contentType: String) throws(MicroError) -> ProtobufForm {
@@ -33,16 +34,18 @@ extension ProtobufCoding: MessageReading {
     /// that is its binary form, and as JSON it is accepted of a `google.protobuf.Empty`.
     ///
     /// - Throws: ``MicroError`` with `invalidArgument` that says what is wrong with them.
+    @inlinable
     public func read(_ bytes: RawSpan, as form: ProtobufForm) throws -> Message {
         do {
-            guard form == .json else { return try Message(serializedBytes: bytes) }
+            guard form.isJSON else { return try Message(serializedBytes: bytes) }
             return try Self.readJSON(bytes)
         } catch {
             throw ProtobufFailure.unreadable(error, Message.self, form)
         }
     }
 
-    private static func readJSON(_ bytes: RawSpan) throws -> Message {
+    @usableFromInline
+    static func readJSON(_ bytes: RawSpan) throws -> Message {
         if bytes.isEmpty, Message.self == Google_Protobuf_Empty.self { return Message() }
         var options = JSONDecodingOptions()
         options.ignoreUnknownFields = true
@@ -75,9 +78,10 @@ extension ProtobufCoding: MessageWriting {
     ///
     /// - Throws: ``MicroError`` with `internal` when it has no such form: a required field is
     ///   missing, or a value has no JSON.
+    @inlinable
     public func write(_ value: Message, as form: ProtobufForm) throws -> [UInt8] {
         do {
-            return form == .json ? try value.jsonUTF8Bytes() : try value.serializedBytes()
+            return form.isJSON ? try value.jsonUTF8Bytes() : try value.serializedBytes()
         } catch {
             throw ProtobufFailure.unwritable(error, Message.self, form)
         }

@@ -8,15 +8,16 @@ public struct ProtobufForm: MessageForm, Hashable {
     public let contentType: ContentType
     /// Whether many can follow each other as the body of a plain HTTP answer: JSON can, on a line
     /// each; the binary form does not say where a message ends.
-    public let isStreamable: Bool
+    public var isStreamable: Bool { isJSON }
+    @usableFromInline let isJSON: Bool
 
     /// The binary form: `application/protobuf`, also `application/x-protobuf` when it is read.
     public static let proto = ProtobufForm(
-        name: "proto", contentType: .protobuf, isStreamable: false)
+        name: "proto", contentType: .protobuf, isJSON: false)
 
     /// Protobuf's JSON mapping: `application/json`.
     public static let json = ProtobufForm(
-        name: "json", contentType: .json, isStreamable: true)
+        name: "json", contentType: .json, isJSON: true)
 
     /// Both, the preferred first.
     static let all = [proto, json]

@@ -80,16 +80,25 @@ extension MessageWriting {
 public struct CodableCoding<Message: Sendable>: Sendable {
     /// A codec as a form.
     public struct Form: MessageForm {
-        let codec: any Codec
+        @usableFromInline let codec: any Codec
+        /// Whether messages are the bytes themselves.
+        @usableFromInline let isBytes: Bool
+
+        init(codec: any Codec) {
+            self.codec = codec
+            isBytes = codec is BytesCodec
+        }
+
         /// The codec's name.
         public var name: String { codec.name }
         /// What the codec writes.
         public var contentType: ContentType { codec.contentType }
     }
 
-    let codecs: Codecs
+    @usableFromInline let codecs: Codecs
 
     /// - Parameter codecs: How messages may be written, the preferred first.
+    @inlinable
     public init(_ codecs: Codecs) { self.codecs = codecs }
 
     private var forms: [Form] { codecs.carrying(Message.self).map { Form(codec: $0) } }
@@ -108,8 +117,14 @@ extension CodableCoding: MessageReading where Message: Decodable {
         try form(for: contentType)
     }
     /// As ``Codec/decode(_:from:)``.
+    @inlinable
     public func read(_ bytes: RawSpan, as form: Form) throws -> Message {
-        try form.codec.decode(Message.self, from: bytes)
+        if Message.self == [UInt8].self, form.isBytes,
+            let message = [UInt8](copying: bytes) as? Message
+        {
+            return message
+        }
+        return try form.codec.decode(Message.self, from: bytes)
     }
 }
 
@@ -121,7 +136,11 @@ extension CodableCoding: MessageWriting where Message: Encodable {
         try form(for: contentType)
     }
     /// As ``Codec/encode(_:)``.
+    @inlinable
     public func write(_ value: Message, as form: Form) throws -> [UInt8] {
-        try form.codec.encode(value)
+        if Message.self == [UInt8].self, form.isBytes, let bytes = value as? [UInt8] {
+            return bytes
+        }
+        return try form.codec.encode(value)
     }
 }

@@ -26,7 +26,9 @@ final class CallOrigin: Sendable {
 /// The part of a context that its copies share: one call of an endpoint.
 ///
 /// Most handlers ask for little of it, so that everything is made when it is first asked for.
-final class CallScope: @unchecked Sendable {  // what is not behind the lock is set before it is shared
+///
+/// What is not behind the lock is set before it is shared.
+final class CallScope: @unchecked Sendable {
     let origin: CallOrigin
     private(set) var deadline: EventLoopClock.Instant?
     private(set) var requestWasCompressed: Bool
@@ -80,6 +82,9 @@ final class CallScope: @unchecked Sendable {  // what is not behind the lock is 
 
     /// What goes along with the answer as things are now; nil when the handler gave nothing.
     var replyGiven: Reply? { state.withLock { $0.reply } }
+
+    /// Whether the handler gave something to go along.
+    var hasReply: Bool { state.withLock { $0.reply != nil } }
 
     var reply: Reply { replyGiven ?? Reply(compression: origin.compression) }
 

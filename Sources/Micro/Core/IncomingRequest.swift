@@ -31,8 +31,8 @@ struct IncomingRequest: ~Copyable {
         let sent = raw.pointee.content_type
         guard let data = sent.data else { return table.firstIndex { $0.isEmpty } }
         let bytes = UnsafeRawBufferPointer(start: data, count: sent.len)
-        for (index, spelling) in table.enumerated() where spelling.count == bytes.count {
-            if spelling.withUnsafeBytes({ $0.elementsEqual(bytes) }) { return index }
+        for index in table.indices where table[index].count == bytes.count {
+            if table[index].withUnsafeBytes({ $0.isEqual(to: bytes) }) { return index }
         }
         return nil
     }
@@ -48,6 +48,25 @@ struct IncomingRequest: ~Copyable {
         _ body: (borrowing IncomingRequest) -> Void
     ) {
         body(IncomingRequest(raw, call))
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether another one of the same length holds the same bytes; eight at a time.
+    fileprivate func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
+        var offset = 0
+        while count - offset >= 8 {
+            let bytes = loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            guard bytes == other.loadUnaligned(fromByteOffset: offset, as: UInt64.self) else {
+                return false
+            }
+            offset += 8
+        }
+        while offset < count {
+            guard self[offset] == other[offset] else { return false }
+            offset += 1
+        }
+        return true
     }
 }
 

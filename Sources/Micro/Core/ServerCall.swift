@@ -11,10 +11,6 @@ struct OutgoingAnswer: Sendable {
     var isCompressed = false
     var metadata = Metadata()
     var trailers = Metadata()
-
-    fileprivate var hasMoreThanBody: Bool {
-        !(message.isEmpty && details.isEmpty && metadata.isEmpty && trailers.isEmpty)
-    }
 }
 
 /// How the replies of a stream begin.
@@ -52,7 +48,6 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
 
     /// Answers. The call is dead afterwards. On the call's loop.
     func answer(_ answer: borrowing OutgoingAnswer) {
-        guard answer.hasMoreThanBody else { return send(answer) }
         var message = answer.message
         answer.metadata.withHeaders { headers, headerCount in
             answer.trailers.withHeaders { trailers, trailerCount in
@@ -73,21 +68,27 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
         }
     }
 
-    /// The answer to almost every call: a body and how it is written.
-    private func send(_ answer: borrowing OutgoingAnswer) {
-        var raw = mcore_answer()
-        raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
-        send(answer, &raw)
-    }
-
     private func send(_ answer: borrowing OutgoingAnswer, _ raw: inout mcore_answer) {
         raw.rpc_code = answer.code
         raw.http_status = answer.httpStatus
-        raw.body_flags = messageFlags(isCompressed: answer.isCompressed)
-        answer.contentType.withUnsafeBytes { contentType in
-            answer.body.withUnsafeBytes { body in
+        send(answer.body, answer.contentType, isCompressed: answer.isCompressed, &raw)
+    }
+
+    /// The answer to almost every call: a message and how it is written.
+    func answer(_ message: [UInt8], contentType: [UInt8], isCompressed: Bool) {
+        var raw = mcore_answer()
+        raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
+        send(message, contentType, isCompressed: isCompressed, &raw)
+    }
+
+    private func send(
+        _ message: [UInt8], _ contentType: [UInt8], isCompressed: Bool, _ raw: inout mcore_answer
+    ) {
+        raw.body_flags = messageFlags(isCompressed: isCompressed)
+        contentType.withUnsafeBytes { contentType in
+            message.withUnsafeBytes { message in
                 raw.content_type = mcore_slice(contentType)
-                raw.body = mcore_slice(body)
+                raw.body = mcore_slice(message)
                 mcore_call_answer(self.raw, &raw)
             }
         }

@@ -8,6 +8,7 @@ extension EndpointHost {
     ///   - timeout: The deadline of a call that has none, and the longest that a caller gets.
     ///   - handler: Throws to refuse: a ``MicroError`` reaches the caller as it is, any other error
     ///     as INTERNAL, with its text in the log only.
+    @inlinable
     public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: String, execution: SyncExecution = .inline, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
@@ -19,6 +20,7 @@ extension EndpointHost {
     ///
     /// It runs as a task, which is cancelled when nobody waits for the answer any more: the caller
     /// cancelled or went away, or the deadline passed. For the parameters see the other `handle`.
+    @inlinable
     public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
@@ -27,6 +29,7 @@ extension EndpointHost {
     }
 
     /// Answers a typed endpoint with a closure that does not suspend. Its service must be this one.
+    @inlinable
     public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: Endpoint<Request, Reply>, execution: SyncExecution = .inline,
         timeout: Duration? = nil,
@@ -36,6 +39,7 @@ extension EndpointHost {
     }
 
     /// Answers a typed endpoint with a closure that may suspend. Its service must be this one.
+    @inlinable
     public func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: Endpoint<Request, Reply>, execution: AsyncExecution = .loop,
         timeout: Duration? = nil,
@@ -44,7 +48,8 @@ extension EndpointHost {
         handle(EndpointName(endpoint), execution, timeout, handler)
     }
 
-    private func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+    @inlinable
+    func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: EndpointName, _ execution: SyncExecution, _ timeout: Duration?,
         _ handler: @escaping @Sendable (Request, Context) throws -> Reply
     ) {
@@ -55,7 +60,8 @@ extension EndpointHost {
                 handler))
     }
 
-    private func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
+    @inlinable
+    func handle<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: EndpointName, _ execution: AsyncExecution, _ timeout: Duration?,
         _ handler: @escaping @Sendable (Request, Context) async throws -> Reply
     ) {

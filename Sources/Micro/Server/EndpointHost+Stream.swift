@@ -10,6 +10,7 @@ extension EndpointHost {
     ///   - endpoint: "Service.Method", or in full "package.Service/Method".
     ///   - timeout: The deadline of a call that has none, and the longest that a caller gets.
     ///   - handler: Throws to refuse, as that of `handle`.
+    @inlinable
     public func stream<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Request, Context, Outbound<Reply>) async throws -> Void
@@ -22,6 +23,7 @@ extension EndpointHost {
     }
 
     /// The same for a typed endpoint, whose service must be this one.
+    @inlinable
     public func stream<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: Endpoint<Request, Reply>, execution: AsyncExecution = .loop,
         timeout: Duration? = nil,
@@ -37,6 +39,7 @@ extension EndpointHost {
     /// Answers many messages with one: it may come before the last of them.
     ///
     /// Over plain HTTP each line of a JSON body is a message. For the rest see `stream`.
+    @inlinable
     public func collect<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
         _ handler: @escaping @Sendable (Inbound<Request>, Context) async throws -> Reply
@@ -49,6 +52,7 @@ extension EndpointHost {
     }
 
     /// The same for a typed endpoint, whose service must be this one.
+    @inlinable
     public func collect<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: Endpoint<Request, Reply>, execution: AsyncExecution = .loop,
         timeout: Duration? = nil,
@@ -63,6 +67,7 @@ extension EndpointHost {
 
     /// Receives and sends many messages at the same time: the replies end when the closure returns.
     /// For the rest see `stream` and `collect`.
+    @inlinable
     public func exchange<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: String, execution: AsyncExecution = .loop, timeout: Duration? = nil,
         _ handler:
@@ -78,6 +83,7 @@ extension EndpointHost {
     }
 
     /// The same for a typed endpoint, whose service must be this one.
+    @inlinable
     public func exchange<Request: Decodable & Sendable, Reply: Encodable & Sendable>(
         _ endpoint: Endpoint<Request, Reply>, execution: AsyncExecution = .loop,
         timeout: Duration? = nil,

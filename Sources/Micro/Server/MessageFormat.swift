@@ -13,7 +13,7 @@ struct MessageFormat: Sendable {
     /// The common content types as bytes, each with the forms that it means: those that carry the
     /// reply too, so that nothing is left to negotiate.
     private let spellings: [[UInt8]]
-    private let spelled: [(read: Int, written: Int)]
+    private let spelled: [(grpc: MessageChoice, plain: MessageChoice)]
 
     @usableFromInline
     init(
@@ -33,10 +33,18 @@ struct MessageFormat: Sendable {
         if !readForms.isEmpty { spelled += [("application/grpc", 0), ("", 0)] }
         let complete = spelled.compactMap { contentType, read in
             replyForms.firstIndex { $0.name == readForms[read].name }
-                .map { (Array(contentType.utf8), read, $0) }
+                .map { (contentType: Array(contentType.utf8), read: read, written: $0) }
         }
-        self.spellings = complete.map(\.0)
-        self.spelled = complete.map { ($0.1, $0.2) }
+        func choice(_ read: Int, _ written: Int, isGRPC: Bool) -> MessageChoice {
+            MessageChoice(
+                readForm: read,
+                reply: ReplyFormat(
+                    written, replyForms[written], isGRPC: isGRPC, isOfRequest: true))
+        }
+        self.spellings = complete.map(\.contentType)
+        self.spelled = complete.map {
+            (choice($0.read, $0.written, isGRPC: true), choice($0.read, $0.written, isGRPC: false))
+        }
     }
 
     /// Chooses how messages are read and how the answer is written.
@@ -47,11 +55,7 @@ struct MessageFormat: Sendable {
         if isGRPC || !(request.hasAccept || kind.streamsReplies),
             let index = request.contentTypeIndex(in: spellings)
         {
-            let (read, written) = spelled[index]
-            return MessageChoice(
-                readForm: read,
-                reply: ReplyFormat(
-                    written, replyForms[written], isGRPC: isGRPC, isOfRequest: true))
+            return isGRPC ? spelled[index].grpc : spelled[index].plain
         }
         let contentType = request.contentType
         let read = try findReadForm(

@@ -1,19 +1,30 @@
-extension OutgoingAnswer {
-    /// What a handler has given, or its failure in the caller's own form.
-    init(
-        _ result: Result<[UInt8], MicroError>, _ reply: ReplyFormat, isGRPC: Bool, _ scope: CallScope
+extension ServerCall {
+    /// Answers with what a handler has given, or with its failure in the caller's own form. On the
+    /// call's loop.
+    func answer(
+        _ result: Result<[UInt8], MicroError>, _ reply: ReplyFormat, isGRPC: Bool,
+        _ scope: CallScope
     ) {
+        var answer: OutgoingAnswer
         switch result {
-        case .success(let body):
-            self.init()
-            self.body = body
-            contentType = reply.contentType
+        case .success(let message):
+            guard scope.hasReply else {
+                return self.answer(
+                    message, contentType: reply.contentType,
+                    isCompressed: scope.origin.compression.covers(message))
+            }
+            answer = OutgoingAnswer()
+            answer.body = message
+            answer.contentType = reply.contentType
         case .failure(let error):
-            self.init(error, isGRPC: isGRPC)
+            answer = OutgoingAnswer(error, isGRPC: isGRPC)
         }
-        take(scope)
+        answer.take(scope)
+        self.answer(answer)
     }
+}
 
+extension OutgoingAnswer {
     /// The failure in the caller's own form: status and details for gRPC, problem+json for HTTP.
     init(_ error: MicroError, isGRPC: Bool) {
         self.init()

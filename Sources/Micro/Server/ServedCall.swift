@@ -121,7 +121,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
         self.call = nil
         // A handler that has kept its context may ask it later.
         if !isKnownUniquelyReferenced(&scope) { scope.keep() }
-        call.answer(OutgoingAnswer(result, choice.reply, isGRPC: isGRPC, scope))
+        call.answer(result, choice.reply, isGRPC: isGRPC, scope)
         message = LentBytes()
         keptMessage = nil
         task = nil

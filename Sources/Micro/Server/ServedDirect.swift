@@ -31,7 +31,7 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
         let isFree = isKnownUniquelyReferenced(&scope)
         // A handler that has kept its context may ask it later.
         if !isFree { scope.keep() }
-        call.answer(OutgoingAnswer(result, reply, isGRPC: request.isGRPC, scope))
+        call.answer(result, reply, isGRPC: request.isGRPC, scope)
         if isFree { place.scope = scope }
     }
 
