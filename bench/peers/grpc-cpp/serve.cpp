@@ -42,14 +42,15 @@ class ChatReactor final : public grpc::ServerBidiReactor<Message, Message> {
     Message message_;
 };
 
-/// Writes the same text as often as the request says. Only the last message is sent without delay.
+/// Writes the same text as often as the request says. The library may gather messages, but for the
+/// last one and the first: it would wait with the headers, and this would wait for it.
 class ListReactor final : public grpc::ServerWriteReactor<Note> {
   public:
-    explicit ListReactor(const Note &request) : note_(request), left_(request.id()) { write(); }
+    explicit ListReactor(const Note &request) : note_(request), left_(request.id()) { write({}); }
 
     void OnWriteDone(bool ok) override {
         if (ok)
-            write();
+            write(grpc::WriteOptions().set_buffer_hint());
         else
             Finish(grpc::Status::CANCELLED);
     }
@@ -57,10 +58,10 @@ class ListReactor final : public grpc::ServerWriteReactor<Note> {
     void OnDone() override { delete this; }
 
   private:
-    void write() {
+    void write(grpc::WriteOptions options) {
         if (left_ == 0) return Finish(grpc::Status::OK);
         if (--left_ == 0) return StartWriteAndFinish(&note_, {}, grpc::Status::OK);
-        StartWrite(&note_, grpc::WriteOptions().set_buffer_hint());
+        StartWrite(&note_, options);
     }
 
     Note note_;
