@@ -13,7 +13,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
     private let phase = Atomic<UInt8>(Phase.running)
     /// Blocking work that has not come back. Loop thread.
     private let offloaded = Atomic<Int>(0)
-    /// What becomes of the job of a task that is made now. Loop thread.
+    /// What becomes of the job that a task gives next. Loop thread.
     private var starting = Starting.nothing
 
     private enum Starting {
@@ -128,13 +128,21 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
     func startHere(_ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
         starting = .expected
         let task = SpawnedTask(on: self, body)
-        guard case .caught(let job) = starting else {
-            starting = .nothing
-            return task
-        }
-        starting = .nothing
-        job.runSynchronously(on: asUnownedTaskExecutor())
+        runCaught()
         return task
+    }
+
+    /// Goes on with a task of this loop, as far as it gets, before this returns. On the loop.
+    func resumeHere(_ continuation: UnsafeContinuation<Void, Never>) {
+        starting = .expected
+        continuation.resume()
+        runCaught()
+    }
+
+    private func runCaught() {
+        let caught = starting
+        starting = .nothing
+        if case .caught(let job) = caught { job.runSynchronously(on: asUnownedTaskExecutor()) }
     }
 
     /// Runs `body` on the loop: in this turn when called there, otherwise as soon as it gets to it.

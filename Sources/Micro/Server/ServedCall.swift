@@ -1,12 +1,14 @@
 /// One asynchronous call between its request and its answer: the task that works on it, and whoever
 /// cancels that.
 ///
-/// It is used again for a later call of its endpoint on the same loop. All but what the task needs
-/// is touched on that loop only.
+/// It is used again for a later call of its endpoint on the same loop, and so is its worker, a task
+/// that waits for the next call when one has ended: to make a task costs more than most handlers.
+/// All but what the task needs is touched on that loop only.
 @usableFromInline
 final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
-    private let endpoint: ServedUnary
     private let loop: EventLoop
+    /// While there is a call, so that those that wait for one keep nothing alive.
+    private var endpoint: ServedUnary?
     /// nil: it is answered.
     private var call: ServerCall?
     private var scope: CallScope
@@ -16,18 +18,32 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     @usableFromInline private(set) var message = LentBytes()
     /// The message, when it has to outlive the request.
     @usableFromInline private(set) var keptMessage: [UInt8]?
+    private var outcome = Outcome.none
+
+    /// What works on the call: the worker, or a task for this call alone.
     private var task: SpawnedTask?
+    private var worker: SpawnedTask?
+    /// The worker waits.
+    private var wakeUp: UnsafeContinuation<Void, Never>?
+    private var isRetired = false
+
+    private enum Outcome {
+        case none
+        case reply([UInt8])
+        case failure(MicroError)
+    }
 
     /// On the loop of the call.
     init(of endpoint: ServedUnary, _ call: ServerCall, _ request: borrowing IncomingRequest) {
-        self.endpoint = endpoint
         self.loop = call.loop
         self.scope = CallScope(of: endpoint.origin, request)
         super.init()
     }
 
-    /// Makes it another call. On its loop, when it is nobody's.
-    func reuse(for request: borrowing IncomingRequest) {
+    // MARK: From the request to the task. On the loop.
+
+    /// Makes it another call, when it is nobody's.
+    func reuse(of endpoint: ServedUnary, for request: borrowing IncomingRequest) {
         if isKnownUniquelyReferenced(&scope) {
             scope.reuse(for: request)
         } else {
@@ -35,38 +51,55 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
         }
     }
 
-    // MARK: From the request to the task. On the loop.
-
-    func begin(_ call: ServerCall, _ request: borrowing IncomingRequest) {
+    func begin(
+        of endpoint: ServedUnary, _ call: ServerCall, _ request: borrowing IncomingRequest
+    ) {
+        self.endpoint = endpoint
         self.call = call
         isGRPC = request.isGRPC
         message = request.body
-        observation = endpoint.telemetry.begin(Context(scope: scope))
+        if !endpoint.isPlain {
+            observation = endpoint.telemetry.begin(Context(scope: scope))
+        }
         do {
             choice = try endpoint.format.choose(request)
         } catch {
             let failure = Context(scope: scope).failure(error)
             observation.end(failure)
-            return finish(.failure(failure))
+            outcome = .failure(failure)
+            answer()
+            return endpoint.place(on: loop).take(self)
         }
         call.onCancel(self)
-        start()
+        start(endpoint)
     }
 
-    private func start() {
+    private func start(_ endpoint: ServedUnary) {
         let place = endpoint.place(on: loop)
         guard endpoint.startsInPlace(place, on: loop) else {
             keepRequest()
-            task = SpawnedTask(on: nil) { await self.run() }
+            task = SpawnedTask(on: nil) { await self.workElsewhere(endpoint) }
             return
         }
         // The message is read before anything else, while it is lent, unless there are hooks.
         if endpoint.hasHooks { keepRequest() }
-        let started = place.pace.measured(on: loop) { loop.startHere { await self.run() } }
-        guard call != nil else { return }
+        let began = place.pace.measuresNext() ? loop.turnAge : nil
+        wakeWorker()
+        if let began { place.pace.note(loop.turnAge &- began, at: loop.now) }
+        guard self.call != nil else { return }
         // It waits for something; the request is taken back meanwhile.
-        task = started
+        task = worker
         scope.keep()
+    }
+
+    private func wakeWorker() {
+        if let wakeUp {
+            self.wakeUp = nil
+            loop.resumeHere(wakeUp)
+        } else {
+            let started = loop.startHere { await self.work() }
+            if !isRetired { worker = started }
+        }
     }
 
     private func keepRequest() {
@@ -89,43 +122,74 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
 
     @usableFromInline var readForm: Int { choice.readForm }
 
-    private func run() async {
-        let result = await attempt()
-        if loop.isCurrent {
-            finish(result)
-        } else {
-            loop.execute { self.finish(result) }
+    /// The worker. It ends when a call was cancelled, since a task is cancelled for ever.
+    private func work() async {
+        while !isRetired, let endpoint {
+            await attempt(endpoint)
+            guard loop.isCurrent, !Task.isCancelled else {
+                isRetired = true
+                return finishOnLoop()
+            }
+            answer()
+            await withUnsafeContinuation { wakeUp in
+                self.wakeUp = wakeUp
+                endpoint.place(on: loop).take(self)
+            }
         }
     }
 
+    private func workElsewhere(_ endpoint: ServedUnary) async {
+        await attempt(endpoint)
+        loop.executeNow {
+            self.answer()
+            endpoint.place(on: self.loop).take(self)
+        }
+    }
+
+    /// Answers, and ends with the worker.
+    private func finishOnLoop() { loop.executeNow { self.answer() } }
+
     /// A function of its own, so that nothing of it holds on to the scope when it has returned.
     @inline(never)
-    private func attempt() async -> Result<[UInt8], MicroError> {
+    private func attempt(_ endpoint: ServedUnary) async {
         let context = Context(scope: scope)
-        do {
-            let reply = try await Context.$bound.withValue(context) {
-                endpoint.isPlain
+        await Context.$bound.withValue(context) {
+            do {
+                let reply =
+                    endpoint.isPlain
                     ? try await endpoint.work(self, context)
-                    : try await endpoint.observed(observation, self, context)
+                    : try await endpoint.observed(self.observation, self, context)
+                self.outcome = .reply(reply)
+            } catch {
+                self.outcome = .failure(context.failure(error))
             }
-            return .success(reply)
-        } catch {
-            return .failure(context.failure(error))
         }
     }
 
     // MARK: The end. On the loop.
 
-    private func finish(_ result: Result<[UInt8], MicroError>) {
+    private func answer() {
         guard let call else { return }
         self.call = nil
         // A handler that has kept its context may ask it later.
         if !isKnownUniquelyReferenced(&scope) { scope.keep() }
-        call.answer(result, choice.reply, isGRPC: isGRPC, scope)
+        switch outcome {
+        case .none: break
+        case .reply(let reply): call.answer(reply, choice.reply, scope)
+        case .failure(let failure): call.answer(failure, isGRPC: isGRPC, scope)
+        }
+        outcome = .none
         message = LentBytes()
         keptMessage = nil
         task = nil
-        endpoint.place(on: loop).take(self)
+        endpoint = nil
+    }
+
+    /// Ends a worker that waits. For one that nobody else has.
+    func retire() {
+        isRetired = true
+        wakeUp?.resume()
+        wakeUp = nil
     }
 
     override func callWasCancelled(_ why: CoreStatus) { task?.cancel() }

@@ -31,7 +31,10 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
         let isFree = isKnownUniquelyReferenced(&scope)
         // A handler that has kept its context may ask it later.
         if !isFree { scope.keep() }
-        call.answer(result, reply, isGRPC: request.isGRPC, scope)
+        switch result {
+        case .success(let message): call.answer(message, reply, scope)
+        case .failure(let failure): call.answer(failure, isGRPC: request.isGRPC, scope)
+        }
         if isFree { place.scope = scope }
     }
 

@@ -32,12 +32,21 @@ final class ServedUnary: @unchecked Sendable {  // what changes is in the places
     final class Place {
         var pace = EndpointPace()
         private var spare: [ServedCall] = []
-        private static let spareMax = 256
+        private static let spareMax = 64
+
+        deinit {
+            for call in spare { call.retire() }
+        }
 
         func call() -> ServedCall? { spare.popLast() }
 
+        /// Keeps a call that has been answered for the next one.
         func take(_ call: ServedCall) {
-            if spare.count < Place.spareMax { spare.append(call) }
+            if spare.count < Place.spareMax {
+                spare.append(call)
+            } else {
+                call.retire()
+            }
         }
     }
 
@@ -47,11 +56,11 @@ final class ServedUnary: @unchecked Sendable {  // what changes is in the places
         let served: ServedCall
         if let spare = place(on: call.loop).call() {
             served = spare
-            served.reuse(for: request)
+            served.reuse(of: self, for: request)
         } else {
             served = ServedCall(of: self, call, request)
         }
-        served.begin(call, request)
+        served.begin(of: self, call, request)
     }
 
     /// Whether a call that has come on `loop` starts there; otherwise it starts on the process's

@@ -1,24 +1,21 @@
 extension ServerCall {
-    /// Answers with what a handler has given, or with its failure in the caller's own form. On the
-    /// call's loop.
-    func answer(
-        _ result: Result<[UInt8], MicroError>, _ reply: ReplyFormat, isGRPC: Bool,
-        _ scope: CallScope
-    ) {
-        var answer: OutgoingAnswer
-        switch result {
-        case .success(let message):
-            guard scope.hasReply else {
-                return self.answer(
-                    message, contentType: reply.contentType,
-                    isCompressed: scope.origin.compression.covers(message))
-            }
-            answer = OutgoingAnswer()
-            answer.body = message
-            answer.contentType = reply.contentType
-        case .failure(let error):
-            answer = OutgoingAnswer(error, isGRPC: isGRPC)
+    /// Answers with what a handler has given. On the call's loop.
+    func answer(_ message: [UInt8], _ reply: ReplyFormat, _ scope: CallScope) {
+        guard scope.hasReply else {
+            return answer(
+                message, contentType: reply.contentType,
+                isCompressed: scope.origin.compression.covers(message))
         }
+        var answer = OutgoingAnswer()
+        answer.body = message
+        answer.contentType = reply.contentType
+        answer.take(scope)
+        self.answer(answer)
+    }
+
+    /// Answers with a failure in the caller's own form. On the call's loop.
+    func answer(_ failure: MicroError, isGRPC: Bool, _ scope: CallScope) {
+        var answer = OutgoingAnswer(failure, isGRPC: isGRPC)
         answer.take(scope)
         self.answer(answer)
     }
