@@ -55,7 +55,7 @@ test-deps: deps ## the same for the tests, and a Python environment in .venv
 
 ##### Build and run ###############################################################################
 
-.PHONY: build run demo soak measure
+.PHONY: build run demo bench bench-micro soak measure
 
 build: deps ## build the libraries and the tools
 	$(call build,$(TOOLS))
@@ -65,6 +65,14 @@ run: deps ## build and run the quickstart, until Ctrl-C
 
 demo: deps ## build the quickstart, show each system once, and end
 	swift run $(QUICKSTART) quickstart demo
+
+# It installs and builds what it needs, and says what it can't get.
+bench: deps ## compare with gRPC C++, gRPC Go, gRPC Swift and the limits (QUICK=1: 5 minutes)
+	python3 -B bench/run.py $(if $(QUICK),--quick) $(BENCH_OPTIONS)
+
+bench-micro: deps ## instructions and allocations of the C core, against bench/micro/thresholds.json
+	@Scripts/deps.sh valgrind
+	python3 -B bench/micro/run.py
 
 # Where calls and streams come and go for a while, and what that leaves behind.
 SECONDS := 120
@@ -81,16 +89,18 @@ measure: deps ## CPU per message of calls and streams, plain and TLS; what many 
 .PHONY: test tidy c-headers c-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
-test: ## all that has to pass: tidy, c-test, swift-test, check-generated, integration
+test: ## all that has to pass: tidy, c-test, bench-micro, swift-test, check-generated, integration
 	@$(MAKE) test-deps
 	@$(MAKE) tidy
 	@$(MAKE) c-test
+	@$(MAKE) bench-micro
 	@$(MAKE) swift-test
 	@$(MAKE) check-generated
 	@$(MAKE) integration
 
 tidy: ## check what compilers do not: layers, banned calls, sizes (Scripts/tidy.py)
 	python3 -B Scripts/test_tidy.py
+	cd bench && python3 -B -m unittest -q suite.test_figures suite.test_parsing
 	python3 -B Scripts/tidy.py
 
 c-test: deps ## the C core under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -159,7 +169,8 @@ plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore -name '*.[ch]')
+C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore bench -name '*.[ch]' \
+                   -not -path '*/.build/*')
 
 format: ## format Swift, and C where clang-format is installed
 	swift format format --in-place --parallel --recursive $(SWIFT_FILES)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the system packages that a purpose needs, and only those that are missing.
 #
-#     Scripts/deps.sh build | test | valgrind
+#     Scripts/deps.sh build | test | valgrind | bench
 #
 # Says nothing and asks for nothing when all is there. It uses apt-get, as root or through sudo;
 # on a system without apt-get it says what is missing.
@@ -55,8 +55,24 @@ valgrind)
     need valgrind command -v valgrind
     need libc6-dbg test -d /usr/lib/debug/.build-id
     ;;
+bench)
+    # The load, the limits, and the peers.
+    need make command -v make
+    need nghttp2-client command -v h2load
+    need nghttp2-server command -v nghttpd
+    need h2o command -v h2o
+    need openssl command -v openssl
+    need valgrind command -v valgrind
+    need protobuf-compiler command -v protoc
+    need protobuf-compiler-grpc command -v grpc_cpp_plugin
+    need libgrpc++-dev pkg-config --exists grpc++
+    need libprotobuf-dev pkg-config --exists protobuf
+    need golang-go command -v go
+    need golang-google-grpc-dev test -d /usr/share/gocode/src/google.golang.org/grpc
+    need golang-goprotobuf-dev command -v protoc-gen-go
+    ;;
 *)
-    echo "usage: $0 build | test | valgrind" >&2
+    echo "usage: $0 build | test | valgrind | bench" >&2
     exit 2
     ;;
 esac

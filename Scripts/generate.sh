@@ -9,12 +9,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 plugins=${MICRO_TEST_BIN:-.build/debug}
 
-# Folders with .proto files in Protos, and the code in Generated.
-folders=(Sources/Interop Tests/MicroProtobufTests Tests/ProtobufNames Tests/IntegrationTests)
+# Folders with .proto files in Protos (bench: those of all peers), and the code in Generated.
+folders=(Sources/Interop Tests/MicroProtobufTests Tests/ProtobufNames Tests/IntegrationTests bench/echo)
 
 # generate FOLDER OUTPUT
 generate() {
     local protos=$1/Protos options=Visibility=Internal
+    [[ $1 != bench/echo ]] || protos=bench/proto
     [[ $1 != Tests/ProtobufNames ]] || options=Visibility=Public,UseAccessLevelOnImports=true
     mkdir -p "$2"
     (cd "$protos" && find . -name '*.proto' -printf '%P\n' | sort) | xargs protoc -I "$protos" \

@@ -26,9 +26,7 @@ final class CallOrigin: Sendable {
 /// The part of a context that its copies share: one call of an endpoint.
 ///
 /// Most handlers ask for little of it, so that everything is made when it is first asked for.
-///
-/// What is not behind the lock is set before it is shared.
-final class CallScope: @unchecked Sendable {
+final class CallScope: @unchecked Sendable {  // set before it is shared, or behind the lock
     let origin: CallOrigin
     private(set) var deadline: EventLoopClock.Instant?
     private(set) var requestWasCompressed: Bool

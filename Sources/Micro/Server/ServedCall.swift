@@ -24,7 +24,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     private var task: SpawnedTask?
     private var worker: SpawnedTask?
     /// The worker waits.
-    private var wakeUp: UnsafeContinuation<Void, Never>?
+    private var parked: ParkedTask?
     private var isRetired = false
 
     private enum Outcome {
@@ -93,9 +93,9 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     }
 
     private func wakeWorker() {
-        if let wakeUp {
-            self.wakeUp = nil
-            loop.resumeHere(wakeUp)
+        if let parked {
+            self.parked = nil
+            loop.resumeHere(parked)
         } else {
             let started = loop.startHere { await self.work() }
             if !isRetired { worker = started }
@@ -131,8 +131,8 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
                 return finishOnLoop()
             }
             answer()
-            await withUnsafeContinuation { wakeUp in
-                self.wakeUp = wakeUp
+            await ParkedTask.park { parked in
+                self.parked = parked
                 endpoint.place(on: loop).take(self)
             }
         }
@@ -188,8 +188,8 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     /// Ends a worker that waits. For one that nobody else has.
     func retire() {
         isRetired = true
-        wakeUp?.resume()
-        wakeUp = nil
+        parked?.resume()
+        parked = nil
     }
 
     override func callWasCancelled(_ why: CoreStatus) { task?.cancel() }
