@@ -138,36 +138,22 @@ extension Client {
     ) async throws -> ClientStream {
         try request.options.metadata.validate()
         let deadline = self.deadline(of: request, latest)
-        let key = Client.targetKey(request)
-        let nodes = try await findNodes(for: request, key, until: deadline)
-        let attempts = (request.options.retry ?? options.retry).attempts
+        let nodes = try await findNodes(for: request, until: deadline)
         let slot = try await slot()
         let stream = ClientStream(on: slot, id: "\(request.service)/\(request.endpoint)") {
             $0.code == 0 ? nil : Client.failure($0, CallReport($0), request)
         }
         let isOpen = prepare(stream)
         try await stream.open(
-            key: key, nodes: nodes, pick: options.selector.policy,
-            plan: plan(request, attempts: attempts, until: deadline))
+            request, CallTerms(request, options, within: deadline.map { time(until: $0) }),
+            over: nodes)
         isOpen()
         if request.options.waitsForReady, request.options.address == nil {
-            stream.accompany(follow(request, key, on: slot))
+            // Nodes that come while it waits for one are nodes to try.
+            stream.accompany(
+                environment.spawn { [directory] in await directory.follow(request, on: slot) })
         }
         return stream
-    }
-
-    /// Nodes that come while a stream waits for one are nodes to try.
-    private func follow(
-        _ request: ClientRequest, _ key: String, on slot: ClientLoop
-    ) -> SpawnedTask {
-        let (directory, pick) = (directory, options.selector.policy)
-        return environment.spawn {
-            await directory.follow(request.service, for: Client.query(request)) { nodes in
-                _ = try? await slot.loop.run {
-                    try slot.client().update(key, to: nodes, pick: pick)
-                }
-            }
-        }
     }
 
     private func compression(of request: ClientRequest) -> Compression {

@@ -44,17 +44,17 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     /// Opens the call on its loop.
     ///
     /// - Throws: ``MicroError`` when it can't be started.
-    func open(key: String, nodes: NodeSet, pick: UInt32, plan: CallPlan) async throws {
+    func open(
+        _ request: ClientRequest, _ terms: CallTerms, over nodes: NodeSet
+    ) async throws {
         do {
             try await loop.run {
-                let client = try self.slot.client()
-                try client.update(key, to: nodes, pick: pick)
-                let id = try client.open(key, plan, self)
+                let id = try self.slot.open(self, request, terms, over: nodes)
                 let isCancelled = self.state.withLock { state in
                     state.id = id
                     return state.isCancelled
                 }
-                if isCancelled { client.cancel(id) }
+                if isCancelled { try self.slot.client().cancel(id) }
             }
         } catch {
             // No end will be told, and the channel and this would keep each other for ever.
