@@ -18,11 +18,16 @@ public struct ProtobufForm: MessageForm, Hashable {
     public static let json = ProtobufForm(
         name: "json", contentType: .json, isStreamable: true)
 
+    /// All else of a form follows from its name.
+    @usableFromInline var isJSON: Bool { name == "json" }
+
     /// Both, the preferred first.
     static let all = [proto, json]
 
     /// The form that a content type means; nil when it is none of these.
     static func meant(by contentType: String) -> ProtobufForm? {
+        // What nearly every call says.
+        if contentType.isEmpty || contentType == "application/grpc+proto" { return proto }
         if let form = all.meant(by: contentType) { return form }
         return ContentType(contentType)?.essence == "application/x-protobuf" ? proto : nil
     }

@@ -9,7 +9,7 @@ internal import Synchronization
 public final class Client: Sendable, ContextClient {
     let options: ClientOptions
     let environment: Environment
-    let codecs: Codecs
+    @usableFromInline let codecs: Codecs
     let logger: Logger
     let hooks: [ClientHook]
     let directory: NodeDirectory
@@ -18,8 +18,12 @@ public final class Client: Sendable, ContextClient {
     let timeout: UInt64
     private let tls: ClientTLS
     /// One for each loop; made on first use, so that making a client starts no thread.
-    private let slots = AtomicLazyReference<ClientLoops>()
-    private let isClosed = Mutex(false)
+    private let slots = Mutex(Slots())
+
+    private struct Slots {
+        var made: ClientLoops?
+        var isClosed = false
+    }
 
     /// - Parameters:
     ///   - resolver: Finds the nodes of a service by its name.
@@ -44,37 +48,49 @@ public final class Client: Sendable, ContextClient {
     }
 
     deinit {
-        for slot in slots.load()?.all ?? [] { slot.close(grace: .zero) {} }
+        for slot in slots.withLock({ $0.made?.all ?? [] }) { slot.close(grace: .zero) {} }
     }
 
     /// The place of this client on the loop that the call should use; nil when it has to be
     /// prepared first.
     var slotAtHand: ClientLoop? {
-        guard let slots = slots.load(), slots.areOpen else { return nil }
-        return slots.all[environment.loops.preferred.index]
+        guard let made = slots.withLock({ $0.isClosed ? nil : $0.made }) else { return nil }
+        return made.all[environment.loops.preferred.index]
+    }
+
+    /// The place of this client on the loop that runs the caller, if it is there already.
+    var currentSlot: ClientLoop? {
+        guard let loop = EventLoop.current, loop.index >= 0,
+            let made = slots.withLock({ $0.isClosed ? nil : $0.made }), loop.index < made.all.count
+        else { return nil }
+        let slot = made.all[loop.index]
+        return slot.loop === loop ? slot : nil
     }
 
     /// The place of this client on the loop that the call should use.
     func slot() async throws -> ClientLoop {
-        if let slot = slotAtHand { return slot }
         if tls.needsPreparation { try await prepareTLS() }
-        let slots = try isClosed.withLock { isClosed in
-            if isClosed { throw MicroError("client", .unavailable, "the client is closed") }
-            return try self.slots.load() ?? makeSlots()
+        let made = try slots.withLock { slots in
+            if slots.isClosed {
+                throw MicroError("client", .unavailable, "the client is closed")
+            }
+            if let made = slots.made { return made }
+            let made = try makeSlots()
+            slots.made = made
+            return made
         }
-        return slots.all[environment.loops.preferred.index]
+        return made.all[environment.loops.preferred.index]
     }
 
     private func makeSlots() throws -> ClientLoops {
         try checkOptions()
         let limits = options.limits
-        return slots.storeIfNil(
-            ClientLoops(
-                environment.loops.workers.map {
-                    ClientLoop(
-                        loop: $0, limits: limits, tls: tls, pick: options.selector.policy,
-                        directory: directory)
-                }))
+        return ClientLoops(
+            all: environment.loops.workers.map {
+                ClientLoop(
+                    loop: $0, limits: limits, tls: tls, pick: options.selector.policy,
+                    directory: directory)
+            })
     }
 
     private func checkOptions() throws {
@@ -100,10 +116,9 @@ public final class Client: Sendable, ContextClient {
     /// Takes no new calls, waits for those in flight, `grace` at most, cancels the rest and closes
     /// every connection. Idempotent.
     public func close(grace: Duration = .seconds(5)) async {
-        let made = isClosed.withLock { isClosed in
-            isClosed = true
-            slots.load()?.close()
-            return slots.load()?.all ?? []
+        let made = slots.withLock { slots in
+            slots.isClosed = true
+            return slots.made?.all ?? []
         }
         await withTaskGroup(of: Void.self) { group in
             for slot in made { group.addTask { await slot.close(grace: grace) } }
@@ -114,14 +129,7 @@ public final class Client: Sendable, ContextClient {
 }
 
 /// The places of a client on the loops.
-final class ClientLoops: Sendable {
+private final class ClientLoops: Sendable {
     let all: [ClientLoop]
-    private let isClosed = Atomic<Bool>(false)
-
-    init(_ all: [ClientLoop]) { self.all = all }
-
-    /// Whether calls may begin.
-    var areOpen: Bool { !isClosed.load(ordering: .relaxed) }
-
-    func close() { isClosed.store(true, ordering: .relaxed) }
+    init(all: [ClientLoop]) { self.all = all }
 }

@@ -6,8 +6,10 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
     private let pick: UInt32
     private let directory: NodeDirectory
     private var made: LoopClient?
-    private var endpoints = EndpointCache()
+    private let endpoints = EndpointCache()
     private var targets: [TargetKey: KnownTarget] = [:]
+    /// Objects of calls that are over, for the next ones.
+    private var spare: [PendingCall] = []
     private var isClosed = false
 
     init(
@@ -34,11 +36,28 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
 
     // MARK: Calls
 
+    /// On the loop.
+    func makeCall(_ terms: CallTerms) -> PendingCall {
+        guard let call = spare.popLast() else { return PendingCall(on: loop, terms) }
+        call.renew(terms)
+        return call
+    }
+
+    /// Takes back a call that is over, if nobody else holds it. Any thread.
+    func takeBack(_ call: inout PendingCall) {
+        guard loop.isCurrent, spare.count < ClientLoop.spareMax, !isClosed,
+            isKnownUniquelyReferenced(&call)
+        else { return }
+        spare.append(call)
+    }
+
+    private static let spareMax = 512
+
     /// Starts a call, or finishes it at once. On the loop.
     ///
     /// - Parameter nodes: Those to balance over; nil: those that are known.
     func start(
-        _ call: PendingCall, _ request: ClientRequest, _ terms: CallTerms, over nodes: NodeSet?
+        _ call: PendingCall, _ request: ClientRequest, over nodes: NodeSet?
     ) {
         do {
             let client = try client()
@@ -47,14 +66,8 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
                 return call.finish(.withoutNodes)
             }
             try client.start(
-                call, on: target,
-                CallPlan(
-                    head: endpoint.head(for: request.contentType), body: request.body,
-                    metadata: request.options.metadata, timeout: terms.time?.left ?? 0,
-                    attemptTimeout: terms.attemptTimeout, attemptsMax: terms.attempts,
-                    isIdempotent: terms.isIdempotent,
-                    waitsForReady: request.options.waitsForReady,
-                    isCompressed: terms.isCompressed))
+                call, on: target, endpoint.head(for: request.contentType), request.body,
+                request.options.metadata, call.terms.plan)
         } catch {
             call.finish(.failed(error))
         }
@@ -70,12 +83,8 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         let key = request.target
         return try client.open(
             stream, on: try client.update(key, to: nodes, pick: pick),
-            CallPlan(
-                head: endpoint.head(for: request.contentType), body: request.body,
-                metadata: request.options.metadata, timeout: terms.time?.left ?? 0,
-                attemptTimeout: terms.attemptTimeout, attemptsMax: terms.attempts,
-                isIdempotent: terms.isIdempotent, waitsForReady: request.options.waitsForReady,
-                kind: request.kind, isCompressed: terms.isCompressed))
+            endpoint.head(for: request.contentType), request.body, request.options.metadata,
+            terms.plan)
     }
 
     /// Tells a balancer of later nodes. On the loop.
@@ -105,7 +114,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         if let known = targets[key] { return known }
         if targets.count >= ClientLoop.targetsMax {
             targets = [:]
-            endpoints = EndpointCache()
+            endpoints.removeAll()
         }
         let known = KnownTarget(key)
         targets[key] = known
@@ -128,7 +137,8 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         let accepted = loop.execute {
             self.isClosed = true
             self.targets = [:]
-            self.endpoints = EndpointCache()
+            self.endpoints.removeAll()
+            self.spare = []
             guard let client = self.made else { return done() }
             client.close(grace: grace, done)
         }

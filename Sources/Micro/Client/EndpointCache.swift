@@ -28,11 +28,11 @@ final class PreparedEndpoint {
 
 /// The endpoints that were called lately, for one look and two comparisons: each has one place, and
 /// who comes to a place that is taken takes it. On the loop.
-struct EndpointCache {
+final class EndpointCache {
     private var places = [PreparedEndpoint?](repeating: nil, count: EndpointCache.count)
     private static let count = 256
 
-    mutating func endpoint(_ service: String, _ endpoint: String) -> PreparedEndpoint {
+    func endpoint(_ service: String, _ endpoint: String) -> PreparedEndpoint {
         let place = EndpointCache.place(of: service, endpoint)
         if let known = places[place], known.endpoint == endpoint, known.service == service {
             return known
@@ -41,6 +41,8 @@ struct EndpointCache {
         places[place] = prepared
         return prepared
     }
+
+    func removeAll() { places = [PreparedEndpoint?](repeating: nil, count: EndpointCache.count) }
 
     /// From a few bytes: names differ at their ends.
     private static func place(of service: String, _ endpoint: String) -> Int {

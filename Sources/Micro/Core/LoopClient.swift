@@ -176,18 +176,19 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     /// Starts a call on a target that was given nodes. `call` is finished later, not in here, and
     /// not when this throws.
     func start(
-        _ call: PendingCall, on target: LoopTarget, _ plan: borrowing CallPlan
+        _ call: PendingCall, on target: LoopTarget, _ head: CallHead, _ body: [UInt8],
+        _ metadata: Metadata, _ plan: CallPlan
     ) throws(MicroError) {
         guard !isClosed, target.isOpen else {
             throw MicroError("client", .unavailable, "the client is closed")
         }
         let box = Unmanaged.passRetained(call)
         var id: UInt64 = 0
-        let status = plan.withRaw { plan in
+        let status = plan.withRaw(head, body, metadata) { plan in
             mcore_client_start(raw, target.pointer, plan, callEnded, box.toOpaque(), &id)
         }
         if status < 0 { box.release() }
-        try check(status, "client", "call \(plan.head.path)")
+        try check(status, "client", "call \(head.path)")
         call.hasStarted(on: self, as: id, revision: target.revision ?? 0)
     }
 
@@ -196,7 +197,8 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     /// Starts a call with many messages on a target that was given nodes. `watcher` is kept until
     /// it was told the end; nothing is told before this returns.
     func open(
-        _ watcher: ClientStreamWatcher, on target: LoopTarget, _ plan: borrowing CallPlan
+        _ watcher: ClientStreamWatcher, on target: LoopTarget, _ head: CallHead, _ body: [UInt8],
+        _ metadata: Metadata, _ plan: CallPlan
     ) throws(MicroError) -> UInt64 {
         guard !isClosed, target.isOpen else {
             throw MicroError("client", .unavailable, "the client is closed")
@@ -204,12 +206,12 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         watcher.texts = texts
         let retained = Unmanaged.passRetained(watcher)
         var id: UInt64 = 0
-        let status = plan.withRaw { plan in
+        let status = plan.withRaw(head, body, metadata) { plan in
             mcore_client_open_stream(
                 raw, target.pointer, plan, clientStreamEvents.pointer, retained.toOpaque(), &id)
         }
         if status < 0 { retained.release() }
-        try check(status, "client", "call \(plan.head.path)")
+        try check(status, "client", "call \(head.path)")
         return id
     }
 

@@ -20,6 +20,7 @@ final class PendingCall: @unchecked Sendable {  // see above
         static let over: UInt8 = 2
     }
 
+    private(set) var terms: CallTerms
     private let loop: EventLoop
     private let state = Atomic<UInt8>(State.new)
     private var continuation: UnsafeContinuation<Void, Never>?
@@ -27,17 +28,30 @@ final class PendingCall: @unchecked Sendable {  // see above
     private var id: UInt64 = 0
     /// Of the nodes that it was started on.
     private(set) var revision: UInt64 = 0
-    private(set) var end = End.withoutNodes
+    private var end = End.withoutNodes
 
     /// - Parameter loop: Where it will run.
-    init(on loop: EventLoop) { self.loop = loop }
+    init(on loop: EventLoop, _ terms: CallTerms) {
+        self.loop = loop
+        self.terms = terms
+    }
+
+    /// For another call: there must be nobody else who knows this.
+    func renew(_ terms: CallTerms) {
+        self.terms = terms
+        continuation = nil
+        id = 0
+        end = .withoutNodes
+        state.store(State.new, ordering: .releasing)
+    }
 
     /// Suspends until the call has ended, or the task is cancelled: the node is told then, and not
     /// waited for.
     ///
     /// - Parameter start: Runs once, at once. It starts the call, or sends it to its loop; or
     ///   nothing of the kind, when the task is cancelled already.
-    func run(_ start: () -> Void) async {
+    @inline(__always)
+    nonisolated(nonsending) func run(_ start: () -> Void) async {
         await withTaskCancellationHandler {
             await withUnsafeContinuation { continuation in
                 self.continuation = continuation
@@ -49,6 +63,23 @@ final class PendingCall: @unchecked Sendable {  // see above
             }
         } onCancel: {
             cancel()
+        }
+    }
+
+    /// What a node has answered, if it is no error: once, for who waited.
+    func takeAnswer() -> CallOutcome? {
+        let taken = exchange(&end, with: .withoutNodes)
+        if case .over(let outcome) = taken, outcome.code == 0 { return outcome }
+        end = taken
+        return nil
+    }
+
+    /// What came of it, once: for who waited. nil when it was not started.
+    func takeOutcome() throws -> CallOutcome? {
+        switch exchange(&end, with: .withoutNodes) {
+        case .over(let outcome): return outcome
+        case .failed(let error): throw error
+        case .withoutNodes: return nil
         }
     }
 

@@ -25,7 +25,8 @@ import Testing
         isGRPC: Bool, isOfRequest: Bool, framing: ReplyHead.Framing = .none
     ) -> ReplyFormat<CodableCoding<Int>> {
         ReplyFormat(
-            CodableCoding(Codecs()), CodableCoding<Int>.Form(codec: JSONCodec()), isGRPC: isGRPC,
+            CodableCoding(Codecs()), CodableCoding<Int>.Form(Codecs.Entry(JSONCodec())),
+            isGRPC: isGRPC,
             framing: framing, isOfRequest: isOfRequest)
     }
 
