@@ -11,7 +11,10 @@ extension Client {
     /// - Throws: ``MicroError``: the service's own, or what kept the call from being answered, with
     ///   ``MicroError/wasWritten`` saying whether a node may have processed it. `cancelled` as soon
     ///   as the task is cancelled: the node is told.
-    public func call<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
+    @inlinable
+    nonisolated(nonsending) public func call<
+        Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message
+    >(
         _ service: String, _ endpoint: String, _ request: Request,
         as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
@@ -20,7 +23,10 @@ extension Client {
     }
 
     /// Calls a typed endpoint and returns its reply. Throws as the other `call`.
-    public func call<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
+    @inlinable
+    nonisolated(nonsending) public func call<
+        Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message
+    >(
         _ endpoint: Endpoint<Request, Reply>, _ request: Request,
         options: CallOptions = CallOptions()
     ) async throws -> Reply {
@@ -29,7 +35,10 @@ extension Client {
 
     /// Calls an endpoint and returns its reply with its metadata, and how the call went.
     /// Throws as `call`.
-    public func response<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
+    @inlinable
+    nonisolated(nonsending) public func response<
+        Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message
+    >(
         _ service: String, _ endpoint: String, _ request: Request,
         as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
@@ -41,7 +50,10 @@ extension Client {
 
     /// Calls a typed endpoint and returns its reply with its metadata, and how the call went.
     /// Throws as `call`.
-    public func response<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
+    @inlinable
+    nonisolated(nonsending) public func response<
+        Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message
+    >(
         _ endpoint: Endpoint<Request, Reply>, _ request: Request,
         options: CallOptions = CallOptions()
     ) async throws -> Response<Reply> {

@@ -8,10 +8,10 @@ public import SwiftProtobuf
 /// are skipped in both forms.
 public struct ProtobufCoding<Message: SwiftProtobuf.Message & Sendable>: Sendable {
     /// Makes the coding.
-    @inlinable
-    public init() {}
+    @inlinable public init() {}
 
-    private static func form(for contentType: String) throws(MicroError) -> ProtobufForm {
+    @usableFromInline
+    static func form(for contentType: String) throws(MicroError) -> ProtobufForm {
         guard let form = ProtobufForm.meant(by: contentType) else {
             throw ProtobufForm.all.unsupported(contentType, carrying: Message.self)
         }
@@ -26,7 +26,7 @@ extension ProtobufCoding: MessageReading {
     /// The form that a content type means. `application/x-protobuf` is the binary one, too.
     ///
     /// - Throws: ``MicroError`` with `unsupportedMediaType` that lists what is accepted.
-    public func readForm(for contentType: String) throws(MicroError) -> ProtobufForm {
+    @inlinable public func readForm(for contentType: String) throws(MicroError) -> ProtobufForm {
         try Self.form(for: contentType)
     }
 
@@ -34,14 +34,18 @@ extension ProtobufCoding: MessageReading {
     /// that is its binary form, and as JSON it is accepted of a `google.protobuf.Empty`.
     ///
     /// - Throws: ``MicroError`` with `invalidArgument` that says what is wrong with them.
-    @inlinable
-    public func read(_ bytes: RawSpan, as form: ProtobufForm) throws -> Message {
+    @inlinable public func read(_ bytes: RawSpan, as form: ProtobufForm) throws -> Message {
         do {
             guard form.isJSON else { return try Message(serializedBytes: bytes) }
             return try Self.readJSON(bytes)
         } catch {
-            throw ProtobufFailure.unreadable(error, Message.self, form)
+            throw Self.unreadable(error, form)
         }
+    }
+
+    @usableFromInline
+    static func unreadable(_ error: any Error, _ form: ProtobufForm) -> MicroError {
+        ProtobufFailure.unreadable(error, Message.self, form)
     }
 
     @usableFromInline
@@ -70,7 +74,7 @@ extension ProtobufCoding: MessageWriting {
     /// The form that a content type means; the binary one for "".
     ///
     /// - Throws: ``MicroError`` with `unsupportedMediaType` that lists what can be written.
-    public func writtenForm(for contentType: String) throws(MicroError) -> ProtobufForm {
+    @inlinable public func writtenForm(for contentType: String) throws(MicroError) -> ProtobufForm {
         try Self.form(for: contentType)
     }
 
@@ -78,12 +82,16 @@ extension ProtobufCoding: MessageWriting {
     ///
     /// - Throws: ``MicroError`` with `internal` when it has no such form: a required field is
     ///   missing, or a value has no JSON.
-    @inlinable
-    public func write(_ value: Message, as form: ProtobufForm) throws -> [UInt8] {
+    @inlinable public func write(_ value: Message, as form: ProtobufForm) throws -> [UInt8] {
         do {
             return form.isJSON ? try value.jsonUTF8Bytes() : try value.serializedBytes()
         } catch {
-            throw ProtobufFailure.unwritable(error, Message.self, form)
+            throw Self.unwritable(error, form)
         }
+    }
+
+    @usableFromInline
+    static func unwritable(_ error: any Error, _ form: ProtobufForm) -> MicroError {
+        ProtobufFailure.unwritable(error, Message.self, form)
     }
 }

@@ -1,20 +1,17 @@
-public import Micro
-public import SwiftProtobuf
+internal import Micro
+internal import SwiftProtobuf
 
 /// What the protobuf library reports, in words and with a code.
-@usableFromInline
 enum ProtobufFailure: Error {
     /// Text that is not JSON at all, and where.
     case syntax(line: Int, column: Int, String)
 
-    @usableFromInline
     static func unreadable(
         _ error: any Error, _ type: any SwiftProtobuf.Message.Type, _ form: ProtobufForm
     ) -> MicroError {
         .invalid("", "not a \(type.protoMessageName) in \(form.name): \(text(of: error))")
     }
 
-    @usableFromInline
     static func unwritable(
         _ error: any Error, _ type: any SwiftProtobuf.Message.Type, _ form: ProtobufForm
     ) -> MicroError {

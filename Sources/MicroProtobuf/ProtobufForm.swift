@@ -24,6 +24,8 @@ public struct ProtobufForm: MessageForm, Hashable {
 
     /// The form that a content type means; nil when it is none of these.
     static func meant(by contentType: String) -> ProtobufForm? {
+        // What nearly every call says.
+        if contentType.isEmpty || contentType == "application/grpc+proto" { return proto }
         if let form = all.meant(by: contentType) { return form }
         return ContentType(contentType)?.essence == "application/x-protobuf" ? proto : nil
     }

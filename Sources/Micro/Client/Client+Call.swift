@@ -8,7 +8,10 @@ extension Client {
     /// - Throws: ``MicroError``: the service's own, or what kept the call from being answered, with
     ///   ``MicroError/wasWritten`` saying whether a node may have processed it. `cancelled` as soon
     ///   as the task is cancelled: the node is told.
-    public func call<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func call<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ service: String, _ endpoint: String, _ request: Request,
         as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
@@ -17,7 +20,10 @@ extension Client {
     }
 
     /// Calls a typed endpoint and returns its reply. Throws as the other `call`.
-    public func call<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func call<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ endpoint: Endpoint<Request, Reply>, _ request: Request,
         options: CallOptions = CallOptions()
     ) async throws -> Reply {
@@ -26,7 +32,10 @@ extension Client {
 
     /// Calls an endpoint and returns its reply with its metadata, and how the call went.
     /// Throws as `call`.
-    public func response<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func response<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ service: String, _ endpoint: String, _ request: Request,
         as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions()
@@ -38,7 +47,10 @@ extension Client {
 
     /// Calls a typed endpoint and returns its reply with its metadata, and how the call went.
     /// Throws as `call`.
-    public func response<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func response<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ endpoint: Endpoint<Request, Reply>, _ request: Request,
         options: CallOptions = CallOptions()
     ) async throws -> Response<Reply> {
@@ -47,34 +59,37 @@ extension Client {
 
     /// Calls an endpoint whose messages are written and read in the caller's own way.
     /// Throws as `call`.
-    public func response<Writer: MessageWriting, Reader: MessageReading>(
+    @inlinable
+    nonisolated(nonsending) public func response<Writer: MessageWriting, Reader: MessageReading>(
         _ service: String, _ endpoint: String, _ request: Writer.Message,
         writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
     ) async throws -> Response<Reader.Message> {
         let form = try writer.writtenForm(for: options.contentType ?? "")
-        let answer = try await send(
-            ClientRequest(
-                service: service, endpoint: endpoint,
-                contentType: "application/grpc+\(form.name)",
-                body: try writer.write(request, as: form), options: options))
+        let request = ClientRequest(
+            service: service, endpoint: endpoint, contentType: grpcContentType(form.name),
+            body: try writer.write(request, as: form), options: options)
+        let answer = try await send(request)
         return Response(
-            reply: try read(answer, with: reader, of: "\(service)/\(endpoint)"),
-            wasCompressed: answer.wasCompressed, metadata: answer.metadata,
-            trailers: answer.trailers, report: answer.report)
+            reply: try read(answer, with: reader, of: request), wasCompressed: answer.wasCompressed,
+            metadata: answer.metadata, trailers: answer.trailers, report: answer.report)
     }
 
+    @inlinable
     func read<Reader: MessageReading>(
-        _ answer: ClientResponse, with reader: Reader, of id: String
+        _ answer: ClientResponse, with reader: Reader, of request: ClientRequest
     ) throws -> Reader.Message {
         do {
             let form = try reader.readForm(for: answer.contentType)
             return try reader.read(answer.body.span.bytes, as: form)
         } catch {
-            throw Client.unreadable(error, answer.report.node, as: Reader.Message.self, of: id)
+            throw Client.unreadable(
+                error, answer.report.node, as: Reader.Message.self,
+                of: "\(request.service)/\(request.endpoint)")
         }
     }
 
     /// The node has done its work: this is not for trying again.
+    @usableFromInline
     static func unreadable(
         _ error: any Error, _ node: String, as type: Any.Type, of id: String
     ) -> MicroError {
@@ -83,6 +98,18 @@ extension Client {
             "the reply\(node.isEmpty ? "" : " of node \(node)") can't be read as \(type): "
                 + "\(MicroError(error, id: id).detail)",
             wasWritten: true, retryable: false)
+    }
+}
+
+/// How the messages of an RPC say their form: those that are known need not be put together.
+@usableFromInline
+func grpcContentType(_ form: String) -> String {
+    switch form {
+    case "proto": "application/grpc+proto"
+    case "json": "application/grpc+json"
+    case "bytes": "application/grpc+bytes"
+    case "text": "application/grpc+text"
+    default: "application/grpc+\(form)"
     }
 }
 

@@ -3,21 +3,29 @@ extension Client {
 
     /// Sends one message and returns the many that answer it. Throws as the `stream` of `Codable`
     /// types.
-    public func stream<Writer: MessageWriting, Reader: MessageReading>(
+    @inlinable
+    nonisolated(nonsending) public func stream<Writer: MessageWriting, Reader: MessageReading>(
         _ service: String, _ endpoint: String, _ request: Writer.Message,
         writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
     ) async throws -> Inbound<Reader.Message> {
         let form = try writer.writtenForm(for: options.contentType ?? "")
         let request = ClientRequest(
-            service, endpoint, kind: .stream, contentType: "application/grpc+\(form.name)",
+            service, endpoint, kind: .stream, contentType: grpcContentType(form.name),
             body: try writer.write(request, as: form), options: options)
-        let opened = Promise<Inbound<Reader.Message>>()
+        return try await stream(request, reading: streamReading(reader))
+    }
+
+    @usableFromInline
+    nonisolated(nonsending) func stream<Reply: Sendable>(
+        _ request: ClientRequest, reading read: @escaping StreamReading<Reply>
+    ) async throws -> Inbound<Reply> {
+        let opened = Promise<Inbound<Reply>>()
         // It lasts longer than this call, and whoever observes it waits for its end.
         let running = environment.spawn(on: environment.loops.preferred) {
             do {
                 _ = try await self.observed(request, timeout: nil) { request, deadline in
                     let stream = try await self.open(request, until: deadline) { stream in
-                        let replies = stream.inbound(endsWhenDropped: true, reading: reader)
+                        let replies = stream.inbound(endsWhenDropped: true, reading: read)
                         return { opened.set(.success(replies)) }
                     }
                     return try self.response(try await stream.ended(), request)
@@ -36,20 +44,31 @@ extension Client {
 
     /// Sends many messages and returns the one that answers them. Throws as the `collect` of
     /// `Codable` types.
-    public func collect<Writer: MessageWriting, Reader: MessageReading>(
+    @inlinable
+    nonisolated(nonsending) public func collect<Writer: MessageWriting, Reader: MessageReading>(
         _ service: String, _ endpoint: String, writing writer: Writer, reading reader: Reader,
         options: CallOptions = CallOptions(),
         _ body: @escaping @Sendable (Outbound<Writer.Message>) async throws -> Void
     ) async throws -> Response<Reader.Message> {
         let form = try writer.writtenForm(for: options.contentType ?? "")
         let request = ClientRequest(
-            service, endpoint, kind: .collect, contentType: "application/grpc+\(form.name)",
+            service, endpoint, kind: .collect, contentType: grpcContentType(form.name),
             options: options)
-        let answer = try await observed(request, timeout: nil) { request, deadline in
+        let answer = try await collect(request, writing: { try writer.write($0, as: form) }, body)
+        return Response(
+            reply: try read(answer, with: reader, of: request),
+            wasCompressed: answer.wasCompressed, metadata: answer.metadata,
+            trailers: answer.trailers, report: answer.report)
+    }
+
+    @usableFromInline
+    nonisolated(nonsending) func collect<Request: Sendable>(
+        _ request: ClientRequest, writing write: @escaping @Sendable (Request) throws -> [UInt8],
+        _ body: @escaping @Sendable (Outbound<Request>) async throws -> Void
+    ) async throws -> ClientResponse {
+        try await observed(request, timeout: nil) { request, deadline in
             let stream = try await self.open(request, until: deadline) { _ in {} }
-            let out = stream.outbound(compression: self.compression(of: request)) {
-                try writer.write($0, as: form)
-            }
+            let out = stream.outbound(compression: self.compression(of: request), write)
             do {
                 try await body(out)
                 try await out.finish()
@@ -61,15 +80,14 @@ extension Client {
             }
             return try self.response(try await stream.ended(), request)
         }
-        return Response(
-            reply: try read(answer, with: reader, of: "\(service)/\(endpoint)"),
-            wasCompressed: answer.wasCompressed, metadata: answer.metadata,
-            trailers: answer.trailers, report: answer.report)
     }
 
     /// Sends and receives many messages, at the same time. Throws as the `exchange` of `Codable`
     /// types.
-    public func exchange<Writer: MessageWriting, Reader: MessageReading, Value: Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func exchange<
+        Writer: MessageWriting, Reader: MessageReading, Value: Sendable
+    >(
         _ service: String, _ endpoint: String, writing writer: Writer, reading reader: Reader,
         options: CallOptions = CallOptions(),
         _ body:
@@ -79,19 +97,28 @@ extension Client {
     ) async throws -> Value {
         let form = try writer.writtenForm(for: options.contentType ?? "")
         let request = ClientRequest(
-            service, endpoint, kind: .exchange, contentType: "application/grpc+\(form.name)",
+            service, endpoint, kind: .exchange, contentType: grpcContentType(form.name),
             options: options)
+        return try await exchange(
+            request, writing: { try writer.write($0, as: form) }, reading: streamReading(reader),
+            body)
+    }
+
+    @usableFromInline
+    nonisolated(nonsending) func exchange<Request: Sendable, Reply: Sendable, Value: Sendable>(
+        _ request: ClientRequest, writing write: @escaping @Sendable (Request) throws -> [UInt8],
+        reading read: @escaping StreamReading<Reply>,
+        _ body: @escaping @Sendable (Outbound<Request>, Inbound<Reply>) async throws -> Value
+    ) async throws -> Value {
         let slot = ReplySlot<Value>()
         _ = try await observed(request, timeout: nil) { request, deadline in
-            let replies = ReplySlot<Inbound<Reader.Message>>()
+            let replies = ReplySlot<Inbound<Reply>>()
             let stream = try await self.open(request, until: deadline) { stream in
-                replies.set(stream.inbound(endsWhenDropped: false, reading: reader))
+                replies.set(stream.inbound(endsWhenDropped: false, reading: read))
                 return {}
             }
             guard let replies = replies.take() else { throw Client.unanswered(request) }
-            let out = stream.outbound(compression: self.compression(of: request)) {
-                try writer.write($0, as: form)
-            }
+            let out = stream.outbound(compression: self.compression(of: request), write)
             do {
                 slot.set(try await body(out, replies))
                 if try await self.leave(out, replies, of: stream) {
@@ -138,36 +165,22 @@ extension Client {
     ) async throws -> ClientStream {
         try request.options.metadata.validate()
         let deadline = self.deadline(of: request, latest)
-        let key = Client.targetKey(request)
-        let nodes = try await findNodes(for: request, key, until: deadline)
-        let attempts = (request.options.retry ?? options.retry).attempts
+        let nodes = try await findNodes(for: request, until: deadline)
         let slot = try await slot()
         let stream = ClientStream(on: slot, id: "\(request.service)/\(request.endpoint)") {
             $0.code == 0 ? nil : Client.failure($0, CallReport($0), request)
         }
         let isOpen = prepare(stream)
         try await stream.open(
-            key: key, nodes: nodes, pick: options.selector.policy,
-            plan: plan(request, attempts: attempts, until: deadline))
+            request, CallTerms(request, options, within: deadline.map { time(until: $0) }),
+            over: nodes)
         isOpen()
         if request.options.waitsForReady, request.options.address == nil {
-            stream.accompany(follow(request, key, on: slot))
+            // Nodes that come while it waits for one are nodes to try.
+            stream.accompany(
+                environment.spawn { [directory] in await directory.follow(request, on: slot) })
         }
         return stream
-    }
-
-    /// Nodes that come while a stream waits for one are nodes to try.
-    private func follow(
-        _ request: ClientRequest, _ key: String, on slot: ClientLoop
-    ) -> SpawnedTask {
-        let (directory, pick) = (directory, options.selector.policy)
-        return environment.spawn {
-            await directory.follow(request.service, for: Client.query(request)) { nodes in
-                _ = try? await slot.loop.run {
-                    try slot.client().update(key, to: nodes, pick: pick)
-                }
-            }
-        }
     }
 
     private func compression(of request: ClientRequest) -> Compression {

@@ -13,7 +13,10 @@ extension Client {
     ///   - reply: The type of the replies, where it can't be inferred.
     /// - Throws: ``MicroError`` when it can't be opened. What ends it later is thrown where the
     ///   replies are iterated.
-    public func stream<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func stream<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ service: String, _ endpoint: String, _ request: Request,
         as reply: Reply.Type = Reply.self, options: CallOptions = CallOptions()
     ) async throws -> Inbound<Reply> {
@@ -23,7 +26,10 @@ extension Client {
     }
 
     /// The same for a typed endpoint.
-    public func stream<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func stream<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ endpoint: Endpoint<Request, Reply>, _ request: Request,
         options: CallOptions = CallOptions()
     ) async throws -> Inbound<Reply> {
@@ -39,7 +45,10 @@ extension Client {
     /// - Parameters:
     ///   - body: Sends the messages.
     /// - Throws: ``MicroError`` as `call`; what `body` throws.
-    public func collect<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func collect<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ service: String, _ endpoint: String, as reply: Reply.Type = Reply.self,
         options: CallOptions = CallOptions(),
         _ body: @escaping @Sendable (Outbound<Request>) async throws -> Void
@@ -51,7 +60,10 @@ extension Client {
     }
 
     /// The same for a typed endpoint.
-    public func collect<Request: Encodable & Sendable, Reply: Decodable & Sendable>(
+    @inlinable
+    nonisolated(nonsending) public func collect<
+        Request: Encodable & Sendable, Reply: Decodable & Sendable
+    >(
         _ endpoint: Endpoint<Request, Reply>, options: CallOptions = CallOptions(),
         _ body: @escaping @Sendable (Outbound<Request>) async throws -> Void
     ) async throws -> Reply {
@@ -66,7 +78,8 @@ extension Client {
     ///
     /// - Parameter body: Sends and receives; its result is returned.
     /// - Throws: ``MicroError``: the service's own, or what ended the stream; what `body` throws.
-    public func exchange<
+    @inlinable
+    nonisolated(nonsending) public func exchange<
         Request: Encodable & Sendable, Reply: Decodable & Sendable, Value: Sendable
     >(
         _ service: String, _ endpoint: String, options: CallOptions = CallOptions(),
@@ -78,7 +91,8 @@ extension Client {
     }
 
     /// The same for a typed endpoint.
-    public func exchange<
+    @inlinable
+    nonisolated(nonsending) public func exchange<
         Request: Encodable & Sendable, Reply: Decodable & Sendable, Value: Sendable
     >(
         _ endpoint: Endpoint<Request, Reply>, options: CallOptions = CallOptions(),

@@ -181,6 +181,7 @@ public struct ClientRequest: Sendable {
             service, endpoint, kind: .unary, contentType: contentType, body: body, options: options)
     }
 
+    @usableFromInline
     init(
         _ service: String, _ endpoint: String, kind: CallKind, contentType: String,
         body: [UInt8] = [], options: CallOptions
@@ -268,6 +269,18 @@ public struct Response<Reply: Sendable>: Sendable {
     public var trailers: Metadata
     /// How the call went.
     public var report: CallReport
+
+    @inlinable
+    init(
+        reply: Reply, wasCompressed: Bool, metadata: Metadata, trailers: Metadata,
+        report: CallReport
+    ) {
+        self.reply = reply
+        self.wasCompressed = wasCompressed
+        self.metadata = metadata
+        self.trailers = trailers
+        self.report = report
+    }
 }
 
 /// Wraps every call of a client: it may look, change the request, answer itself, measure, or

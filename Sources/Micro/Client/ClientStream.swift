@@ -19,6 +19,7 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     private var inlet: (any StreamInlet)?
     private let outlet: OutboundChannel
     private var end: MicroError?
+    /// Set before the first message, which whoever reads it has taken behind a lock.
     private var contentType = ""
 
     /// - Parameter describe: Why the call has failed, if it has.
@@ -44,17 +45,17 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     /// Opens the call on its loop.
     ///
     /// - Throws: ``MicroError`` when it can't be started.
-    func open(key: String, nodes: NodeSet, pick: UInt32, plan: CallPlan) async throws {
+    func open(
+        _ request: ClientRequest, _ terms: CallTerms, over nodes: NodeSet
+    ) async throws {
         do {
             try await loop.run {
-                let client = try self.slot.client()
-                try client.update(key, to: nodes, pick: pick)
-                let id = try client.open(key, plan, self)
+                let id = try self.slot.open(self, request, terms, over: nodes)
                 let isCancelled = self.state.withLock { state in
                     state.id = id
                     return state.isCancelled
                 }
-                if isCancelled { client.cancel(id) }
+                if isCancelled { try self.slot.client().cancel(id) }
             }
         } catch {
             // No end will be told, and the channel and this would keep each other for ever.
@@ -63,19 +64,16 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
         }
     }
 
-    func inbound<Reader: MessageReading>(
-        endsWhenDropped: Bool, reading reader: Reader
-    ) -> Inbound<Reader.Message> {
-        let chosen = ChosenForm<Reader.ReadForm>()
+    func inbound<Message: Sendable>(
+        endsWhenDropped: Bool, reading read: @escaping StreamReading<Message>
+    ) -> Inbound<Message> {
         let channel = InboundChannel(self) { bytes in
             do {
                 // By the content type that the answer began with.
-                let form = try chosen.form ?? reader.readForm(for: self.contentType)
-                chosen.form = form
-                return try reader.read(bytes, as: form)
+                return try read(bytes, self.contentType)
             } catch {
                 self.cancel()
-                throw Client.unreadable(error, "", as: Reader.Message.self, of: self.id)
+                throw Client.unreadable(error, "", as: Message.self, of: self.id)
             }
         }
         inlet = channel
@@ -185,7 +183,24 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
     }
 }
 
+/// Reads the messages of one stream, whose content type says how. For one task at a time.
+@usableFromInline
+typealias StreamReading<Message> = @Sendable (RawSpan, String) throws -> Message
+
+@inlinable
+func streamReading<Reader: MessageReading>(_ reader: Reader) -> StreamReading<Reader.Message> {
+    let chosen = ChosenForm<Reader.ReadForm>()
+    return { bytes, contentType in
+        if let form = chosen.form { return try reader.read(bytes, as: form) }
+        let form = try reader.readForm(for: contentType)
+        chosen.form = form
+        return try reader.read(bytes, as: form)
+    }
+}
+
 /// How the messages of one stream are read, from the first on.
-private final class ChosenForm<Form>: @unchecked Sendable {  // used on the stream's loop only
-    var form: Form?
+@usableFromInline
+final class ChosenForm<Form>: @unchecked Sendable {  // used by who takes the stream's messages
+    @usableFromInline var form: Form?
+    @inlinable init() {}
 }

@@ -1,65 +1,76 @@
 internal import Synchronization
 
 /// The nodes that the calls of a client may use, in the balancer's form: resolved by name, routed
-/// by what the call asks for, and kept until they change.
+/// by what the call asks for.
+///
+/// The first call of a service asks the resolver. From then on the service is followed, so that its
+/// nodes are at hand, until nobody has called it for five minutes.
 final class NodeDirectory: Sendable {
     private let resolver: any Resolver
     private let router: any Router
-    private let routed = Mutex<[String: NodeSet]>([:])
+    private let environment: Environment
+    private let state = Mutex(State())
 
-    init(resolver: any Resolver, router: any Router) {
-        self.resolver = resolver
-        self.router = router
+    private struct State {
+        var services: [String: FollowedService] = [:]
+        var janitor: SpawnedTask?
+        var isJanitorRunning = false
+        var isClosed = false
     }
 
-    /// The nodes for a call. `key` stands for the service and the query together.
+    init(resolver: any Resolver, router: any Router, environment: Environment) {
+        self.resolver = resolver
+        self.router = router
+        self.environment = environment
+    }
+
+    deinit { endAll() }
+
+    // MARK: Questions
+
+    /// The service, if its nodes are told here as they change.
+    func followed(_ service: String) -> FollowedService? {
+        state.withLock { $0.services[service] }
+    }
+
+    /// The nodes for a call, if they are at hand.
+    func known(_ service: String, for query: RouteQuery) -> NodeSet? {
+        guard let followed = followed(service) else { return nil }
+        followed.use()
+        return followed.nodes(for: query).nodes
+    }
+
+    /// The nodes for a call, asked from the resolver.
     ///
     /// - Throws: As ``Resolver/resolve(_:)``; ``MicroError`` unavailable when no node matches the
     ///   query.
-    func nodes(of service: String, for query: RouteQuery, key: String) async throws -> NodeSet {
+    func nodes(of service: String, for query: RouteQuery) async throws -> NodeSet {
         let resolution = try await resolver.resolve(service)
-        if let known = routed.withLock({ $0[key] }), known.revision == resolution.revision {
-            return known
-        }
-        guard let nodes = match(resolution, query) else {
+        guard let nodes = NodeSet(resolution, routedBy: router, for: query) else {
             throw NodeDirectory.noMatch(resolution, query)
         }
-        routed.withLock { routed in
-            // Queries come from the program; this keeps one that makes them up from growing it.
-            if routed.count >= NodeDirectory.queriesMax { routed = [:] }
-            routed[key] = nodes
-        }
+        follow(service)
         return nodes
     }
 
-    /// Calls `body` with the nodes for a call, now and after every change, as long as there are
-    /// any. Returns when the task is cancelled, or the resolver closed.
-    func follow(
-        _ service: String, for query: RouteQuery, _ body: @Sendable (NodeSet) async -> Void
-    ) async {
-        for await resolution in resolver.updates(for: service) {
-            if let nodes = match(resolution, query) { await body(nodes) }
+    /// Tells a loop of the nodes for a call, now and after every change, as long as there are any.
+    /// Returns when the task is cancelled, or the resolver closed.
+    func follow(_ request: ClientRequest, on slot: ClientLoop) async {
+        for await resolution in resolver.updates(for: request.service) {
+            guard let nodes = NodeSet(resolution, routedBy: router, for: request.query) else {
+                continue
+            }
+            _ = try? await slot.loop.run { try slot.update(request.target, to: nodes) }
         }
-    }
-
-    private func match(_ resolution: Resolution, _ query: RouteQuery) -> NodeSet? {
-        let chosen = router.route(resolution.nodes, for: query)
-        guard !chosen.isEmpty else { return nil }
-        return NodeSet(
-            revision: resolution.revision,
-            nodes: chosen.map { node in
-                BalancedNode(
-                    id: node.id, address: node.address, weight: Int(node.weight),
-                    isDraining: node.state == .draining)
-            })
     }
 
     /// Asks again where the nodes come from. What it can't find out, the next call reports.
     func refresh(_ service: String) async { _ = try? await resolver.refresh(service) }
 
-    func close() async { await resolver.close() }
-
-    private static let queriesMax = 4096
+    func close() async {
+        endAll()
+        await resolver.close()
+    }
 
     private static func noMatch(_ resolution: Resolution, _ query: RouteQuery) -> MicroError {
         let states = resolution.nodes.map { "\($0.id) (version \($0.version), \($0.state))" }
@@ -68,5 +79,86 @@ final class NodeDirectory: Sendable {
             "client",
             "no node\(wanted) of the service \(resolution.service) takes calls; there are "
                 + states.prefix(10).joined(separator: ", "))
+    }
+
+    // MARK: Following
+
+    private static let servicesMax = 4096
+    /// How often it is looked who is idle, and how many times in a row one may be.
+    private static let idlePeriod = Duration.seconds(60)
+    private static let idlePeriodsMax = 5
+
+    private func follow(_ name: String) {
+        let service = FollowedService(name, router: router)
+        let isNew = state.withLock { state in
+            guard !state.isClosed, state.services[name] == nil,
+                state.services.count < NodeDirectory.servicesMax
+            else { return false }
+            state.services[name] = service
+            return true
+        }
+        guard isNew else { return }
+        let updates = resolver.updates(for: name)
+        service.keep(
+            environment.spawn { [weak self, weak service] in
+                for await resolution in updates {
+                    guard let service else { return }
+                    service.take(resolution)
+                }
+                if let service { self?.forget(service) }  // the resolver was closed
+            })
+        startJanitor()
+    }
+
+    private func forget(_ service: FollowedService) {
+        state.withLock { state in
+            if state.services[service.name] === service { state.services[service.name] = nil }
+        }
+        service.end()
+    }
+
+    private func startJanitor() {
+        let mustStart = state.withLock { state in
+            defer { state.isJanitorRunning = true }
+            return !state.isJanitorRunning
+        }
+        guard mustStart else { return }
+        let task = environment.spawn { [weak self, clock = environment.clock] in
+            repeat {
+                do { try await clock.sleep(for: NodeDirectory.idlePeriod) } catch { return }
+            } while self?.forgetIdle() ?? false
+        }
+        let mustStop = state.withLock { state in
+            if state.isJanitorRunning { state.janitor = task }
+            return state.isClosed
+        }
+        if mustStop { task.cancel() }
+    }
+
+    /// - Returns: Whether there is anything left to look after.
+    private func forgetIdle() -> Bool {
+        let services = state.withLock { $0.services.values.sorted { $0.name < $1.name } }
+        for service in services
+        where service.countIdlePeriods() >= NodeDirectory.idlePeriodsMax {
+            forget(service)
+        }
+        return state.withLock { state in
+            guard state.services.isEmpty else { return true }
+            state.isJanitorRunning = false
+            state.janitor = nil
+            return false
+        }
+    }
+
+    private func endAll() {
+        let (services, janitor) = state.withLock { state in
+            state.isClosed = true
+            defer { state.services = [:] }
+            return (
+                state.services.values.sorted { $0.name < $1.name }, state.janitor.take()
+            )
+        }
+        janitor?.cancel()
+        for service in services { service.end() }
     }
 }

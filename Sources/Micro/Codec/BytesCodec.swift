@@ -16,19 +16,20 @@ public struct BytesCodec: Codec {
     ///
     /// - Throws: ``MicroError`` with `internal` for any other type.
     public func encode<T: Encodable>(_ value: T) throws -> [UInt8] {
-        guard let bytes = value as? [UInt8], canCarry(T.self) else {
+        guard canCarry(T.self) else {
             throw MicroError.internalError("", "\(T.self) is not [UInt8]: use another codec")
         }
-        return bytes
+        // The same type, as was asked: a conditional cast would look for conversions.
+        return unsafeBitCast(value, to: [UInt8].self)
     }
 
     /// A copy of the bytes; none for an empty message.
     ///
     /// - Throws: ``MicroError`` with `internal` for any other type.
     public func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
-        guard canCarry(type), let value = [UInt8](copying: bytes) as? T else {
+        guard canCarry(type) else {
             throw MicroError.internalError("", "\(T.self) is not [UInt8]: use another codec")
         }
-        return value
+        return unsafeBitCast([UInt8](copying: bytes), to: T.self)
     }
 }

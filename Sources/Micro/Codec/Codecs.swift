@@ -2,12 +2,16 @@
 ///
 /// An immutable value. Of two codecs with the same name the first stays.
 public struct Codecs: Sendable {
-    fileprivate struct Entry: MessageForm {
-        let codec: any Codec
-        let name: String
-        let contentType: ContentType
+    /// An object: it is passed from hand to hand, and has many fields.
+    @usableFromInline final class Entry: MessageForm {
+        @usableFromInline let codec: any Codec
+        @usableFromInline let name: String
+        @usableFromInline let contentType: ContentType
         let text: String
         let grpc: String
+        let isBytes: Bool
+        /// Whether messages of bytes are those bytes: it needs not be asked.
+        @usableFromInline let isUnchanged: Bool
 
         init(_ codec: any Codec) {
             self.codec = codec
@@ -15,6 +19,8 @@ public struct Codecs: Sendable {
             contentType = codec.contentType
             text = codec.contentType.description
             grpc = "application/grpc+\(codec.name)"
+            isBytes = codec.contentType == .bytes
+            isUnchanged = codec is BytesCodec
         }
     }
 
@@ -54,16 +60,20 @@ public struct Codecs: Sendable {
     public func codec(
         for contentType: String?, carrying type: Any.Type
     ) throws(MicroError) -> any Codec {
-        let sent = contentType ?? ""
+        try entry(for: contentType ?? "", carrying: type).codec
+    }
+
+    @usableFromInline
+    func entry(for sent: String, carrying type: Any.Type) throws(MicroError) -> Entry {
         if sent.isEmpty || sent == "application/grpc" {
-            if let entry = preferredEntry(for: type) { return entry.codec }
+            if let entry = preferredEntry(for: type) { return entry }
         } else if let exact = entries.first(where: { $0.text == sent || $0.grpc == sent }),
             exact.codec.canCarry(type)
         {
-            return exact.codec
+            return exact
         }
         let carrying = entries(for: type)
-        if let entry = carrying.meant(by: sent) { return entry.codec }
+        if let entry = carrying.meant(by: sent) { return entry }
         guard !carrying.isEmpty else { throw cannotCarry(type) }
         throw carrying.unsupported(sent, carrying: type)
     }
@@ -91,7 +101,8 @@ public struct Codecs: Sendable {
         return entries.first { $0.codec.canCarry(type) }
     }
 
-    private func entries(for type: Any.Type) -> [Entry] {
+    @usableFromInline
+    func entries(for type: Any.Type) -> [Entry] {
         var found = entries.filter { $0.codec.canCarry(type) }
         if type == [UInt8].self, let index = found.firstIndex(where: \.isBytes) {
             found.insert(found.remove(at: index), at: 0)
@@ -103,8 +114,4 @@ public struct Codecs: Sendable {
         .unsupportedMediaType(
             "", "no codec of \(names.joined(separator: ", ")) can carry a \(type)")
     }
-}
-
-extension Codecs.Entry {
-    fileprivate var isBytes: Bool { contentType == .bytes }
 }

@@ -80,67 +80,58 @@ extension MessageWriting {
 public struct CodableCoding<Message: Sendable>: Sendable {
     /// A codec as a form.
     public struct Form: MessageForm {
-        @usableFromInline let codec: any Codec
-        /// Whether messages are the bytes themselves.
-        @usableFromInline let isBytes: Bool
-
-        init(codec: any Codec) {
-            self.codec = codec
-            isBytes = codec is BytesCodec
-        }
-
+        @usableFromInline let entry: Codecs.Entry
         /// The codec's name.
-        public var name: String { codec.name }
+        @inlinable public var name: String { entry.name }
         /// What the codec writes.
-        public var contentType: ContentType { codec.contentType }
+        @inlinable public var contentType: ContentType { entry.contentType }
+
+        @inlinable init(_ entry: Codecs.Entry) { self.entry = entry }
     }
 
     @usableFromInline let codecs: Codecs
 
     /// - Parameter codecs: How messages may be written, the preferred first.
-    @inlinable
-    public init(_ codecs: Codecs) { self.codecs = codecs }
+    @inlinable public init(_ codecs: Codecs) { self.codecs = codecs }
 
-    private var forms: [Form] { codecs.carrying(Message.self).map { Form(codec: $0) } }
+    @inlinable var forms: [Form] { codecs.entries(for: Message.self).map { Form($0) } }
 
     // Without the list of forms: this is asked for every call.
-    private func form(for contentType: String) throws(MicroError) -> Form {
-        Form(codec: try codecs.codec(for: contentType, carrying: Message.self))
+    @inlinable func form(for contentType: String) throws(MicroError) -> Form {
+        Form(try codecs.entry(for: contentType, carrying: Message.self))
     }
 }
 
 extension CodableCoding: MessageReading where Message: Decodable {
     /// The codecs that can carry the type, the preferred first.
-    public var readForms: [Form] { forms }
+    @inlinable public var readForms: [Form] { forms }
     /// As ``Codecs/codec(for:carrying:)``.
-    public func readForm(for contentType: String) throws(MicroError) -> Form {
+    @inlinable public func readForm(for contentType: String) throws(MicroError) -> Form {
         try form(for: contentType)
     }
     /// As ``Codec/decode(_:from:)``.
-    @inlinable
-    public func read(_ bytes: RawSpan, as form: Form) throws -> Message {
-        if Message.self == [UInt8].self, form.isBytes,
+    @inlinable public func read(_ bytes: RawSpan, as form: Form) throws -> Message {
+        if Message.self == [UInt8].self, form.entry.isUnchanged,
             let message = [UInt8](copying: bytes) as? Message
         {
             return message
         }
-        return try form.codec.decode(Message.self, from: bytes)
+        return try form.entry.codec.decode(Message.self, from: bytes)
     }
 }
 
 extension CodableCoding: MessageWriting where Message: Encodable {
     /// The codecs that can carry the type, the preferred first.
-    public var writtenForms: [Form] { forms }
+    @inlinable public var writtenForms: [Form] { forms }
     /// As ``Codecs/codec(for:carrying:)``.
-    public func writtenForm(for contentType: String) throws(MicroError) -> Form {
+    @inlinable public func writtenForm(for contentType: String) throws(MicroError) -> Form {
         try form(for: contentType)
     }
     /// As ``Codec/encode(_:)``.
-    @inlinable
-    public func write(_ value: Message, as form: Form) throws -> [UInt8] {
-        if Message.self == [UInt8].self, form.isBytes, let bytes = value as? [UInt8] {
+    @inlinable public func write(_ value: Message, as form: Form) throws -> [UInt8] {
+        if Message.self == [UInt8].self, form.entry.isUnchanged, let bytes = value as? [UInt8] {
             return bytes
         }
-        return try form.codec.encode(value)
+        return try form.entry.codec.encode(value)
     }
 }

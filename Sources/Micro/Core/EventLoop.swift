@@ -133,9 +133,9 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
     }
 
     /// Goes on with a task of this loop, as far as it gets, before this returns. On the loop.
-    func resumeHere(_ task: ParkedTask) {
+    func resumeHere(_ task: Suspension<Void>) {
         starting = .expected
-        task.resume()
+        task.resume(returning: ())
         runCaught()
     }
 

@@ -24,6 +24,11 @@ public struct EventLoopClock: Clock, Sendable {
             return Instant(nanoseconds: overflow ? (delta < 0 ? 0 : .max) : sum)
         }
 
+        func advanced(byNanoseconds delta: UInt64) -> Instant {
+            let (sum, overflow) = nanoseconds.addingReportingOverflow(delta)
+            return Instant(nanoseconds: overflow ? .max : sum)
+        }
+
         /// How long from here to `other`; negative when it is before.
         public func duration(to other: Instant) -> Duration {
             other.nanoseconds >= nanoseconds

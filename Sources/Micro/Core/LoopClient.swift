@@ -31,61 +31,43 @@ struct NodeSet: Sendable {
     var nodes: [BalancedNode]
 }
 
-/// What a call carries and how often it may be tried.
-struct CallPlan: Sendable {
-    var path: String
-    var contentType: String
-    var body: [UInt8]
-    var metadata: Metadata
-    /// nil for a stream without a deadline.
-    var timeout: Duration?
-    var attemptTimeout: Duration?
-    var attemptsMax: Int
-    var isIdempotent: Bool
-    var waitsForReady: Bool
-    var kind = CallKind.unary
-    /// Of the message; for a stream of requests: whether some of its messages may be.
-    var isCompressed = false
+/// What the balancers of a client are kept apart by: everything that narrows the nodes down.
+struct TargetKey: Sendable, Hashable, CustomStringConvertible {
+    var service: String
+    var version: String?
+    /// The one node to call, whatever the service.
+    var address: String?
+
+    /// For people.
+    var description: String {
+        if let address { return address }
+        return version.map { "\(service)@\($0)" } ?? service
+    }
 }
 
-/// How a call ended.
-struct CallOutcome: Sendable {
-    var code: UInt32
-    var transport: CoreStatus
-    var wasWritten: Bool
-    var attempts: Int
-    var retriesUnwritten: Int
-    var retriesIdempotent: Int
-    var node: String
-    var message: String
-    var details: [UInt8]
-    var contentType: String
-    var body: [UInt8]
-    var wasCompressed: Bool
-    var headers: Metadata
-    var trailers: Metadata
+/// A balancer over the nodes of a service. Touched on its client's loop.
+final class LoopTarget {
+    fileprivate let pointer: OpaquePointer
+    /// Of the nodes that it was given; nil before the first.
+    fileprivate(set) var revision: UInt64?
+    fileprivate(set) var hasNodes = false
+    /// Cleared when nothing may be started on it any more.
+    fileprivate(set) var isOpen = true
 
-    /// No node was reached, for a reason that other nodes may not have.
-    var wasNotTaken: Bool {
-        ![.ok, .cancelled, .timedOut, .closed].contains(transport) && !wasWritten
-    }
+    fileprivate init(_ pointer: OpaquePointer) { self.pointer = pointer }
 }
 
 /// The part of a client that lives on one loop: its connections, and a balancer for each target.
 /// Everything is called on the loop.
 final class LoopClient: @unchecked Sendable {  // its state is touched on its loop only
-    private struct Target {
-        let pointer: OpaquePointer
-        var revision: UInt64?
-    }
-
     typealias MakeTLS = @Sendable () throws(MicroError) -> TLSContext
 
     let loop: EventLoop
     private let raw: OpaquePointer
     private let makeTLS: MakeTLS
     private var hasTLS = false
-    private var targets: [String: Target] = [:]
+    private var targets: [TargetKey: LoopTarget] = [:]
+    let texts = RecentTexts()
     private var isClosed = false
     private var isDestroyed = false
     private var whenClosed: [@Sendable () -> Void] = []
@@ -124,37 +106,47 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         hasTLS = true
     }
 
+    /// What balances over the nodes of `key`, if it was made.
+    func target(_ key: TargetKey) -> LoopTarget? { targets[key] }
+
     /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
-    func update(_ key: String, to nodes: NodeSet, pick: UInt32) throws(MicroError) {
-        // In two steps: Swift 6.3.1 without optimisation takes `targets[key]?.revision` from
-        // nowhere when there is no such key, since a target begins with a raw pointer.
-        let known = targets[key]
-        if let known, let revision = known.revision, revision >= nodes.revision { return }
-        var target: Target
-        if let known { target = known } else { target = try open(pick: pick) }
-        targets[key] = target
-        try apply(nodes, to: target.pointer, of: key)
+    @discardableResult
+    func update(
+        _ key: TargetKey, to nodes: NodeSet, pick: UInt32
+    ) throws(MicroError) -> LoopTarget {
+        let target: LoopTarget
+        if let known = targets[key] { target = known } else { target = try open(key, pick: pick) }
+        if let revision = target.revision, revision >= nodes.revision { return target }
+        try apply(nodes, to: target, of: key)
         target.revision = nodes.revision
-        targets[key] = target
+        target.hasNodes = !nodes.nodes.isEmpty
+        return target
     }
 
-    private func open(pick: UInt32) throws(MicroError) -> Target {
+    private func open(_ key: TargetKey, pick: UInt32) throws(MicroError) -> LoopTarget {
         guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
         // A program that makes up addresses must not grow it; calls that were started go on.
-        if targets.count >= LoopClient.targetsMax {
-            for target in targets.values { mcore_target_close(target.pointer) }
-            targets = [:]
-        }
+        if targets.count >= LoopClient.targetsMax { closeTargets() }
         var created: OpaquePointer?
         try check(mcore_client_open_target(raw, pick, &created), "client", "make a balancer")
         guard let created else { throw MicroError("client", .internal, "the core made no target") }
-        return Target(pointer: created, revision: nil)
+        let target = LoopTarget(created)
+        targets[key] = target
+        return target
+    }
+
+    private func closeTargets() {
+        for target in targets.values {
+            target.isOpen = false
+            mcore_target_close(target.pointer)
+        }
+        targets = [:]
     }
 
     private static let targetsMax = 4096
 
     private func apply(
-        _ nodes: NodeSet, to target: OpaquePointer, of key: String
+        _ nodes: NodeSet, to target: LoopTarget, of key: TargetKey
     ) throws(MicroError) {
         if nodes.nodes.contains(where: { $0.address.hasPrefix("tls://") }) { try addTLS() }
         var arena: [UInt8] = []
@@ -175,27 +167,29 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
                     weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0)
             }
             return raw.withUnsafeBufferPointer {
-                mcore_target_update(target, $0.baseAddress, $0.count)
+                mcore_target_update(target.pointer, $0.baseAddress, $0.count)
             }
         }
         try check(status, "client", "balance \(key) over \(nodes.nodes.map(\.address))")
     }
 
-    /// Starts a call on a target that was given nodes. `done` runs once, on the loop, later.
+    /// Starts a call on a target that was given nodes. `call` is finished later, not in here, and
+    /// not when this throws.
     func start(
-        _ key: String, _ plan: CallPlan, _ done: @escaping (CallOutcome) -> Void
-    ) throws(MicroError) -> UInt64 {
-        guard !isClosed, let target = targets[key] else {
+        _ call: PendingCall, on target: LoopTarget, _ head: CallHead, _ body: [UInt8],
+        _ metadata: Metadata, _ plan: CallPlan
+    ) throws(MicroError) {
+        guard !isClosed, target.isOpen else {
             throw MicroError("client", .unavailable, "the client is closed")
         }
-        let box = Unmanaged.passRetained(ResultBox(done))
+        let box = Unmanaged.passRetained(call)
         var id: UInt64 = 0
-        let status = plan.withRaw { plan in
+        let status = plan.withRaw(head, body, metadata) { plan in
             mcore_client_start(raw, target.pointer, plan, callEnded, box.toOpaque(), &id)
         }
         if status < 0 { box.release() }
-        try check(status, "client", "call \(plan.path)")
-        return id
+        try check(status, "client", "call \(head.path)")
+        call.hasStarted(on: self, as: id, revision: target.revision ?? 0)
     }
 
     // MARK: Streams
@@ -203,19 +197,21 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     /// Starts a call with many messages on a target that was given nodes. `watcher` is kept until
     /// it was told the end; nothing is told before this returns.
     func open(
-        _ key: String, _ plan: CallPlan, _ watcher: ClientStreamWatcher
+        _ watcher: ClientStreamWatcher, on target: LoopTarget, _ head: CallHead, _ body: [UInt8],
+        _ metadata: Metadata, _ plan: CallPlan
     ) throws(MicroError) -> UInt64 {
-        guard !isClosed, let target = targets[key] else {
+        guard !isClosed, target.isOpen else {
             throw MicroError("client", .unavailable, "the client is closed")
         }
+        watcher.texts = texts
         let retained = Unmanaged.passRetained(watcher)
         var id: UInt64 = 0
-        let status = plan.withRaw { plan in
+        let status = plan.withRaw(head, body, metadata) { plan in
             mcore_client_open_stream(
                 raw, target.pointer, plan, clientStreamEvents.pointer, retained.toOpaque(), &id)
         }
         if status < 0 { retained.release() }
-        try check(status, "client", "call \(plan.path)")
+        try check(status, "client", "call \(head.path)")
         return id
     }
 
@@ -254,6 +250,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         whenClosed.append(done)
         if isClosed { return }
         isClosed = true
+        for target in targets.values { target.isOpen = false }
         targets = [:]
         let client = Unmanaged.passRetained(self)
         let status = mcore_client_close(
@@ -281,67 +278,15 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     }
 }
 
-extension CallPlan {
-    fileprivate func withRaw<T>(_ body: (UnsafePointer<mcore_call_plan>) -> T) -> T {
-        var path = path
-        var contentType = contentType
-        return metadata.withHeaders { headers, headerCount in
-            path.withUTF8 { path in
-                contentType.withUTF8 { contentType in
-                    self.body.withUnsafeBytes { message in
-                        var raw = mcore_call_plan()
-                        raw.struct_size = UInt32(MemoryLayout<mcore_call_plan>.size)
-                        raw.attempts_max = UInt32(clamping: attemptsMax)
-                        raw.path = mcore_slice(UnsafeRawBufferPointer(path))
-                        raw.content_type = mcore_slice(UnsafeRawBufferPointer(contentType))
-                        raw.body = mcore_slice(message)
-                        raw.metadata = headers
-                        raw.metadata_count = headerCount
-                        raw.timeout_ns = timeout?.unsignedNanoseconds ?? 0
-                        raw.attempt_timeout_ns = attemptTimeout?.unsignedNanoseconds ?? 0
-                        raw.idempotent = isIdempotent ? 1 : 0
-                        raw.wait_for_ready = waitsForReady ? 1 : 0
-                        raw.streaming = kind.raw
-                        raw.body_flags = messageFlags(isCompressed: isCompressed)
-                        return body(&raw)
-                    }
-                }
-            }
-        }
-    }
-}
-
-extension CallOutcome {
-    fileprivate init(_ raw: mcore_result) {
-        let count = Int(raw.metadata_count)
-        let headerCount = min(count, Int(raw.header_count))
-        self.init(
-            code: raw.rpc_code, transport: CoreStatus(raw: raw.transport),
-            wasWritten: raw.written != 0, attempts: Int(raw.attempts),
-            retriesUnwritten: Int(raw.retries_unwritten),
-            retriesIdempotent: Int(raw.retries_idempotent),
-            node: String(raw.node_id), message: String(raw.message),
-            details: [UInt8](raw.details), contentType: String(raw.content_type),
-            body: [UInt8](raw.body),
-            wasCompressed: raw.body_flags & UInt32(MCORE_MESSAGE_COMPRESSED) != 0,
-            headers: Metadata(raw.metadata, count: headerCount),
-            trailers: Metadata(
-                raw.metadata.map { $0 + headerCount }, count: count - headerCount))
-    }
-}
-
-private final class ResultBox {
-    let done: (CallOutcome) -> Void
-    init(_ done: @escaping (CallOutcome) -> Void) { self.done = done }
-}
-
 private let callEnded: mcore_result_fn = { box, result in
     guard let box, let result else { return }
-    Unmanaged<ResultBox>.fromOpaque(box).takeRetainedValue().done(CallOutcome(result.pointee))
+    let call = Unmanaged<PendingCall>.fromOpaque(box).takeRetainedValue()
+    call.hasEnded(result)
 }
 
 /// Told of the messages of a stream. On the stream's loop.
 class ClientStreamWatcher: @unchecked Sendable {  // used on its loop only
+    fileprivate var texts: RecentTexts?
     /// The response headers, and how the messages are written.
     func receivedHead(_ metadata: Metadata, contentType: String) {}
     /// The message that was asked for, borrowed.
@@ -350,6 +295,8 @@ class ClientStreamWatcher: @unchecked Sendable {  // used on its loop only
     func becameWritable() {}
     /// The last that is told.
     func ended(_ outcome: CallOutcome) {}
+
+    fileprivate func text(_ slice: mcore_slice) -> String { texts?.string(slice) ?? String(slice) }
 }
 
 /// The table of functions for the core, at an address that stays.
@@ -361,10 +308,12 @@ private struct ClientStreamEvents: @unchecked Sendable {  // not changed once it
         var events = mcore_stream_events()
         events.struct_size = UInt32(MemoryLayout<mcore_stream_events>.size)
         events.on_head = { watcher, head in
-            guard let head = head?.pointee else { return }
-            ClientStreamEvents.watcher(watcher)?.receivedHead(
+            guard let head = head?.pointee, let watcher = ClientStreamEvents.watcher(watcher) else {
+                return
+            }
+            watcher.receivedHead(
                 Metadata(head.metadata, count: Int(head.metadata_count)),
-                contentType: String(head.content_type))
+                contentType: watcher.text(head.content_type))
         }
         events.on_message = { watcher, message in
             message?.pointee.withBytes {
@@ -374,8 +323,8 @@ private struct ClientStreamEvents: @unchecked Sendable {  // not changed once it
         events.on_writable = { ClientStreamEvents.watcher($0)?.becameWritable() }
         events.on_end = { watcher, result in
             guard let watcher, let result else { return }
-            Unmanaged<ClientStreamWatcher>.fromOpaque(watcher).takeRetainedValue()
-                .ended(CallOutcome(result.pointee))
+            let retained = Unmanaged<ClientStreamWatcher>.fromOpaque(watcher).takeRetainedValue()
+            retained.ended(CallOutcome(result, retained.texts ?? RecentTexts()))
         }
         pointer.initialize(to: events)
     }

@@ -11,5 +11,6 @@ public struct Compression: Sendable, Hashable {
         Compression(bytesMin: max(0, bytes))
     }
 
+    @usableFromInline
     func covers(_ message: [UInt8]) -> Bool { bytesMin.map { message.count >= $0 } ?? false }
 }

@@ -24,7 +24,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     private var task: SpawnedTask?
     private var worker: SpawnedTask?
     /// The worker waits.
-    private var parked: ParkedTask?
+    private var parked: Suspension<Void>?
     private var isRetired = false
 
     private enum Outcome {
@@ -131,7 +131,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
                 return finishOnLoop()
             }
             answer()
-            await ParkedTask.park { parked in
+            try? await suspend { parked in
                 self.parked = parked
                 endpoint.place(on: loop).take(self)
             }
@@ -188,7 +188,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     /// Ends a worker that waits. For one that nobody else has.
     func retire() {
         isRetired = true
-        parked?.resume()
+        parked?.resume(returning: ())
         parked = nil
     }
 

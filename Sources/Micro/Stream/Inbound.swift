@@ -8,7 +8,8 @@
 /// handler `cancelled` when the caller went away, or `invalidArgument` when a message can't be
 /// read; `CancellationError` when the task is cancelled.
 public struct Inbound<Message: Sendable>: AsyncSequence, Sendable {
-    private let channel: InboundChannel<Message>
+    private let queue: InboundQueue
+    private let decode: @Sendable (RawSpan) throws -> Message
     private let head: StreamHead
     private let lifetime: StreamLifetime?
 
@@ -16,18 +17,19 @@ public struct Inbound<Message: Sendable>: AsyncSequence, Sendable {
         _ channel: InboundChannel<Message>, head: StreamHead,
         lifetime: StreamLifetime? = nil
     ) {
-        self.channel = channel
+        queue = channel.queue
+        decode = channel.decode
         self.head = head
         self.lifetime = lifetime
     }
 
     /// Whether somebody has begun to take messages.
-    var isUsed: Bool { channel.isUsed }
+    var isUsed: Bool { queue.isUsed }
     /// Whether all of them were taken.
-    var isAtEnd: Bool { channel.isAtEnd }
+    var isAtEnd: Bool { queue.isAtEnd }
 
     /// Whether the message that was taken last came compressed.
-    public var wasCompressed: Bool { channel.wasCompressed }
+    public var wasCompressed: Bool { queue.wasCompressed }
 
     /// What came along with the messages, before the first: for a client the headers of the answer,
     /// which it waits for; for a handler what ``Context/metadata`` has, too.
@@ -40,16 +42,40 @@ public struct Inbound<Message: Sendable>: AsyncSequence, Sendable {
 
     /// Takes the messages.
     public struct Iterator: AsyncIteratorProtocol {
-        fileprivate let channel: InboundChannel<Message>
+        @usableFromInline let queue: InboundQueue
+        @usableFromInline let decode: @Sendable (RawSpan) throws -> Message
         fileprivate let lifetime: StreamLifetime?
 
         /// The next message; nil at the end.
-        public mutating func next() async throws -> Message? { try await channel.next() }
+        @inlinable
+        nonisolated(nonsending) public mutating func next() async throws -> Message? {
+            guard let bytes = try await queue.next() else { return nil }
+            return try read(bytes)
+        }
+
+        /// The next message; nil at the end.
+        @inlinable
+        public mutating func next(
+            isolation actor: isolated (any Actor)?
+        ) async throws -> Message? {
+            guard let bytes = try await queue.next() else { return nil }
+            return try read(bytes)
+        }
+
+        @inlinable
+        func read(_ bytes: [UInt8]) throws -> Message {
+            do {
+                return try decode(bytes.span.bytes)
+            } catch {
+                queue.refuse(error)
+                throw error
+            }
+        }
     }
 
     /// Goes on where the last one has stopped.
     public func makeAsyncIterator() -> Iterator {
-        Iterator(channel: channel, lifetime: lifetime)
+        Iterator(queue: queue, decode: decode, lifetime: lifetime)
     }
 }
 

@@ -1,8 +1,8 @@
 /// The way to send messages on a stream. Any number of tasks may send at once.
 public struct Outbound<Message: Sendable>: Sendable {
-    private let channel: OutboundChannel
-    private let encode: @Sendable (Message) throws -> [UInt8]
-    private let compression: @Sendable () -> Compression
+    @usableFromInline let channel: OutboundChannel
+    @usableFromInline let encode: @Sendable (Message) throws -> [UInt8]
+    @usableFromInline let compression: @Sendable () -> Compression
 
     init(
         _ channel: OutboundChannel, compression: @escaping @Sendable () -> Compression,
@@ -19,7 +19,10 @@ public struct Outbound<Message: Sendable>: Sendable {
     /// - Throws: ``MicroError``: what ended the stream, `failedPrecondition` after ``finish()``,
     ///   `resourceExhausted` for a message beyond the limit. `CancellationError` when the task is
     ///   cancelled while it waits.
-    public func send(_ message: Message, compression: Compression? = nil) async throws {
+    @inlinable
+    nonisolated(nonsending) public func send(_ message: Message, compression: Compression? = nil)
+        async throws
+    {
         let bytes = try encode(message)
         let compression = compression ?? self.compression()
         try await channel.send(bytes, isCompressed: compression.covers(bytes))
@@ -27,9 +30,9 @@ public struct Outbound<Message: Sendable>: Sendable {
 
     /// Says that no message follows. A client's stream of requests ends with it; replies go on. In
     /// a handler the caller sees the end when the handler returns.
-    public func finish() async throws { try await channel.finish() }
+    nonisolated(nonsending) public func finish() async throws { try await channel.finish() }
 
     /// Sends the reply's metadata now, and not only with the first message: for a caller that waits
     /// for it before it sends. In a client it does nothing, since the request's are sent at once.
-    public func sendMetadata() async throws { try await channel.sendHead() }
+    nonisolated(nonsending) public func sendMetadata() async throws { try await channel.sendHead() }
 }

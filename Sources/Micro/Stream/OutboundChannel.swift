@@ -2,6 +2,7 @@
 /// while the other side is slow.
 ///
 /// Any thread; what the call tells, it tells on its loop.
+@usableFromInline
 final class OutboundChannel: @unchecked Sendable {  // its state is touched on the loop only
     private enum Work: Sendable {
         case message([UInt8], isCompressed: Bool)
@@ -12,14 +13,14 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
     /// Who waits until its message, or the end, was queued.
     private final class Sender: @unchecked Sendable {  // used on the loop once it is parked
         let work: Work
-        var continuation: CheckedContinuation<Void, any Error>?
+        var suspension: Suspension<Void>?
         var isCancelled = false
         /// Whether it has to wait until the other side takes more.
         var isMessage: Bool { if case .message = work { true } else { false } }
 
         init(_ work: Work) { self.work = work }
 
-        func resume(_ result: Result<Void, any Error>) { continuation.take()?.resume(with: result) }
+        func resume(_ result: Result<Void, any Error>) { suspension.take()?.resume(with: result) }
     }
 
     /// Whose messages these are. It closes this before it goes. Set before anything is sent.
@@ -33,7 +34,8 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
     // MARK: Sending
 
     /// Queues one message, when it makes sense to send one. When it throws, nothing was queued.
-    func send(_ message: [UInt8], isCompressed: Bool) async throws {
+    @usableFromInline
+    nonisolated(nonsending) func send(_ message: [UInt8], isCompressed: Bool) async throws {
         try Task.checkCancellation()
         if loop.isCurrent, senders.isEmpty, isReady {
             return try sendNow(message, isCompressed: isCompressed)
@@ -42,15 +44,15 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
     }
 
     /// Says that all has been sent, behind what waits. The second time does nothing.
-    func finish() async throws { try await wait(Sender(.end)) }
+    nonisolated(nonsending) func finish() async throws { try await wait(Sender(.end)) }
 
     /// Sends what comes along with the messages, behind what waits.
-    func sendHead() async throws { try await wait(Sender(.head)) }
+    nonisolated(nonsending) func sendHead() async throws { try await wait(Sender(.head)) }
 
-    private func wait(_ sender: Sender) async throws {
+    nonisolated(nonsending) private func wait(_ sender: Sender) async throws {
         try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                sender.continuation = continuation
+            try await suspend { suspension in
+                sender.suspension = suspension
                 if !loop.executeNow({ self.park(sender) }) {
                     sender.resume(.failure(OutboundChannel.loopEnded))
                 }

@@ -71,7 +71,7 @@ struct TelemetryTests {
     @Test func nothingIsMadeWithoutABackend() {
         #expect(CallMetrics(role: "server", service: "s", endpoint: "e") == nil)
         #expect(CallTracing() == nil)
-        #expect(!ClientTelemetry.isEnabled)
+        #expect(!ClientTelemetries().isEnabled)
     }
 
     @Test func cancelledCallsAreCountedToo() async throws {

@@ -24,7 +24,7 @@ import Testing
         isGRPC: Bool, isOfRequest: Bool, framing: ReplyHead.Framing = .none
     ) -> ReplyFormat {
         ReplyFormat(
-            0, FormTraits(CodableCoding<Int>.Form(codec: JSONCodec())), isGRPC: isGRPC,
+            0, FormTraits(CodableCoding<Int>(Codecs()).readForms[0]), isGRPC: isGRPC,
             framing: framing, isOfRequest: isOfRequest)
     }
 

@@ -1,0 +1,198 @@
+/// The place of a client on one loop. What is in it is made on first use, and touched there only.
+final class ClientLoop: @unchecked Sendable {  // its state is touched on its loop only
+    let loop: EventLoop
+    private let limits: ClientLimits
+    private let tls: ClientTLS
+    private let pick: UInt32
+    private let directory: NodeDirectory
+    private var made: LoopClient?
+    private let endpoints = EndpointCache()
+    private var targets: [TargetKey: KnownTarget] = [:]
+    /// Objects of calls that are over, for the next ones.
+    private var spare: [PendingCall] = []
+    private var isClosed = false
+
+    init(
+        loop: EventLoop, limits: ClientLimits, tls: ClientTLS, pick: UInt32,
+        directory: NodeDirectory
+    ) {
+        self.loop = loop
+        self.limits = limits
+        self.tls = tls
+        self.pick = pick
+        self.directory = directory
+    }
+
+    /// On the loop.
+    func client() throws(MicroError) -> LoopClient {
+        if let made { return made }
+        guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
+        let client = try LoopClient(
+            loop: loop, limits: limits
+        ) { [tls] () throws(MicroError) in try tls.context() }
+        made = client
+        return client
+    }
+
+    // MARK: Calls
+
+    /// On the loop.
+    func makeCall(_ terms: CallTerms) -> PendingCall {
+        guard let call = spare.popLast() else { return PendingCall(on: loop, terms) }
+        call.renew(terms)
+        return call
+    }
+
+    /// Takes back a call that is over, if nobody else holds it. Any thread.
+    func takeBack(_ call: inout PendingCall) {
+        guard loop.isCurrent, spare.count < ClientLoop.spareMax, !isClosed,
+            isKnownUniquelyReferenced(&call)
+        else { return }
+        spare.append(call)
+    }
+
+    private static let spareMax = 512
+
+    /// Starts a call, or finishes it at once. On the loop.
+    ///
+    /// - Parameter nodes: Those to balance over; nil: those that are known.
+    func start(
+        _ call: PendingCall, _ request: ClientRequest, over nodes: NodeSet?
+    ) {
+        do {
+            let client = try client()
+            let endpoint = endpoints.endpoint(request.service, request.endpoint)
+            guard let target = try target(client, endpoint, request.options, over: nodes) else {
+                return call.finish(.withoutNodes)
+            }
+            try client.start(
+                call, on: target, endpoint.head(for: request.contentType), request.body,
+                request.options.metadata, call.terms.plan)
+        } catch {
+            call.finish(.failed(error))
+        }
+    }
+
+    /// Opens a stream. On the loop.
+    func open(
+        _ stream: ClientStreamWatcher, _ request: ClientRequest, _ terms: CallTerms,
+        over nodes: NodeSet
+    ) throws(MicroError) -> UInt64 {
+        let client = try client()
+        let endpoint = endpoints.endpoint(request.service, request.endpoint)
+        let key = request.target
+        return try client.open(
+            stream, on: try client.update(key, to: nodes, pick: pick),
+            endpoint.head(for: request.contentType), request.body, request.options.metadata,
+            terms.plan)
+    }
+
+    /// Tells a balancer of later nodes. On the loop.
+    func update(_ key: TargetKey, to nodes: NodeSet) throws(MicroError) {
+        try client().update(key, to: nodes, pick: pick)
+    }
+
+    /// The balancer for a call; nil as long as there are no nodes for it.
+    private func target(
+        _ client: LoopClient, _ endpoint: PreparedEndpoint, _ options: CallOptions,
+        over nodes: NodeSet?
+    ) throws(MicroError) -> LoopTarget? {
+        if let nodes {
+            return try client.update(
+                TargetKey(endpoint.service, options), to: nodes, pick: pick)
+        }
+        let isPlain = options.version == nil && options.address == nil
+        if isPlain, let known = endpoint.known {
+            return try known.upToDate(client, directory, pick)
+        }
+        let known = known(TargetKey(endpoint.service, options))
+        if isPlain { endpoint.known = known }
+        return try known.upToDate(client, directory, pick)
+    }
+
+    private func known(_ key: TargetKey) -> KnownTarget {
+        if let known = targets[key] { return known }
+        if targets.count >= ClientLoop.targetsMax {
+            targets = [:]
+            endpoints.removeAll()
+        }
+        let known = KnownTarget(key)
+        targets[key] = known
+        return known
+    }
+
+    private static let targetsMax = 4096
+
+    // MARK: The end
+
+    /// Waits for the calls in flight, `grace` at most, and frees all.
+    func close(grace: Duration) async {
+        await withCheckedContinuation { continuation in
+            close(grace: grace) { continuation.resume() }
+        }
+    }
+
+    /// The same, without waiting for it.
+    func close(grace: Duration, _ done: @escaping @Sendable () -> Void) {
+        let accepted = loop.execute {
+            self.isClosed = true
+            self.targets = [:]
+            self.endpoints.removeAll()
+            self.spare = []
+            guard let client = self.made else { return done() }
+            client.close(grace: grace, done)
+        }
+        if !accepted { done() }
+    }
+}
+
+/// A balancer of a loop, and what it knows of the state of its nodes. On the loop.
+final class KnownTarget {
+    private let key: TargetKey
+    private var target: LoopTarget?
+    private var service: FollowedService?
+    private var stamp: UInt64 = 0
+
+    init(_ key: TargetKey) { self.key = key }
+
+    /// The balancer with the newest nodes; nil when they are not at hand.
+    func upToDate(
+        _ client: LoopClient, _ directory: NodeDirectory, _ pick: UInt32
+    ) throws(MicroError) -> LoopTarget? {
+        if let target, let service, service.stamp == stamp, target.isOpen {
+            service.use()
+            return target
+        }
+        return try lookUp(client, directory, pick)
+    }
+
+    private func lookUp(
+        _ client: LoopClient, _ directory: NodeDirectory, _ pick: UInt32
+    ) throws(MicroError) -> LoopTarget? {
+        target = nil
+        if key.address != nil {
+            // It has one node for ever, once it was given it.
+            guard let target = client.target(key), target.hasNodes else { return nil }
+            return target
+        }
+        guard let service = directory.followed(key.service) else { return nil }
+        let (nodes, stamp) = service.nodes(for: RouteQuery(version: key.version))
+        guard let nodes else { return nil }
+        let target = try client.update(key, to: nodes, pick: pick)
+        guard target.hasNodes else { return nil }
+        (self.service, self.stamp, self.target) = (service, stamp, target)
+        service.use()
+        return target
+    }
+}
+
+extension TargetKey {
+    init(_ service: String, _ options: CallOptions) {
+        self.init(service: service, version: options.version, address: options.address)
+    }
+}
+
+extension ClientRequest {
+    var target: TargetKey { TargetKey(service, options) }
+    var query: RouteQuery { RouteQuery(version: options.version) }
+}
