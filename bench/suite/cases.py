@@ -184,7 +184,7 @@ def scaling():
                                   options=("--heavy-us", "20000")),))
     yield Case(suite="scaling", name="4 connections 2 loops balance", kind="balance", cores=2,
                shape=Shape(4, 32),
-               participants=(ours("bytes", "direct", BYTES, loops=2),))
+               participants=(ours("bytes", "direct", BYTES, loops=2), of_core(BYTES, loops=2)))
 
 
 def micro():

@@ -84,6 +84,12 @@ class Programs:
             return path
         raise Unavailable(self.problems.get(name) or f"{name} is not built")
 
+    def has(self, name):
+        try:
+            return bool(self.path(name))
+        except Unavailable:
+            return False
+
     def expected_path(self, name):
         if name == "load":
             return os.path.join(self.build_folder, "load", "load")

@@ -5,7 +5,7 @@ from dataclasses import replace
 START_SECONDS = 0.3  # of a server, and to end it
 RUN_SECONDS = 0.06  # of a load's start and end, of each of its runs
 IDLE_SECONDS = 12  # 10,000 connections there and back
-MICRO_SECONDS = 120
+MICRO_SECONDS = 30
 LEAST_MEASURED = 0.5
 SLACK = 0.95  # machines differ
 
