@@ -4,8 +4,11 @@ internal import Synchronization
 /// Calls services: finds their nodes, balances over them, and tries another one when that is safe.
 ///
 /// Connections and balancing live on the event loops; a call made inside a handler stays on its
-/// loop. Safe to use from any thread. ``close(grace:)`` drains; dropping the last reference aborts
-/// what is in flight.
+/// loop. Messages are written and read where the caller runs, also when that is an actor. Metrics
+/// and traces go where the program had bootstrapped them before the first call.
+///
+/// Safe to use from any thread. ``close(grace:)`` drains; dropping the last reference aborts what
+/// is in flight.
 public final class Client: Sendable, ContextClient {
     let options: ClientOptions
     let environment: Environment
