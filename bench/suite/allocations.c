@@ -27,9 +27,7 @@ __attribute__((constructor)) static void open_counter(void) {
     if (page != MAP_FAILED) count = page;
 }
 
-static void add_one(void) {
-    atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
-}
+static void add_one(void) { atomic_fetch_add_explicit(count, 1, memory_order_relaxed); }
 
 void *malloc(size_t size) {
     add_one();

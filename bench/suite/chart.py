@@ -48,6 +48,9 @@ class Chart:
     case: str
     metric: str
 
+    def shows(self, row):
+        return (row["case"], row["metric"]) == (self.case, self.metric)
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -83,8 +86,7 @@ def draw_all(rows, machine, folder):
     """Writes the charts that there are figures for; returns them."""
     drawn = []
     for chart in CHARTS:
-        members = [row for row in rows
-                   if (row["case"], row["metric"]) == (chart.case, chart.metric)]
+        members = [row for row in rows if chart.shows(row)]
         bars = bars_of(members)
         if len(bars) < 2:
             continue

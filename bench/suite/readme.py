@@ -2,7 +2,8 @@
 
 import os
 
-from suite.chart import CHARTS
+from suite.cases import FRAMEWORKS
+from suite.peers import PEERS
 from suite.process import Failed
 from suite.report import amount
 
@@ -25,22 +26,27 @@ def between_markers(text, shown):
 
 
 def section(rows, machine, charts, folder):
-    """The machine, a table of the figures that the charts show, and the charts."""
-    lines = [f"Measured on {machine.title}; server and load each on a core of its own.", "",
-             "| case | figure | Micro | peer | | times better |", "|---|---|---|---|---|---|"]
-    for chart in CHARTS:
-        lines += [_line(row) for row in rows
-                  if (row["case"], row["metric"]) == (chart.case, chart.metric)
-                  and row.get("peer_role") == "peer"]
+    """The machine, a table of what the charts show, and the charts."""
+    lines = [f"Measured on {machine.title}; server and load each on a core of its own. In brackets: "
+             "how many times better Micro is.", "",
+             f"| | Micro | {' | '.join(PEERS[name].title for name in FRAMEWORKS)} |",
+             "|---|---:|" + "---:|" * len(FRAMEWORKS)]
+    for chart in charts:
+        lines.append(_line(chart, [row for row in rows if chart.shows(row)]))
     lines.append("")
     lines += [f"![{chart.title}]({folder}/{chart.file}.svg)" for chart in charts]
     return "\n".join(lines)
 
 
-def _line(row):
-    version = f"{row['peer_version']} ({row['peer_year']})" if row["peer_year"] else \
-        row["peer_version"] or row["peer_name"]
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}"
-    return (f"| {row['case']} | {row['metric'].replace('_', ' ')} | "
-            f"{amount(row['ours'], row['unit'])} | {version} | "
-            f"{amount(row['peer'], row['unit'])} | {ratio} |")
+def _line(chart, rows):
+    ours = rows[0]
+    cells = [f"{chart.title} (`{chart.case}`)", amount(ours["ours"], ours["unit"])]
+    by_name = {row["peer_name"]: row for row in rows}
+    return f"| {' | '.join(cells + [_cell(by_name.get(name)) for name in FRAMEWORKS])} |"
+
+
+def _cell(row):
+    if row is None:
+        return "–"
+    times = "" if row["ratio"] is None else f" ({row['ratio']:.1f}×)"
+    return amount(row["peer"], row["unit"]) + times
