@@ -448,7 +448,7 @@ TEST(bodies_and_trailers_of_responses) {
 enum { DATA, HEADERS, RST_STREAM = 3, SETTINGS, GOAWAY = 7, WINDOW_UPDATE, CONTINUATION };
 enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
 enum { TABLE_BYTES = 4096, ENTRIES_MAX = TABLE_BYTES / 32, DYNAMIC_FIRST = 62, SLOTS = 16 };
-enum { TRACE = 16384, INPUT = 1 << 18, WINDOW = 65535, FRAME_MAX = 16384 };
+enum { TRACE = 8192, INPUT = 1 << 16, WINDOW = 65535, FRAME_MAX = 16384 };
 
 static uint64_t seed;
 static uint32_t below(uint32_t limit) {
@@ -855,9 +855,11 @@ static int check_same(peer *p, const message *m) {
     peer *alone = run_alone(p->role, m);
     const seen *a = seen_of(p, m->id), *b = seen_of(alone, 1);
     int is_same = same((mcore_slice){a->text, a->text_len}, (mcore_slice){b->text, b->text_len}) &&
-                  a->heads == b->heads && a->body_bytes == b->body_bytes && a->ends == b->ends &&
-                  a->closes == b->closes && a->code == b->code && a->refused == b->refused &&
-                  a->resets == b->resets && a->reset_code == b->reset_code;
+                  a->heads == b->heads && a->ends == b->ends && a->closes == b->closes &&
+                  a->code == b->code && a->refused == b->refused && a->resets == b->resets &&
+                  a->reset_code == b->reset_code &&
+                  /* How much of DATA that is too long comes through depends on its pieces. */
+                  (a->body_bytes == b->body_bytes || b->resets > 0);
     if (!is_same) {
         print_message(m);
         print_seen("in the session", a);
@@ -867,8 +869,8 @@ static int check_same(peer *p, const message *m) {
     if (reset) {
         CHECK_INT(b->resets, 1);
         CHECK_INT(b->reset_code, MCORE__H2_PROTOCOL_ERROR);
-        CHECK_INT(b->ends, 0);
-        CHECK_INT(b->closes, b->heads > 0 || p->role == MCORE__H2_CLIENT);
+        CHECK_INT(a->ends, 0);
+        CHECK_INT(a->closes, b->heads > 0 || p->role == MCORE__H2_CLIENT);
         if (b->closes) CHECK_INT(b->code, MCORE__H2_PROTOCOL_ERROR);
     }
     CHECK_INT(alone->goaways, 0);
@@ -886,6 +888,13 @@ static void add_head(message *m, mcore_slice fields, int end_stream) {
     step->count = parse(fields, parsed);
     CHECK(step->count <= MESSAGE_FIELDS);
     memcpy(step->fields, parsed, step->count * sizeof *parsed);
+}
+
+static void insert_field(message_step *step, size_t at, mcore__field field) {
+    if (step->count == MESSAGE_FIELDS) return;
+    memmove(step->fields + at + 1, step->fields + at, (step->count - at) * sizeof field);
+    step->fields[at] = field;
+    step->count++;
 }
 
 static void add_data(message *m, size_t len, int end_stream) {
@@ -984,6 +993,9 @@ TEST(no_request_takes_over_what_another_said) {
         {1, TEXT(CALL LENGTH("0"))},
         {0, TEXT(CALL LENGTH("0") LENGTH("0"))},
         {0, TEXT(CALL LENGTH("1"))},
+        /* Pseudo-headers in their old places, but behind another field. */
+        {1, TEXT(AUTHORITY("h") METHOD("POST") SCHEME("http") PATH("/a.B/C"))},
+        {0, TEXT(F("host", "h") METHOD("POST") SCHEME("http") PATH("/a.B/C"))},
         {0, TEXT("")},
     };
     each_after_each(MCORE__H2_SERVER, cases, COUNT(cases));
@@ -1017,6 +1029,24 @@ TEST(a_known_length_counts_for_each_stream) {
         CHECK_INT(!run_message(p, &m, id), bodies[i] == 5);
         CHECK_INT(seen_of(p, id)->ends, bodies[i] == 5);
         CHECK_INT(seen_of(p, id)->closes, 1);
+    }
+    peer_free(p);
+}
+
+/* Behind a field that was too much nothing is handed out, not even what stood there before. */
+TEST(what_is_known_does_not_follow_what_was_left_out) {
+    char text[1000];
+    memset(text, 'v', sizeof text);
+    mcore__field long_field = {MCORE__HEADER_OTHER, SLICE("x-long"), {text, sizeof text}};
+    peer *p = peer_make(MCORE__H2_SERVER);
+    for (uint32_t id = 1; id < 12; id += 4) {
+        CHECK(!run_head(p, SLICE(CALL GRPC F("x-a", "1") F("x-b", "2")), id));
+        message m = {0};
+        add_head(&m, SLICE(CALL), 1);
+        for (int i = 0; i < 4; i++) insert_field(&m.steps[0], m.steps[0].count, long_field);
+        insert_field(&m.steps[0], 8, (mcore__field){0, SLICE("x-b"), SLICE("2")});
+        CHECK(!run_message(p, &m, id + 2));
+        CHECK(memcmp(seen_of(p, id + 2)->text, "(overflow)", 10) == 0);
     }
     peer_free(p);
 }
@@ -1088,13 +1118,6 @@ static mcore__field any_of(mcore_slice list) {
     mcore__field fields[FIELDS_MAX];
     size_t count = parse(list, fields);
     return fields[below((uint32_t)count)];
-}
-
-static void insert_field(message_step *step, size_t at, mcore__field field) {
-    if (step->count == MESSAGE_FIELDS) return;
-    memmove(step->fields + at + 1, step->fields + at, (step->count - at) * sizeof field);
-    step->fields[at] = field;
-    step->count++;
 }
 
 static void swap_fields(message_step *step, size_t a, size_t b) {
@@ -1186,7 +1209,7 @@ enum { OPEN = 4 };
 typedef struct disorder {
     peer *p;
     message open[OPEN];
-    uint32_t next_id, done, resets, handed_out;
+    uint32_t next_id, newest, done, resets, handed_out;
 } disorder;
 
 static void begin_message(disorder *d, message *m) {
@@ -1199,6 +1222,18 @@ static void begin_message(disorder *d, message *m) {
         m->id = d->next_id;
         d->next_id += 2;
     }
+    d->newest = m->id;
+}
+
+/* Any of those that are open, or a new one; what is seen of a stream has its slot for a while. */
+static message *pick_message(disorder *d) {
+    for (int i = 0; i < OPEN; i++) {
+        message *m = &d->open[i];
+        if (m->count > 0 && d->newest - m->id > SLOTS) return m;
+    }
+    message *m = &d->open[below(OPEN)];
+    if (m->count == 0) begin_message(d, m);
+    return m;
 }
 
 static void end_message(disorder *d, message *m) {
@@ -1218,8 +1253,7 @@ static void end_message(disorder *d, message *m) {
 static void run_disorder(uint32_t role, uint32_t rounds) {
     disorder d = {.p = peer_make(role), .next_id = 1};
     while (d.done < rounds) {
-        message *m = &d.open[below(OPEN)];
-        if (m->count == 0) begin_message(&d, m);
+        message *m = pick_message(&d);
         /* Streams begin in the order of their ids. */
         for (int i = 0; role == MCORE__H2_SERVER && m->next == 0 && i < OPEN; i++) {
             message *other = &d.open[i];
@@ -1347,11 +1381,7 @@ TEST(trailers_that_are_refused_close_with_their_code) {
 
 TEST(a_response_that_is_refused_is_not_one_to_try_again) {
     peer *p = peer_make(MCORE__H2_CLIENT);
-    message bodiless = {0}, late = {0}, long_one = {.asks_for_head = 1};
-    add_data(&bodiless, 5, 0); /* before any head */
-    CHECK(run_message(p, &bodiless, 0));
-    CHECK_INT(seen_of(p, bodiless.id)->body_bytes, 0);
-    CHECK_INT(seen_of(p, bodiless.id)->refused, 0);
+    message late = {0}, long_one = {.asks_for_head = 1};
     add_head(&late, SLICE(STATUS("103")), 0);
     add_data(&late, 5, 1); /* the final response is still to come */
     CHECK(run_message(p, &late, 0));

@@ -40,6 +40,7 @@ typedef struct mcore__h2_stream {
     uint8_t remote_ended;  /* END_STREAM was received */
     uint8_t closed;        /* inside on_close */
     uint8_t reset;         /* we have reset it, nothing but on_close follows */
+    uint8_t malformed;     /* that is why */
     uint8_t responded;     /* its headers are queued (a request's always are) */
     uint8_t ended;         /* nothing more is to be queued */
     uint8_t broken_off;    /* a reset follows what is queued, and not the end of the body */

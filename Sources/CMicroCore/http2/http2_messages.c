@@ -14,6 +14,16 @@ static int is_text(mcore_slice value, const char *text, size_t len) {
     return value.len == len && memcmp(value.data, text, len) == 0;
 }
 
+/* The same whatever the case; `word` is of small letters. */
+static int is_word(mcore_slice value, const char *word, size_t len) {
+    const char *bytes = value.data;
+    if (value.len != len) return 0;
+    for (size_t i = 0; i < len; i++) {
+        if ((bytes[i] | 0x20) != word[i]) return 0;
+    }
+    return 1;
+}
+
 static char first_of(mcore_slice value) { return value.len ? *(const char *)value.data : 0; }
 
 /* RFC 3986 3.2: unreserved, percent-encoded, sub-delims and the ":", "@", "[" and "]" around. */
@@ -40,7 +50,6 @@ static int authority_valid(mcore_slice value) {
 }
 
 static int scheme_valid(mcore_slice value) {
-    if (is_text(value, "http", 4) || is_text(value, "https", 5)) return 1;
     const char *bytes = value.data;
     for (size_t i = 0; i < value.len; i++) {
         char c = bytes[i];
@@ -64,7 +73,8 @@ static int method_valid(mcore_slice value) {
 }
 
 static int path_valid(mcore_slice value) {
-    return value.len > 0 && mcore__field_value_valid(value) && !memchr(value.data, ' ', value.len);
+    return value.len > 0 && mcore__field_value_valid(value) &&
+           !memchr(value.data, ' ', value.len) && !memchr(value.data, '\t', value.len);
 }
 
 /* Three digits; 0 when it is none. */
@@ -103,24 +113,14 @@ static int pseudo_ok(const mcore__h2 *h2, mcore__h2_block *block, const mcore__f
         block->path_is_long = value.len > 1;
         return path_valid(value);
     case MCORE__HEADER_SCHEME:
-        block->is_http = is_text(value, "http", 4) || is_text(value, "https", 5);
-        return scheme_valid(value);
+        block->is_http = is_word(value, "http", 4) || is_word(value, "https", 5);
+        return block->is_http || scheme_valid(value);
     case MCORE__HEADER_AUTHORITY:
         return authority_valid(value);
     default:
         block->status = status_of(value);
         return block->status != 0 && block->status != SWITCHING_PROTOCOLS;
     }
-}
-
-static int is_trailers(mcore_slice value) {
-    static const char trailers[] = "trailers";
-    const char *bytes = value.data;
-    if (value.len != sizeof trailers - 1) return 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if ((bytes[i] | 0x20) != trailers[i]) return 0;
-    }
-    return 1;
 }
 
 static int regular_ok(mcore__h2_block *block, const mcore__field *field) {
@@ -132,9 +132,10 @@ static int regular_ok(mcore__h2_block *block, const mcore__field *field) {
     case MCORE__HEADER_UPGRADE:
         return 0;
     case MCORE__HEADER_TE:
-        return is_trailers(field->value);
+        return is_word(field->value, "trailers", 8);
     case MCORE__HEADER_HOST:
-        return !(block->seen & bit(MCORE__HEADER_HOST)) && authority_valid(field->value);
+        return !(block->seen & bit(MCORE__HEADER_HOST)) && field->value.len > 0 &&
+               authority_valid(field->value);
     case MCORE__HEADER_CONTENT_LENGTH:
         return take_length(block->stream, field->value);
     case MCORE__HEADER_OTHER:
@@ -206,6 +207,8 @@ int mcore__h2_head_ok(const mcore__h2 *h2, mcore__h2_block *block, uint32_t end_
     mcore__h2_stream *stream = block->stream;
     if (stream->final_headers) {
         if (!end_stream) return 0; /* trailers */
+    } else if (block->overflow) {
+        return 1; /* what is missing may be among the fields that were left out */
     } else if (!(h2->role == MCORE__H2_SERVER ? request_ok(block)
                                               : response_ok(block, end_stream))) {
         return 0;

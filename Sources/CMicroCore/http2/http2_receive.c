@@ -60,7 +60,7 @@ static int block_grow(mcore__h2_block *block) {
  * is read to its end and dropped. Returns what a callback returns that notes it. */
 static int malformed(mcore__h2 *h2, mcore__h2_stream *stream) {
     if (stream->reset) return 0;
-    stream->reset = 1;
+    stream->reset = stream->malformed = 1;
     mcore__h2_remember_reset(h2, stream->id);
     int rv = nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, (int32_t)stream->id,
                                        NGHTTP2_PROTOCOL_ERROR);
@@ -161,9 +161,7 @@ static int receive_headers(mcore__h2 *h2, const nghttp2_frame *frame) {
     uint32_t end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (!stream || stream->reset) return 0;
     keep_fields(block, block->count);
-    if (!block->overflow && !mcore__h2_head_ok(h2, block, end_stream)) {
-        return malformed(h2, stream);
-    }
+    if (!mcore__h2_head_ok(h2, block, end_stream)) return malformed(h2, stream);
     if (block->informational) return mcore__h2_charge(h2, COST_INFORMATIONAL);
     mcore__h2_headers headers = {
         .fields = block->fields,
@@ -292,6 +290,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_
     mcore__h2_stream *stream = mcore__h2_find(&h2->streams, (uint32_t)id);
     if (!stream) return 0;
     stream->closed = 1;
+    /* With END_STREAM on what was malformed, nghttp2 may close it before our reset is out. */
+    if (stream->malformed) error_code = MCORE__H2_PROTOCOL_ERROR;
     /* nghttp2 closes what lies beyond a GOAWAY's last stream with REFUSED_STREAM as well. */
     uint32_t refused =
         h2->role == MCORE__H2_CLIENT && !stream->reset && error_code == MCORE__H2_REFUSED_STREAM;
