@@ -34,6 +34,7 @@ void mcore__h2_block_free(mcore__h2_block *block) {
 
 static void block_begin(mcore__h2 *h2, mcore__h2_stream *stream) {
     mcore__h2_block *block = h2->block = &h2->blocks[stream && stream->final_headers];
+    keep_fields(block, block->count); /* the last one may have been left in its middle */
     block->stream = stream;
     block->count = 0;
     block->total_count = 0;
@@ -160,7 +161,6 @@ static int receive_headers(mcore__h2 *h2, const nghttp2_frame *frame) {
     mcore__h2_stream *stream = block->stream;
     uint32_t end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (!stream || stream->reset) return 0;
-    keep_fields(block, block->count);
     if (!mcore__h2_head_ok(h2, block, end_stream)) return malformed(h2, stream);
     if (block->informational) return mcore__h2_charge(h2, COST_INFORMATIONAL);
     mcore__h2_headers headers = {

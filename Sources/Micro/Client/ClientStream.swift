@@ -32,7 +32,6 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
         self.describe = describe
         self.outlet = OutboundChannel(on: slot.loop)
         super.init()
-        outlet.call = self
     }
 
     /// The reason of errors that say only that the call has ended.
@@ -51,6 +50,7 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
         do {
             try await loop.run {
                 let id = try self.slot.open(self, request, terms, over: nodes)
+                self.outlet.call = self
                 let isCancelled = self.state.withLock { state in
                     state.id = id
                     return state.isCancelled

@@ -84,6 +84,11 @@ final class CallScope: @unchecked Sendable {  // set before it is shared, or beh
     /// Whether the handler gave something to go along.
     var hasReply: Bool { state.withLock { $0.reply != nil } }
 
+    /// Whether the answer is compressed as things are now.
+    var compression: Compression {
+        state.withLock { $0.reply?.compression } ?? origin.compression
+    }
+
     var reply: Reply { replyGiven ?? Reply(compression: origin.compression) }
 
     func changeReply(_ change: (inout Reply) -> Void) {

@@ -68,7 +68,7 @@ public struct Context: Sendable {
     /// Whether the answer is compressed, when the caller takes that. At first as the server's
     /// options say.
     public var compression: Compression {
-        get { scope.reply.compression }
+        get { scope.compression }
         nonmutating set { scope.changeReply { $0.compression = newValue } }
     }
 

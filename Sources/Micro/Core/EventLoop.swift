@@ -133,9 +133,10 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
     }
 
     /// Goes on with a task of this loop, as far as it gets, before this returns. On the loop.
-    func resumeHere(_ task: Suspension<Void>) {
+    /// A task that prefers another executor goes on there.
+    func resumeHere<Value>(_ task: Suspension<Value>, returning value: Value) {
         starting = .expected
-        task.resume(returning: ())
+        task.resume(returning: value)
         runCaught()
     }
 

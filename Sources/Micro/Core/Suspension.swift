@@ -12,6 +12,20 @@ struct Suspension<Value: Sendable>: Sendable {
     func resume(with result: Result<Value, any Error>) { continuation.resume(with: result) }
 }
 
+/// Which task it is, to tell one that lives from another.
+struct TaskMark: Equatable {
+    private let task: UInt
+
+    /// Nobody's outside of a task.
+    static var current: TaskMark {
+        withUnsafeCurrentTask { task in
+            task.map { TaskMark(task: unsafeBitCast($0, to: UInt.self)) } ?? .nobody
+        }
+    }
+
+    static let nobody = TaskMark(task: 0)
+}
+
 /// Suspends the task until what `park` is given is resumed.
 nonisolated(nonsending) func suspend<Value: Sendable>(
     _ park: (Suspension<Value>) -> Void

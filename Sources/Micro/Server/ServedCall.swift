@@ -95,7 +95,7 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     private func wakeWorker() {
         if let parked {
             self.parked = nil
-            loop.resumeHere(parked)
+            loop.resumeHere(parked, returning: ())
         } else {
             let started = loop.startHere { await self.work() }
             if !isRetired { worker = started }

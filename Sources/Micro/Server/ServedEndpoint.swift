@@ -193,19 +193,20 @@ extension CallObservation {
 }
 
 extension ServerRuntime {
-    func reply<Request: Sendable, Reply: Sendable>(
-        to message: Request, _ context: Context,
-        _ body: @escaping @Sendable (Request, Context) async throws -> Reply
-    ) async throws -> Reply {
-        guard !hooks.isEmpty else {
-            return try await inEnvironment { try await body(message, context) }
-        }
-        let slot = ReplySlot<Reply>()
+    /// Runs a handler with the hooks around it.
+    func surround<Answer: Sendable>(
+        _ context: Context, _ work: @escaping @Sendable (Context) async throws -> Answer
+    ) async throws -> Answer {
+        guard !hooks.isEmpty else { return try await inEnvironment { try await work(context) } }
+        let slot = ReplySlot<Answer>()
         try await run(context) { context in
-            slot.set(try await inEnvironment { try await body(message, context) })
+            slot.set(try await inEnvironment { try await work(context) })
         }
-        guard let reply = slot.take() else { throw context.noAnswer }
-        return reply
+        guard let answer = slot.take() else {
+            throw MicroError(
+                context.endpoint, .internal, "a hook ended the call without an error and an answer")
+        }
+        return answer
     }
 
     /// In a simulation what the handler starts must be simulated too.
@@ -219,11 +220,6 @@ extension ServerRuntime {
 }
 
 extension Context {
-    var noAnswer: MicroError {
-        MicroError(
-            endpoint, .internal, "a hook ended the call without an error and an answer")
-    }
-
     /// What the caller is told about `error`; what only the operator may know goes to the log.
     func failure(_ error: any Error) -> MicroError {
         if let error = error as? MicroError { return error }

@@ -8,17 +8,18 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
     private let call: ServerCall
     private let context: Context
     private let isGRPC: Bool
-    private let head: ReplyHead
+    private let reply: ReplyFormat
     private let task = Mutex<SpawnedTask?>(nil)
     private var inlet: (any StreamInlet)?
     private var outlet: OutboundChannel?
     private var sentMetadata: Metadata?
+    private var isEnded = false
     private var end: MicroError?
 
-    init(_ call: ServerCall, _ context: Context, head: ReplyHead, isGRPC: Bool) {
+    init(_ call: ServerCall, _ context: Context, _ reply: ReplyFormat, isGRPC: Bool) {
         self.call = call
         self.context = context
-        self.head = head
+        self.reply = reply
         self.isGRPC = isGRPC
         super.init()
     }
@@ -49,7 +50,7 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
     /// Starts `work` on `executor` and answers with what comes out. On the loop.
     func start(
         on executor: (any TaskExecutor)?,
-        _ work: @escaping @Sendable () async throws -> OutgoingAnswer
+        _ work: @escaping @Sendable () async throws -> [UInt8]?
     ) {
         let status = call.open(self)
         guard status.raw >= 0 else {
@@ -58,18 +59,26 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
                     MicroError(id, status.code, "open the stream: \(status.text)"), isGRPC: isGRPC)
             )
         }
-        let started = SpawnedTask(on: executor) {
+        let run: @Sendable () async -> Void = {
             let answer = await self.answer(of: work)
             self.loop.executeNow { self.finish(answer) }
         }
+        let isHere = executor as? EventLoop === loop
+        let started = isHere ? loop.startHere(run) : SpawnedTask(on: executor, run)
         task.withLock { $0 = started }
     }
 
     private func answer(
-        of work: @Sendable () async throws -> OutgoingAnswer
+        of work: @Sendable () async throws -> [UInt8]?
     ) async -> OutgoingAnswer {
+        // It is cancelled by callWasCancelled only, which closes the channels first.
+        inlet?.belongsToCurrentTask()
         do {
-            return try await context.bind(work)
+            var answer = OutgoingAnswer()
+            guard let message = try await context.bind(work) else { return answer }
+            answer.body = message
+            answer.contentType = reply.contentType
+            return answer
         } catch {
             return OutgoingAnswer(context.failure(error), isGRPC: isGRPC)
         }
@@ -87,7 +96,8 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
 
     /// Nothing is asked of the call any more.
     private func close(_ error: MicroError) {
-        if end == nil { end = error }
+        if !isEnded { end = error }
+        isEnded = true
         outlet?.close(error)
         inlet?.finish(throwing: error)
         outlet = nil
@@ -96,7 +106,7 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
 
     // MARK: What the channels ask for
 
-    func receive() -> CoreStatus { end == nil ? call.receive() : .closed }
+    func receive() -> CoreStatus { isEnded ? .closed : call.receive() }
 
     func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus {
         let begun = sendHead()
@@ -104,16 +114,16 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
     }
 
     func sendHead() -> CoreStatus {
-        guard end == nil else { return .closed }
+        guard !isEnded else { return .closed }
         guard sentMetadata == nil else { return .ok }
-        var head = head
+        var head = reply.head
         head.metadata = context.replyMetadata
         let status = call.begin(head)
         if status == .ok { sentMetadata = head.metadata }
         return status
     }
 
-    var isWritable: Bool { end != nil || call.isWritable }
+    var isWritable: Bool { isEnded || call.isWritable }
 
     /// The caller is told the end when the handler returns.
     func finishSending() -> CoreStatus { .ok }

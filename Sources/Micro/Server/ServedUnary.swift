@@ -76,16 +76,7 @@ final class ServedUnary: @unchecked Sendable {  // what changes is in the places
         _ observation: CallObservation, _ call: ServedCall, _ context: Context
     ) async throws -> [UInt8] {
         try await observation.answering(context) {
-            guard hasHooks else {
-                return try await self.runtime.inEnvironment { try await self.work(call, context) }
-            }
-            let slot = ReplySlot<[UInt8]>()
-            try await self.runtime.run(context) { context in
-                slot.set(
-                    try await self.runtime.inEnvironment { try await self.work(call, context) })
-            }
-            guard let reply = slot.take() else { throw context.noAnswer }
-            return reply
+            try await self.runtime.surround(context) { try await self.work(call, $0) }
         }
     }
 }

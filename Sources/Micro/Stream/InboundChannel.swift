@@ -14,5 +14,7 @@ extension InboundChannel: StreamInlet {
         queue.received(bytes, wasCompressed: wasCompressed)
     }
 
+    func belongsToCurrentTask() { queue.belongsToCurrentTask() }
+
     func finish(throwing error: (any Error)?) { queue.finish(throwing: error) }
 }

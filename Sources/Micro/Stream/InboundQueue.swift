@@ -25,6 +25,7 @@ final class InboundQueue: Sendable {
         var isUsed = false
         var wasCompressed = false
         var lastID: UInt64 = 0
+        var owner = TaskMark.nobody
     }
 
     private enum Step {
@@ -65,10 +66,11 @@ final class InboundQueue: Sendable {
         case .failed(let error): throw error
         case .wait: break
         }
-        let id = state.withLock { state in
+        let (id, isOwner) = state.withLock { state in
             state.lastID &+= 1
-            return state.lastID
+            return (state.lastID, state.owner == TaskMark.current)
         }
+        if isOwner { return try await suspend { park(Waiter(id: id, suspension: $0)) } }
         return try await withTaskCancellationHandler {
             try await suspend { park(Waiter(id: id, suspension: $0)) }
         } onCancel: {
@@ -77,6 +79,13 @@ final class InboundQueue: Sendable {
             }
             waiter?.suspension.resume(throwing: CancellationError())
         }
+    }
+
+    /// Says that whoever cancels the current task ends the queue first: while it waits for a
+    /// message nobody has to look after its cancellation.
+    func belongsToCurrentTask() {
+        let current = TaskMark.current
+        state.withLock { $0.owner = current }
     }
 
     /// A message that was taken can't be read: whoever comes back is told so again.
@@ -145,6 +154,7 @@ final class InboundQueue: Sendable {
 protocol StreamInlet: AnyObject, Sendable {
     /// The message that was asked for.
     func received(_ bytes: RawSpan, wasCompressed: Bool)
+    func belongsToCurrentTask()
     /// No message follows. The first end counts.
     func finish(throwing error: (any Error)?)
 }
@@ -163,7 +173,8 @@ extension InboundQueue: StreamInlet {
             return nil
         }
         guard let waiter else { return }
-        waiter.suspension.resume(returning: message)
+        // Its task goes on in place where it can.
+        call.loop.resumeHere(waiter.suspension, returning: message)
         ask()
     }
 

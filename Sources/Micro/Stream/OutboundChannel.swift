@@ -24,10 +24,11 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
     }
 
     /// Whose messages these are. It closes this before it goes. Set before anything is sent.
-    weak var call: (any StreamCall)?
+    var call: (any StreamCall)?
     private let loop: EventLoop
     private var senders = Fifo<Sender>()
-    private var end: MicroError?
+    private var end: MicroError? { didSet { isEnded = end != nil } }
+    private var isEnded = false
 
     init(on loop: EventLoop) { self.loop = loop }
 
@@ -96,10 +97,10 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
         }
     }
 
-    private var isReady: Bool { end != nil || call?.isWritable ?? true }
+    private var isReady: Bool { isEnded || call?.isWritable ?? true }
 
     private func openCall() throws -> any StreamCall {
-        if let end { throw end }
+        if isEnded, let end { throw end }
         guard let call else { throw OutboundChannel.loopEnded }
         return call
     }
@@ -143,8 +144,9 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
 
     /// Nothing can be sent any more; who waits gets `error`. The first end counts.
     func close(_ error: MicroError) {
-        guard end == nil else { return }
-        end = error
+        guard end == nil || call != nil else { return }
+        if end == nil { end = error }
         sendWaiting()
+        call = nil
     }
 }
