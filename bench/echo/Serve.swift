@@ -2,7 +2,7 @@ import ArgumentParser
 import Micro
 import MicroProtobuf
 
-/// Serves `echo.Echo` until SIGTERM.
+/// Serves `echo.Echo` until SIGTERM, when it prints "loops N...": the calls of each event loop.
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve echo.Echo; prints \"ready PORT\".")
@@ -40,6 +40,10 @@ struct Serve: AsyncParsableCommand {
                     if let port = address.split(separator: ":").last { say("ready \(port)") }
                 }
             }
+            service.beforeStop {
+                let calls = service.statistics.callsTotalByLoop.map(String.init)
+                say("loops \(calls.joined(separator: " "))")
+            }
             try await service.run()
         }
     }
@@ -50,6 +54,7 @@ struct Serve: AsyncParsableCommand {
         if tls.count == 2 {
             options.server.tls = ServerTLSOptions(certificate: .file(tls[0]), key: .file(tls[1]))
         }
+        options.server.maxConnectionsPerLoop = 20_000
         options.register = MemoryRegister()
         options.drainDelay = .zero
         options.gracePeriod = .seconds(1)

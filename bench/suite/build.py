@@ -41,7 +41,8 @@ def _argv(root, name, programs):
     product = "load" if name == "load" else PEERS[name].product
     if PEERS.get(name) and product:
         return ["swift", "build", "--package-path", os.path.join(root, "bench"), "--scratch-path",
-                programs.build_folder, "-c", "release", "-j", "2", "--product", product]
+                programs.build_folder, "-c", "release", "-j", "2", "--static-swift-stdlib",
+                "--product", product]
     folder = "load" if name == "load" else PEERS[name].folder and f"peers/{PEERS[name].folder}"
     if not folder:
         return None

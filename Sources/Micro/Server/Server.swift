@@ -339,6 +339,8 @@ public struct ServerStatistics: Sendable, Hashable {
     public var connectionsTotal: UInt64 = 0
     /// Handlers started since the start.
     public var callsTotal: UInt64 = 0
+    /// Of those, each event loop's: how evenly the connections are spread.
+    public var callsTotalByLoop: [UInt64] = []
     /// Calls that a limit refused.
     public var callsRefused: UInt64 = 0
     /// Connections that ended because the peer broke the protocol.
@@ -361,6 +363,7 @@ public struct ServerStatistics: Sendable, Hashable {
         calls += counts.calls
         connectionsTotal &+= counts.connectionsTotal
         callsTotal &+= counts.callsTotal
+        callsTotalByLoop.append(counts.callsTotal)
         callsRefused &+= counts.callsRefused
         protocolErrors &+= counts.protocolErrors
     }

@@ -37,6 +37,7 @@ struct ServerTests {
             #expect(Set(server.addresses).count == 2)
             for address in server.addresses { #expect(try await call(address) == "Hello, Ada") }
             #expect(server.statistics.callsTotal == 2)
+            #expect(server.statistics.callsTotalByLoop.reduce(0, +) == 2)
             #expect(try await server.drain() == 0)
             #expect(server.addresses.isEmpty)
             #expect(server.statistics == ServerStatistics())
