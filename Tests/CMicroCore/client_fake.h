@@ -297,8 +297,9 @@ static void *fake_on_accept(void *ctx, mcore_conn *transport_conn) {
         .reset_burst = 100000,
         .reset_rate = 100000,
     };
-    if (mcore__h2_create(MCORE__H2_SERVER, &limits, node->events ? node->events : &fake_h2_events,
-                         conn, &conn->h2) != MCORE_OK) {
+    if (mcore__h2_create(NULL, MCORE__H2_SERVER, &limits,
+                         node->events ? node->events : &fake_h2_events, conn,
+                         &conn->h2) != MCORE_OK) {
         free(conn);
         return NULL;
     }

@@ -612,7 +612,7 @@ static mcore_status peer_init(peer *p, uint32_t role) {
     p->role = role;
     p->now_ns = 1000000000u;
     p->window = WINDOW;
-    p->status = mcore__h2_create(role, &limits, &events, p, &p->h2);
+    p->status = mcore__h2_create(NULL, role, &limits, &events, p, &p->h2);
     if (p->status != MCORE_OK) return p->status;
     if (role == MCORE__H2_SERVER) put(p, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24);
     put_frame(p, SETTINGS, 0, 0, "", 0);

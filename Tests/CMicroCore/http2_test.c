@@ -132,10 +132,15 @@ static void on_pong(void *ctx, uint64_t payload) {
 static const mcore__h2_events events = {on_headers, on_data,     on_end, on_close,
                                         on_goaway,  on_settings, on_pong};
 
-static mcore_status side_init(side *s, uint32_t role, const mcore__h2_limits *limits) {
+static mcore_status side_init_in(mcore__h2_pool *pool, side *s, uint32_t role,
+                                 const mcore__h2_limits *limits) {
     *s = (side){.now_ns = 1000000000u};
     s->streams = calloc(STREAMS, sizeof *s->streams);
-    return mcore__h2_create(role, limits, &events, s, &s->h2);
+    return mcore__h2_create(pool, role, limits, &events, s, &s->h2);
+}
+
+static mcore_status side_init(side *s, uint32_t role, const mcore__h2_limits *limits) {
+    return side_init_in(NULL, s, role, limits);
 }
 
 static void side_free(side *s) {
@@ -966,6 +971,43 @@ TEST(everything_may_be_called_inside_an_event) {
     }
 }
 
+static void echo_if_possible(side *s, uint32_t id) {
+    static const char body[5000];
+    mcore_slice v = {body, sizeof body};
+    (void)(mcore__h2_respond(s->h2, id, response_fields, COUNT(response_fields), 0) ||
+           mcore__h2_send_data(s->h2, id, &v, 1, 0) ||
+           mcore__h2_send_trailers(s->h2, id, trailer_fields, COUNT(trailer_fields)));
+}
+
+TEST(sessions_share_a_pool) {
+    mcore__h2_pool *pool = mcore__h2_pool_create();
+    pair pairs[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(side_init_in(pool, &pairs[i].client, MCORE__H2_CLIENT, &default_limits), 0);
+        CHECK_INT(side_init_in(pool, &pairs[i].server, MCORE__H2_SERVER, &default_limits), 0);
+        pairs[i].server.on_request = echo_if_possible;
+        settle(&pairs[i].client, &pairs[i].server);
+    }
+    for (int round = 0; round < 20; round++) {
+        uint32_t ids[3];
+        for (int i = 0; i < 3; i++) ids[i] = request(&pairs[i].client, "x", NULL);
+        for (int i = 0; i < 3; i++) {
+            settle(&pairs[i].client, &pairs[i].server);
+            CHECK_INT(seen(&pairs[i].client, ids[i])->body_bytes, 5000);
+            CHECK_INT(seen(&pairs[i].client, ids[i])->closes, 1);
+        }
+    }
+    request(&pairs[1].client, "unfinished", NULL);
+    pair_free(&pairs[1]);
+    uint32_t id = request(&pairs[2].client, "x", NULL);
+    settle(&pairs[2].client, &pairs[2].server);
+    CHECK_INT(seen(&pairs[2].client, id)->body_bytes, 5000);
+    pair_free(&pairs[0]);
+    pair_free(&pairs[2]);
+    mcore__h2_pool_destroy(pool);
+    mcore__h2_pool_destroy(NULL);
+}
+
 TEST(destroy_with_streams_open) {
     pair p;
     pair_init(&p, &default_limits, &default_limits);
@@ -1009,25 +1051,17 @@ static void failing_release(void *self, void *ptr) {
     free(ptr);
 }
 
-static void echo_if_possible(side *s, uint32_t id) {
-    static const char body[5000];
-    mcore_slice v = {body, sizeof body};
-    (void)(mcore__h2_respond(s->h2, id, response_fields, COUNT(response_fields), 0) ||
-           mcore__h2_send_data(s->h2, id, &v, 1, 0) ||
-           mcore__h2_send_trailers(s->h2, id, trailer_fields, COUNT(trailer_fields)));
-}
-
 static void end_early_if_possible(side *s, uint32_t id) {
     (void)mcore__h2_respond(s->h2, id, response_fields, COUNT(response_fields), 1);
 }
 
 /* Exchanges, a ping, a reset and a drain. Whatever fails, the sessions must stay destructible
  * and say that they are over. Returns 1 when nothing failed. */
-static int exchange_without_memory(void) {
+static int exchange_without_memory(mcore__h2_pool *pool) {
     pair p;
-    mcore_status made = side_init(&p.client, MCORE__H2_CLIENT, &default_limits);
+    mcore_status made = side_init_in(pool, &p.client, MCORE__H2_CLIENT, &default_limits);
     if (made == MCORE_OK)
-        made = side_init(&p.server, MCORE__H2_SERVER, &default_limits);
+        made = side_init_in(pool, &p.server, MCORE__H2_SERVER, &default_limits);
     else
         p.server = (side){.streams = calloc(STREAMS, sizeof(seen_stream))};
     if (made != MCORE_OK) {
@@ -1085,6 +1119,20 @@ static int exchange_without_memory(void) {
     return !alloc_failed;
 }
 
+/* What sessions that failed leave in the pool serves those that follow. */
+static void without_memory_in_a_pool(void) {
+    allocs_left = SIZE_MAX;
+    mcore__h2_pool *pool = mcore__h2_pool_create();
+    for (size_t allocs = 0, done = 0; !done; allocs++) {
+        CHECK(allocs < 10000);
+        allocs_left = allocs;
+        alloc_failed = 0;
+        done = (size_t)exchange_without_memory(pool);
+    }
+    mcore__h2_pool_destroy(pool);
+    CHECK_INT(allocs_live, 0);
+}
+
 TEST(every_allocation_fails_once) {
     static const mcore_allocator failing = {NULL, failing_alloc, failing_resize, failing_release};
     CHECK_INT(mcore_set_allocator(&failing), MCORE_OK);
@@ -1094,10 +1142,11 @@ TEST(every_allocation_fails_once) {
         allocs_left = allocs;
         allocs_live = 0;
         alloc_failed = 0;
-        done = exchange_without_memory();
+        done = exchange_without_memory(NULL);
         CHECK_INT(allocs_live, 0);
     }
     CHECK(allocs > 50);
+    without_memory_in_a_pool();
     mcore_set_allocator(NULL);
     printf("allocations failed in turn: %zu\n", allocs - 1);
 }

@@ -552,7 +552,7 @@ static inline client *client_connect_h2(rig *r) {
                                .reset_burst = 100000,
                                .reset_rate = 100000};
     client *c = client_connect(r);
-    if (mcore__h2_create(MCORE__H2_CLIENT, &limits, &events, c, &c->h2)) {
+    if (mcore__h2_create(NULL, MCORE__H2_CLIENT, &limits, &events, c, &c->h2)) {
         client_abort(c);
         return c;
     }

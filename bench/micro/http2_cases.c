@@ -73,7 +73,7 @@ static session_state *open_session(uint32_t role, const mcore__h2_events *events
     frames_blocks_init(&s->blocks, PATH);
     s->now_ns = 1000000000;
     s->next_id = 1;
-    micro_check_status(mcore__h2_create(role, &limits, events, s, &s->h2), "session");
+    micro_check_status(mcore__h2_create(NULL, role, &limits, events, s, &s->h2), "session");
     return s;
 }
 

@@ -56,7 +56,7 @@ static int make_session(mcore__h2 *h2) {
     nghttp2_option *option = make_option(h2->role);
     int rv = NGHTTP2_ERR_NOMEM;
     if (option && nghttp2_session_callbacks_new(&callbacks) == 0) {
-        nghttp2_mem mem = mcore__h2_pool_mem(&h2->pool);
+        nghttp2_mem mem = mcore__h2_engine_memory(&h2->memory);
         mcore__h2_set_receive_callbacks(callbacks);
         mcore__h2_set_send_callbacks(callbacks);
         rv = h2->role == MCORE__H2_SERVER
@@ -100,7 +100,7 @@ static int engine_is_sound(void) {
 #endif
 }
 
-mcore_status mcore__h2_create(uint32_t role, const mcore__h2_limits *limits,
+mcore_status mcore__h2_create(mcore__h2_pool *pool, uint32_t role, const mcore__h2_limits *limits,
                               const mcore__h2_events *events, void *ctx, mcore__h2 **out_h2) {
     if (!engine_is_sound()) return MCORE_ENOTSUP;
     mcore__h2 *h2 = mcore__zalloc(sizeof *h2);
@@ -111,7 +111,9 @@ mcore_status mcore__h2_create(uint32_t role, const mcore__h2_limits *limits,
     h2->ctx = ctx;
     h2->block = &h2->blocks[0];
     mcore__h2_limits_init(h2);
-    if (make_session(h2) != 0 || submit_preface(h2) != 0) {
+    if (!pool) pool = h2->own_pool = mcore__h2_pool_create();
+    h2->memory.pool = h2->streams.pool = pool;
+    if (!pool || make_session(h2) != 0 || submit_preface(h2) != 0) {
         mcore__h2_destroy(h2);
         return MCORE_ENOMEM;
     }
@@ -123,8 +125,9 @@ void mcore__h2_destroy(mcore__h2 *h2) {
     if (!h2) return;
     for (int i = 0; i < 2; i++) mcore__h2_block_free(&h2->blocks[i]);
     nghttp2_session_del(h2->session);
-    mcore__h2_pool_fini(&h2->pool);
+    mcore__h2_memory_fini(&h2->memory);
     mcore__h2_streams_free(&h2->streams);
+    mcore__h2_pool_destroy(h2->own_pool);
     mcore__free(h2->nv);
     mcore__free(h2);
 }

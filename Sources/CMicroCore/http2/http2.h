@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 typedef struct mcore__h2 mcore__h2;
+typedef struct mcore__h2_pool mcore__h2_pool;
 
 enum { MCORE__H2_CLIENT = 1, MCORE__H2_SERVER = 2 };
 
@@ -66,9 +67,14 @@ typedef struct mcore__h2_events {
     void (*on_pong)(void *ctx, uint64_t payload);
 } mcore__h2_events;
 
-/* Creates a session and queues its preface and SETTINGS. `limits` is copied, `events` must outlive
- * it. Errors: MCORE_ENOMEM; MCORE_ENOTSUP (the linked engine is one with known holes). */
-mcore_status mcore__h2_create(uint32_t role, const mcore__h2_limits *limits,
+/* Memory that the sessions of one loop use again: at most a mebibyte, and none that is in use. */
+mcore__h2_pool *mcore__h2_pool_create(void);       /* NULL: no memory */
+void mcore__h2_pool_destroy(mcore__h2_pool *pool); /* after its sessions; NULL is ignored */
+
+/* Creates a session and queues its preface and SETTINGS. `limits` is copied; `pool` (NULL: one of
+ * its own) and `events` must outlive it.
+ * Errors: MCORE_ENOMEM; MCORE_ENOTSUP (the linked engine is one with known holes). */
+mcore_status mcore__h2_create(mcore__h2_pool *pool, uint32_t role, const mcore__h2_limits *limits,
                               const mcore__h2_events *events, void *ctx, mcore__h2 **out_h2);
 /* No event fires for streams that are still open. NULL is ignored. */
 void mcore__h2_destroy(mcore__h2 *h2);

@@ -6,7 +6,7 @@
  *     http2_send.c     what goes out: headers, bodies, trailers, resets
  *     http2_limits.c   what a peer may cost us
  *     http2_streams.c  the streams of a session
- *     http2_pool.c     nghttp2's memory
+ *     http2_pool.c     nghttp2's memory, and that of streams
  *
  * Two rules hold everywhere:
  * 1. No function that ends the session is called inside a callback of nghttp2 (CVE-2026-27135).
@@ -29,8 +29,7 @@
 
 enum {
     MCORE__H2_SEND_BLOCK_BYTES_MAX = 65536, /* of a header block of ours */
-    MCORE__H2_RESET_RING = 256,             /* ids of ours that the peer may still speak of */
-    MCORE__H2_POOL_CLASSES = 16             /* sizes of blocks that are kept for reuse */
+    MCORE__H2_RESET_RING = 256              /* ids of ours that the peer may still speak of */
 };
 
 typedef struct mcore__h2_stream {
@@ -60,16 +59,15 @@ typedef struct mcore__h2_streams {
     mcore__h2_stream **slots; /* open addressing, a power of two, at most half full */
     uint32_t slot_count, count, shift;
     mcore__h2_stream *latest; /* that was looked for: most often the next one, too */
-    mcore__h2_stream *free_list;
-    uint32_t free_count;
+    mcore__h2_pool *pool;
 } mcore__h2_streams;
 
-typedef struct mcore__h2_pool {
-    struct mcore__h2_block_head *free[MCORE__H2_POOL_CLASSES];
-    struct mcore__h2_block_head *kept; /* given back after an allocation had failed */
+/* The memory of a session's engine: of the pool, and what must not go back there. */
+typedef struct mcore__h2_memory {
+    mcore__h2_pool *pool;
+    union mcore__h2_block_head *kept; /* given back after an allocation had failed */
     uint8_t failed;
-    size_t held_bytes;
-} mcore__h2_pool;
+} mcore__h2_memory;
 
 /* `level` tokens, refilled by `per_minute` up to `burst`. */
 typedef struct mcore__h2_bucket {
@@ -109,7 +107,8 @@ struct mcore__h2 {
     mcore__h2_limits limits;
     uint64_t now_ns;
 
-    mcore__h2_pool pool;
+    mcore__h2_memory memory;
+    mcore__h2_pool *own_pool; /* NULL: it has that of its caller */
     mcore__h2_streams streams;
     mcore__h2_block blocks[2]; /* heads, trailers */
     mcore__h2_block *block;    /* the present or the last one */
@@ -185,16 +184,17 @@ static inline mcore__h2_stream *mcore__h2_find(mcore__h2_streams *streams, uint3
 }
 mcore__h2_stream *mcore__h2_add(mcore__h2_streams *streams, uint32_t id); /* NULL: no memory */
 /* Like mcore__h2_add in two steps: the second one cannot fail. */
-mcore__h2_stream *mcore__h2_take_free(mcore__h2_streams *streams);
+mcore__h2_stream *mcore__h2_prepare(mcore__h2_streams *streams);
 void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream);
-void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_streams_free(mcore__h2_streams *streams);
 
 /* ---- http2_pool.c ---- */
 
-nghttp2_mem mcore__h2_pool_mem(mcore__h2_pool *pool);
-void mcore__h2_pool_fini(mcore__h2_pool *pool); /* after all of its blocks were given back */
+nghttp2_mem mcore__h2_engine_memory(mcore__h2_memory *memory);
+void mcore__h2_memory_fini(mcore__h2_memory *memory); /* after all of its blocks were given back */
+mcore__h2_stream *mcore__h2_take_stream(mcore__h2_pool *pool); /* zeroed; NULL: no memory */
+void mcore__h2_give_stream(mcore__h2_pool *pool, mcore__h2_stream *stream);
 
 /* ---- http2_limits.c ---- */
 

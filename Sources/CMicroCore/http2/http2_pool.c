@@ -1,102 +1,126 @@
-/* The memory that nghttp2 takes and gives back with every request: a dozen small blocks.
+/* Memory that sessions take and give back with every request: a dozen small blocks of nghttp2, and
+ * our own streams.
  *
  * malloc's own cache holds seven of a size, so with more streams than that under way it falls back
- * to its slow path; the lists here make a block cost a few instructions. They are the session's, so
- * there is nothing to lock, and they hold a bounded number of bytes. Under AddressSanitizer they
- * hold none, or they would hide what it looks for. */
+ * to its slow path; the lists here make a block cost a few instructions. They are those of a loop,
+ * so there is nothing to lock, an idle session holds nothing of them, and they hold a bounded
+ * number of bytes. Under AddressSanitizer they hold none, or they would hide what it looks for. */
 #include "http2/http2_internal.h"
 
 #include "base/memory.h"
 
-#include <stdalign.h>
 #include <string.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define MCORE__H2_POOL_BYTES_MAX 0u
+#define POOL_BYTES_MAX 0u
 #endif
 #endif
-#ifndef MCORE__H2_POOL_BYTES_MAX
-#define MCORE__H2_POOL_BYTES_MAX 24576u
+#ifndef POOL_BYTES_MAX
+#define POOL_BYTES_MAX 1048576u
 #endif
 
-enum { CLASS_BYTES = 32, CLASS_GIVEN_BACK = 0xff };
-
-/* Stands before each block. */
-struct mcore__h2_block_head {
-    alignas(max_align_t) struct mcore__h2_block_head *next_free;
-    uint32_t class; /* of MCORE__H2_POOL_CLASSES; that many: not for the lists */
+enum {
+    CLASS_BYTES = 16,
+    CLASSES = 32, /* a block of class n has n times so many bytes */
+    STREAM_KEEP_BYTES = 512 /* of a stream's buffer: one small message and its trailers */
 };
 
-typedef struct mcore__h2_block_head block_head;
+/* Stands before each block. What follows is aligned for pointers, and nghttp2 has nothing that asks
+ * for more. */
+typedef union mcore__h2_block_head {
+    uintptr_t class; /* of a block in use; CLASSES: not for the lists */
+    union mcore__h2_block_head *next;
+} block_head;
 
-static size_t class_bytes(uint32_t class) { return (size_t)(class + 1) * CLASS_BYTES; }
+struct mcore__h2_pool {
+    block_head *blocks[CLASSES];
+    mcore__h2_stream *streams;
+    size_t held_bytes;
+};
+
+static size_t class_bytes(uintptr_t class) { return (size_t)class * CLASS_BYTES; }
+
+static int has_room(const mcore__h2_pool *pool, size_t bytes) {
+    return pool->held_bytes + bytes <= POOL_BYTES_MAX;
+}
+
+/* ---- nghttp2's blocks ---- */
 
 /* nghttp2 1.52 leaves a stream with a frame that it frees when its queue can't grow, and frees both
  * with the session. So once an allocation has failed, which ends the session, nothing is given back
  * before its end, nor twice. */
-static void *fail(mcore__h2_pool *pool) {
-    pool->failed = 1;
+static void *fail(mcore__h2_memory *memory) {
+    memory->failed = 1;
     return NULL;
 }
 
-static void keep_until_end(mcore__h2_pool *pool, block_head *head) {
-    if (head->class == CLASS_GIVEN_BACK) return;
-    head->class = CLASS_GIVEN_BACK;
-    head->next_free = pool->kept;
-    pool->kept = head;
+static void keep_until_end(mcore__h2_memory *memory, block_head *head) {
+    if (head->class > CLASSES) return; /* it stands in the list, whose end is no number either */
+    head->next = memory->kept ? memory->kept : (block_head *)memory;
+    memory->kept = head;
 }
 
-static void *pool_alloc(size_t size, void *user_data) {
-    mcore__h2_pool *pool = user_data;
-    uint32_t class = MCORE__H2_POOL_CLASSES;
-    if (size <= class_bytes(MCORE__H2_POOL_CLASSES - 1)) {
-        class = size == 0 ? 0 : (uint32_t)((size - 1) / CLASS_BYTES);
-        block_head *head = pool->free[class];
+static void free_kept(mcore__h2_memory *memory) {
+    for (block_head *head = memory->kept, *next; head; head = next) {
+        next = head->next == (block_head *)memory ? NULL : head->next;
+        mcore__free(head);
+    }
+    memory->kept = NULL;
+}
+
+static void *take_block(size_t size, void *user_data) {
+    mcore__h2_memory *memory = user_data;
+    uintptr_t class = CLASSES;
+    if (size <= (CLASSES - 1) * CLASS_BYTES) {
+        mcore__h2_pool *pool = memory->pool;
+        class = (size + CLASS_BYTES - 1) / CLASS_BYTES;
+        block_head *head = pool->blocks[class];
         if (head) {
-            pool->free[class] = head->next_free;
+            pool->blocks[class] = head->next;
             pool->held_bytes -= class_bytes(class);
+            head->class = class;
             return head + 1;
         }
         size = class_bytes(class);
     }
-    if (size > SIZE_MAX - sizeof(block_head)) return fail(pool);
+    if (size > SIZE_MAX - sizeof(block_head)) return fail(memory);
     block_head *head = mcore__alloc(sizeof *head + size);
-    if (!head) return fail(pool);
+    if (!head) return fail(memory);
     head->class = class;
     return head + 1;
 }
 
-static void pool_free(void *ptr, void *user_data) {
-    mcore__h2_pool *pool = user_data;
+static void give_block(void *ptr, void *user_data) {
+    mcore__h2_memory *memory = user_data;
     if (!ptr) return;
     block_head *head = (block_head *)ptr - 1;
-    uint32_t class = head->class;
-    if (pool->failed) {
-        keep_until_end(pool, head);
+    if (memory->failed) {
+        keep_until_end(memory, head);
         return;
     }
-    if (class == MCORE__H2_POOL_CLASSES ||
-        pool->held_bytes + class_bytes(class) > MCORE__H2_POOL_BYTES_MAX) {
+    uintptr_t class = head->class;
+    mcore__h2_pool *pool = memory->pool;
+    if (class == CLASSES || !has_room(pool, class_bytes(class))) {
         mcore__free(head);
         return;
     }
-    head->next_free = pool->free[class];
-    pool->free[class] = head;
+    head->next = pool->blocks[class];
+    pool->blocks[class] = head;
     pool->held_bytes += class_bytes(class);
 }
 
-static void *pool_calloc(size_t count, size_t size, void *user_data) {
+static void *take_zeroed(size_t count, size_t size, void *user_data) {
     if (size != 0 && count > SIZE_MAX / size) return fail(user_data);
-    void *ptr = pool_alloc(count * size, user_data);
+    void *ptr = take_block(count * size, user_data);
     if (ptr) memset(ptr, 0, count * size);
     return ptr;
 }
 
-static void *pool_realloc(void *ptr, size_t size, void *user_data) {
-    if (!ptr) return pool_alloc(size, user_data);
+static void *resize_block(void *ptr, size_t size, void *user_data) {
+    if (!ptr) return take_block(size, user_data);
     block_head *head = (block_head *)ptr - 1;
-    if (head->class == MCORE__H2_POOL_CLASSES) {
+    if (head->class == CLASSES) {
         /* Stays outside the lists even when it shrinks to one of their sizes. */
         if (size > SIZE_MAX - sizeof *head) return fail(user_data);
         head = mcore__realloc(head, sizeof *head + size);
@@ -104,28 +128,63 @@ static void *pool_realloc(void *ptr, size_t size, void *user_data) {
     }
     size_t room = class_bytes(head->class);
     if (size <= room) return ptr;
-    void *moved = pool_alloc(size, user_data);
+    void *moved = take_block(size, user_data);
     if (!moved) return NULL;
     memcpy(moved, ptr, room);
-    pool_free(ptr, user_data);
+    give_block(ptr, user_data);
     return moved;
 }
 
-nghttp2_mem mcore__h2_pool_mem(mcore__h2_pool *pool) {
-    return (nghttp2_mem){pool, pool_alloc, pool_free, pool_calloc, pool_realloc};
+nghttp2_mem mcore__h2_engine_memory(mcore__h2_memory *memory) {
+    return (nghttp2_mem){memory, take_block, give_block, take_zeroed, resize_block};
 }
 
-static void free_list(block_head *head) {
-    while (head) {
-        block_head *next = head->next_free;
-        mcore__free(head);
-        head = next;
+void mcore__h2_memory_fini(mcore__h2_memory *memory) { free_kept(memory); }
+
+/* ---- Streams ---- */
+
+mcore__h2_stream *mcore__h2_take_stream(mcore__h2_pool *pool) {
+    mcore__h2_stream *stream = pool->streams;
+    if (!stream) return mcore__zalloc(sizeof *stream);
+    pool->streams = stream->next_free;
+    pool->held_bytes -= sizeof *stream + stream->out.capacity;
+    mcore__buffer out = stream->out;
+    *stream = (mcore__h2_stream){.out = out};
+    return stream;
+}
+
+static void free_stream(mcore__h2_stream *stream) {
+    mcore__buffer_free(&stream->out);
+    mcore__free(stream);
+}
+
+void mcore__h2_give_stream(mcore__h2_pool *pool, mcore__h2_stream *stream) {
+    mcore__buffer_reset(&stream->out, STREAM_KEEP_BYTES);
+    size_t bytes = sizeof *stream + stream->out.capacity;
+    if (!has_room(pool, bytes)) {
+        free_stream(stream);
+        return;
     }
+    stream->next_free = pool->streams;
+    pool->streams = stream;
+    pool->held_bytes += bytes;
 }
 
-void mcore__h2_pool_fini(mcore__h2_pool *pool) {
-    for (uint32_t class = 0; class < MCORE__H2_POOL_CLASSES; class++) free_list(pool->free[class]);
-    free_list(pool->kept);
-    pool->kept = NULL;
-    pool->held_bytes = 0;
+/* ---- Life ---- */
+
+mcore__h2_pool *mcore__h2_pool_create(void) { return mcore__zalloc(sizeof(mcore__h2_pool)); }
+
+void mcore__h2_pool_destroy(mcore__h2_pool *pool) {
+    if (!pool) return;
+    for (uint32_t class = 0; class < CLASSES; class++) {
+        for (block_head *head = pool->blocks[class], *next; head; head = next) {
+            next = head->next;
+            mcore__free(head);
+        }
+    }
+    for (mcore__h2_stream *stream = pool->streams, *next; stream; stream = next) {
+        next = stream->next_free;
+        free_stream(stream);
+    }
+    mcore__free(pool);
 }

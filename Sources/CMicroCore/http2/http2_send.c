@@ -273,14 +273,14 @@ mcore_status mcore__h2_request(mcore__h2 *h2, const mcore__field *fields, size_t
     if (mcore__h2_streams_left(h2) == 0) return MCORE_EREFUSED;
     mcore_status status = prepare_fields(h2, fields, count, PSEUDO_REQUEST, NGHTTP2_NV_FLAG_NONE);
     if (status != MCORE_OK) return status;
-    mcore__h2_stream *stream = mcore__h2_take_free(&h2->streams);
+    mcore__h2_stream *stream = mcore__h2_prepare(&h2->streams);
     if (!stream) return MCORE_ENOMEM;
 
     nghttp2_data_provider body = {.source = {.ptr = stream}, .read_callback = on_read};
     int32_t id =
         nghttp2_submit_request(h2->session, NULL, h2->nv, count, end_stream ? NULL : &body, NULL);
     if (id < 0) {
-        mcore__h2_recycle(&h2->streams, stream);
+        mcore__h2_give_stream(h2->streams.pool, stream);
         return status_of_engine(id);
     }
     stream->id = (uint32_t)id;

@@ -4,11 +4,7 @@
 
 #include <string.h>
 
-enum {
-    SLOTS_MIN = 32,
-    FREE_MAX = 32,   /* idle streams that a connection keeps */
-    KEEP_BYTES = 512 /* of an idle stream's buffer: one small message and its trailers */
-};
+enum { SLOTS_MIN = 32 };
 
 static uint32_t slot_of(const mcore__h2_streams *streams, uint32_t id) {
     return (id * 2654435769u) >> streams->shift; /* Fibonacci hashing */
@@ -42,15 +38,9 @@ static int grow(mcore__h2_streams *streams) {
     return 1;
 }
 
-mcore__h2_stream *mcore__h2_take_free(mcore__h2_streams *streams) {
+mcore__h2_stream *mcore__h2_prepare(mcore__h2_streams *streams) {
     if ((streams->count + 1) * 2 > streams->slot_count && !grow(streams)) return NULL;
-    mcore__h2_stream *stream = streams->free_list;
-    if (!stream) return mcore__zalloc(sizeof *stream);
-    streams->free_list = stream->next_free;
-    streams->free_count--;
-    mcore__buffer out = stream->out;
-    *stream = (mcore__h2_stream){.out = out};
-    return stream;
+    return mcore__h2_take_stream(streams->pool);
 }
 
 void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream) {
@@ -62,23 +52,11 @@ void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream) {
 }
 
 mcore__h2_stream *mcore__h2_add(mcore__h2_streams *streams, uint32_t id) {
-    mcore__h2_stream *stream = mcore__h2_take_free(streams);
+    mcore__h2_stream *stream = mcore__h2_prepare(streams);
     if (!stream) return NULL;
     stream->id = id;
     mcore__h2_insert(streams, stream);
     return streams->latest = stream;
-}
-
-void mcore__h2_recycle(mcore__h2_streams *streams, mcore__h2_stream *stream) {
-    if (streams->free_count == FREE_MAX) {
-        mcore__buffer_free(&stream->out);
-        mcore__free(stream);
-        return;
-    }
-    mcore__buffer_reset(&stream->out, KEEP_BYTES);
-    stream->next_free = streams->free_list;
-    streams->free_list = stream;
-    streams->free_count++;
 }
 
 void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream) {
@@ -95,23 +73,13 @@ void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream) {
     }
     streams->slots[hole] = NULL;
     streams->count--;
-    mcore__h2_recycle(streams, stream);
-}
-
-static void destroy_stream(mcore__h2_stream *stream) {
-    mcore__buffer_free(&stream->out);
-    mcore__free(stream);
+    mcore__h2_give_stream(streams->pool, stream);
 }
 
 void mcore__h2_streams_free(mcore__h2_streams *streams) {
     for (uint32_t i = 0; i < streams->slot_count; i++) {
-        if (streams->slots[i]) destroy_stream(streams->slots[i]);
+        if (streams->slots[i]) mcore__h2_give_stream(streams->pool, streams->slots[i]);
     }
     mcore__free(streams->slots);
-    while (streams->free_list) {
-        mcore__h2_stream *next = streams->free_list->next_free;
-        destroy_stream(streams->free_list);
-        streams->free_list = next;
-    }
     *streams = (mcore__h2_streams){0};
 }

@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 65536, CHUNK_SLICES = 16 };
+enum { CHUNK_BYTES = 65536, CHUNK_SLICES = 16, SPARE_SENDS_MAX = 64, SPARE_SLICES = 8 };
 
 typedef struct instance {
     const mcore_host *host;
     mcore_loop *loop;
     size_t alive;
+    struct send *spare_sends;
+    size_t spare_count;
 } instance;
 
 /* Of a loop: who listens. */
@@ -30,8 +32,9 @@ typedef struct send {
     struct send *next;
     uint64_t op;
     mcore_status status;
-    uint32_t count, first; /* slices; the first that was not taken */
-    mcore_slice slices[];  /* the first one without what was taken of it */
+    uint32_t count, capacity; /* slices; capacity is what `slices` has room for */
+    uint32_t first;           /* the first slice that was not taken */
+    mcore_slice slices[];     /* the first one without what was taken of it */
 } send;
 
 typedef struct send_list {
@@ -78,8 +81,29 @@ static send *list_pop(send_list *list) {
     return s;
 }
 
+static size_t send_size(uint32_t capacity) { return sizeof(send) + capacity * sizeof(mcore_slice); }
+
+static send *send_new(instance *owner, uint32_t n) {
+    if (n <= SPARE_SLICES && owner->spare_sends) {
+        send *s = owner->spare_sends;
+        owner->spare_sends = s->next;
+        owner->spare_count--;
+        return s;
+    }
+    uint32_t capacity = n <= SPARE_SLICES ? SPARE_SLICES : n;
+    send *s = owner->host->alloc(owner->host->self, send_size(capacity));
+    if (s) s->capacity = capacity;
+    return s;
+}
+
 static void send_free(instance *owner, send *s) {
-    owner->host->dealloc(owner->host->self, s, sizeof *s + s->count * sizeof s->slices[0]);
+    if (s->capacity == SPARE_SLICES && owner->spare_count < SPARE_SENDS_MAX) {
+        s->next = owner->spare_sends;
+        owner->spare_sends = s;
+        owner->spare_count++;
+        return;
+    }
+    owner->host->dealloc(owner->host->self, s, send_size(s->capacity));
 }
 
 static void finish_queue(mcore_conn *conn, mcore_status status) {
@@ -306,6 +330,11 @@ static void memory_destroy(void *self_) {
     instance *self = self_;
     if (!self) return;
     assert(self->alive == 0);
+    while (self->spare_sends) {
+        send *s = self->spare_sends;
+        self->spare_sends = s->next;
+        self->host->dealloc(self->host->self, s, send_size(s->capacity));
+    }
     self->host->dealloc(self->host->self, self, sizeof *self);
 }
 
@@ -342,8 +371,7 @@ static mcore_status memory_send(mcore_conn *conn, uint64_t op, const mcore_slice
     for (uint32_t i = 0; i < n; i++) bytes |= v[i].len;
     if (bytes == 0) return MCORE_EINVAL;
 
-    const mcore_host *host = conn->owner->host;
-    send *s = host->alloc(host->self, sizeof *s + n * sizeof *v);
+    send *s = send_new(conn->owner, n);
     if (!s) return MCORE_ENOMEM;
     s->op = op;
     s->count = n;

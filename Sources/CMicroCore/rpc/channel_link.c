@@ -347,7 +347,8 @@ static mcore_status create_session(mcore__link *link) {
         .stream_window_bytes = STREAM_WINDOW_BYTES,
         .conn_window_bytes = CONN_WINDOW_BYTES,
     };
-    return mcore__h2_create(MCORE__H2_CLIENT, &limits, &mcore__link_h2_events, link, &link->h2);
+    return mcore__h2_create(link->client->h2_pool, MCORE__H2_CLIENT, &limits,
+                            &mcore__link_h2_events, link, &link->h2);
 }
 
 mcore_status mcore__link_open(mcore__channel *channel, mcore__link **out_link) {

@@ -147,7 +147,9 @@ mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *o
     }
     client->user_agent = mcore__strndup(agent.data, agent.len);
     client->coder = mcore__coder_create();
-    if (!client->user_agent || !client->coder) {
+    client->h2_pool = mcore__h2_pool_create();
+    if (!client->user_agent || !client->coder || !client->h2_pool) {
+        mcore__h2_pool_destroy(client->h2_pool);
         mcore__coder_destroy(client->coder);
         mcore__free(client->user_agent);
         mcore__free(client);
@@ -182,6 +184,7 @@ void mcore_client_destroy(mcore_client *client) {
     }
     mcore__client_calls_free(client);
     mcore__coder_destroy(client->coder);
+    mcore__h2_pool_destroy(client->h2_pool);
     mcore__buffer_free(&client->packed);
     mcore__table_free(&client->channels);
     mcore__free(client->user_agent);

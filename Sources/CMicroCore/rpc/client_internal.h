@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "hash/table.h"
+#include "http2/http2.h"
 #include "loop/loop_internal.h"
 #include "mcore/client.h"
 #include "rpc/client_call.h"
@@ -59,6 +60,7 @@ struct mcore_client {
     uint32_t spare_count;
 
     mcore__coder *coder;
+    mcore__h2_pool *h2_pool;
     mcore__buffer packed; /* the compressed message that is being sent */
 
     mcore__later work; /* `done` of ended calls, events of streams, and the steps of close */

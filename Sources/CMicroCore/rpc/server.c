@@ -57,9 +57,12 @@ mcore_status mcore_server_create(mcore_loop *loop, mcore_routes *routes,
     mcore_status status = set_options(server, options);
     if (!status) {
         server->coder = mcore__coder_create();
-        if (!server->coder) status = MCORE_ENOMEM;
+        server->h2_pool = mcore__h2_pool_create();
+        if (!server->coder || !server->h2_pool) status = MCORE_ENOMEM;
     }
     if (status) {
+        mcore__h2_pool_destroy(server->h2_pool);
+        mcore__coder_destroy(server->coder);
         mcore__free(server->name);
         mcore__free(server);
         return status;
@@ -122,6 +125,7 @@ void mcore_server_destroy(mcore_server *server) {
     mcore__buffer_free(&server->plain);
     mcore__buffer_free(&server->packed);
     mcore__coder_destroy(server->coder);
+    mcore__h2_pool_destroy(server->h2_pool);
     mcore__free(server->peers);
     mcore__free(server->name);
     mcore_routes_release(server->routes);

@@ -274,7 +274,8 @@ static mcore_status h2_open(mcore__server_conn *conn) {
     };
     h2_session *session = mcore__zalloc(sizeof *session);
     if (!session) return MCORE_ENOMEM;
-    mcore_status status = mcore__h2_create(MCORE__H2_SERVER, &limits, &events, conn, &session->h2);
+    mcore_status status = mcore__h2_create(conn->server->h2_pool, MCORE__H2_SERVER, &limits,
+                                           &events, conn, &session->h2);
     if (status) {
         mcore__free(session);
         return status;

@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "frame/gzip.h"
 #include "frame/header_token.h"
+#include "http2/http2.h"
 #include "loop/loop_internal.h"
 #include "mcore/server.h"
 #include "rpc/routes.h"
@@ -124,6 +125,8 @@ struct mcore_server {
     mcore__list free_streams, free_calls;
     uint32_t free_stream_count, free_call_count, free_buffer_count;
     mcore__buffer free_buffers[MCORE__SERVER_POOL_BUFFERS];
+
+    mcore__h2_pool *h2_pool;
 
     uint64_t body_bytes; /* of requests that are not handed to a handler yet */
 
