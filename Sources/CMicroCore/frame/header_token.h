@@ -52,6 +52,10 @@ typedef struct mcore__field {
     mcore_slice name, value;
 } mcore__field;
 
+/* Marks on the token of a field that goes out: its name and value are valid, and the token is that
+ * of the name; for a constant the bytes of the value live as long as the program, too. */
+enum { MCORE__FIELD_CHECKED = 0x100, MCORE__FIELD_CONSTANT = 0x300, MCORE__FIELD_TOKEN = 0xff };
+
 /* 1 when the bytes are a valid field name (RFC 9110 5.6.2 token, lower case) or value (no CR, LF,
  * NUL, no space or tab at either end). */
 int mcore__field_name_valid(mcore_slice name);

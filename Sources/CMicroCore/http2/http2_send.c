@@ -44,10 +44,38 @@ static int is_pseudo(mcore__header_token token) {
     return token >= MCORE__HEADER_AUTHORITY && token <= MCORE__HEADER_STATUS;
 }
 
+/* Finds the token of a field, and says whether it may be sent. */
+static int check_field(const mcore__field *field, int pseudo, mcore__header_token *token) {
+    if (*token == MCORE__HEADER_OTHER) {
+        *token = mcore__header_token_of(field->name.data, field->name.len);
+    }
+    if (*token == MCORE__HEADER_OTHER && !mcore__field_name_valid(field->name)) return 0;
+    if (!token_allowed(*token, pseudo) || !mcore__field_value_valid(field->value)) return 0;
+    /* Against lengths that would wrap when they are added up. */
+    return field->name.len <= MCORE__H2_SEND_BLOCK_BYTES_MAX &&
+           field->value.len <= MCORE__H2_SEND_BLOCK_BYTES_MAX;
+}
+
+static void fill_nv(nghttp2_nv *nv, const mcore__field *field, mcore__header_token token) {
+    nv->flags = NGHTTP2_NV_FLAG_NONE;
+    if (token != MCORE__HEADER_OTHER) {
+        nv->flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
+        nv->name = header_texts[token].bytes;
+        nv->namelen = header_texts[token].len;
+    } else {
+        nv->name = (uint8_t *)(uintptr_t)field->name.data;
+        nv->namelen = field->name.len;
+    }
+    if ((field->token & MCORE__FIELD_CONSTANT) == MCORE__FIELD_CONSTANT)
+        nv->flags |= NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    nv->value = (uint8_t *)(uintptr_t)field->value.data;
+    nv->valuelen = field->value.len;
+}
+
 /* Checks the fields and writes them to h2->nv. The names that have a token are static text, which
  * nghttp2 need not copy. */
 static mcore_status prepare_fields(mcore__h2 *h2, const mcore__field *fields, size_t count,
-                                   int pseudo, uint8_t nv_flags) {
+                                   int pseudo) {
     if (count > h2->nv_capacity) {
         if (count > MCORE__H2_SEND_BLOCK_BYTES_MAX / 32) return MCORE_EINVAL;
         size_t capacity = count < 16 ? 16 : count * 2;
@@ -59,40 +87,16 @@ static mcore_status prepare_fields(mcore__h2 *h2, const mcore__field *fields, si
     size_t bytes = 0;
     int pseudo_over = 0;
     for (size_t i = 0; i < count; i++) {
-        const mcore__field *field = &fields[i];
-        mcore__header_token token = field->token;
-        if (token == MCORE__HEADER_OTHER) {
-            token = mcore__header_token_of(field->name.data, field->name.len);
-        }
-        if (token == MCORE__HEADER_OTHER && !mcore__field_name_valid(field->name)) {
-            return MCORE_EINVAL;
-        }
-        if (!token_allowed(token, pseudo) || !mcore__field_value_valid(field->value)) {
-            return MCORE_EINVAL;
-        }
+        mcore__header_token token = fields[i].token & MCORE__FIELD_TOKEN;
+        int checked = (fields[i].token & MCORE__FIELD_CHECKED) != 0;
+        if (!checked && !check_field(&fields[i], pseudo, &token)) return MCORE_EINVAL;
         if (!is_pseudo(token)) {
             pseudo_over = 1;
         } else if (pseudo_over) {
             return MCORE_EINVAL;
         }
-        /* Against lengths that would wrap when they are added up. */
-        if (field->name.len > MCORE__H2_SEND_BLOCK_BYTES_MAX ||
-            field->value.len > MCORE__H2_SEND_BLOCK_BYTES_MAX) {
-            return MCORE_EINVAL;
-        }
-        nghttp2_nv *nv = &h2->nv[i];
-        nv->flags = nv_flags;
-        if (token != MCORE__HEADER_OTHER) {
-            nv->flags |= NGHTTP2_NV_FLAG_NO_COPY_NAME;
-            nv->name = header_texts[token].bytes;
-            nv->namelen = header_texts[token].len;
-        } else {
-            nv->name = (uint8_t *)(uintptr_t)field->name.data;
-            nv->namelen = field->name.len;
-        }
-        nv->value = (uint8_t *)(uintptr_t)field->value.data;
-        nv->valuelen = field->value.len;
-        bytes += nv->namelen + nv->valuelen + 32;
+        fill_nv(&h2->nv[i], &fields[i], token);
+        bytes += h2->nv[i].namelen + h2->nv[i].valuelen + 32;
     }
     /* nghttp2 drops a larger block silently when it is to be sent. */
     return bytes <= MCORE__H2_SEND_BLOCK_BYTES_MAX ? MCORE_OK : MCORE_EINVAL;
@@ -271,7 +275,7 @@ mcore_status mcore__h2_request(mcore__h2 *h2, const mcore__field *fields, size_t
                                uint32_t end_stream, void *user, uint32_t *out_id) {
     if (h2->role != MCORE__H2_CLIENT) return MCORE_EINVAL;
     if (mcore__h2_streams_left(h2) == 0) return MCORE_EREFUSED;
-    mcore_status status = prepare_fields(h2, fields, count, PSEUDO_REQUEST, NGHTTP2_NV_FLAG_NONE);
+    mcore_status status = prepare_fields(h2, fields, count, PSEUDO_REQUEST);
     if (status != MCORE_OK) return status;
     mcore__h2_stream *stream = mcore__h2_prepare(&h2->streams);
     if (!stream) return MCORE_ENOMEM;
@@ -300,7 +304,7 @@ mcore_status mcore__h2_respond(mcore__h2 *h2, uint32_t id, const mcore__field *f
     if (!stream) return MCORE_ENOENT;
     if (h2->role != MCORE__H2_SERVER || stream->responded) return MCORE_EINVAL;
     if (end_stream && (stream->ended || mcore__buffer_len(&stream->out) > 0)) return MCORE_EINVAL;
-    mcore_status status = prepare_fields(h2, fields, count, PSEUDO_RESPONSE, NGHTTP2_NV_FLAG_NONE);
+    mcore_status status = prepare_fields(h2, fields, count, PSEUDO_RESPONSE);
     if (status != MCORE_OK) return status;
     if (count == 0 || h2->nv[0].name != header_texts[MCORE__HEADER_STATUS].bytes) {
         return MCORE_EINVAL;
@@ -371,7 +375,7 @@ mcore_status mcore__h2_send_trailers(mcore__h2 *h2, uint32_t id, const mcore__fi
     mcore__h2_stream *stream = find_open(h2, id);
     if (!stream) return MCORE_ENOENT;
     if (stream->ended) return MCORE_EINVAL;
-    mcore_status status = prepare_fields(h2, fields, count, PSEUDO_NONE, NGHTTP2_NV_FLAG_NONE);
+    mcore_status status = prepare_fields(h2, fields, count, PSEUDO_NONE);
     if (status != MCORE_OK) return status;
     size_t room = 0;
     for (size_t i = 0; i < count; i++) {

@@ -7,7 +7,14 @@
 
 #include <string.h>
 
-enum { KEEP_BYTES = 16384, KEEP_FIELDS = 64, PATH_BYTES_MAX = 8192, CONTENT_TYPE_BYTES_MAX = 256 };
+enum {
+    KEEP_BYTES = 16384,
+    KEEP_FIELDS = 64,
+    PATH_BYTES_MAX = 8192,
+    CONTENT_TYPE_BYTES_MAX = 256,
+    NS_PER_MS = 1000000,
+    TIMEOUT_ROUNDED_NS = 100 * NS_PER_MS /* the error is 1 % at most */
+};
 
 static int begins_with(mcore_slice text, const char *prefix) {
     size_t len = strlen(prefix);
@@ -186,15 +193,27 @@ void mcore__client_request_free(mcore__client_request *request) {
 
 static mcore_slice text(const char *bytes) { return (mcore_slice){bytes, strlen(bytes)}; }
 
+/* The values are ours, or were checked when the call was made. */
 static mcore__field own(mcore__header_token token, const char *name, mcore_slice value) {
-    return (mcore__field){token, text(name), value};
+    return (mcore__field){token | MCORE__FIELD_CHECKED, text(name), value};
+}
+
+static mcore__field constant(mcore__header_token token, const char *name, const char *value) {
+    return (mcore__field){token | MCORE__FIELD_CONSTANT, text(name), text(value)};
+}
+
+/* Down to a millisecond, where that is little: calls with the same timeout then send the same
+ * field, which HPACK knows. */
+static uint64_t rounded(uint64_t ns) {
+    return ns < TIMEOUT_ROUNDED_NS ? ns : ns / NS_PER_MS * NS_PER_MS;
 }
 
 static mcore_slice time_left(const mcore__client_call *call, mcore__client_scratch *scratch) {
     uint64_t now_ns = mcore_loop_now_ns(call->client->loop);
     uint64_t end_ns = call->attempt_deadline_ns;
     uint64_t left_ns = end_ns > now_ns ? end_ns - now_ns : 1;
-    return (mcore_slice){scratch->timeout, mcore__grpc_timeout_format(left_ns, scratch->timeout)};
+    return (mcore_slice){scratch->timeout,
+                         mcore__grpc_timeout_format(rounded(left_ns), scratch->timeout)};
 }
 
 size_t mcore__client_call_fields(mcore__client_call *call, const mcore__channel *channel,
@@ -207,17 +226,17 @@ size_t mcore__client_call_fields(mcore__client_call *call, const mcore__channel 
 
     mcore__field *fields = request->fields + unused;
     mcore__field *at = fields;
-    *at++ = own(MCORE__HEADER_METHOD, ":method", text("POST"));
-    *at++ = own(MCORE__HEADER_SCHEME, ":scheme", text(mcore__channel_scheme(channel)));
+    *at++ = constant(MCORE__HEADER_METHOD, ":method", "POST");
+    *at++ = constant(MCORE__HEADER_SCHEME, ":scheme", mcore__channel_scheme(channel));
     *at++ = own(MCORE__HEADER_PATH, ":path", request->path);
-    *at++ = own(MCORE__HEADER_AUTHORITY, ":authority", channel->authority);
-    *at++ = own(MCORE__HEADER_TE, "te", text("trailers"));
+    *at++ = (mcore__field){MCORE__HEADER_AUTHORITY, text(":authority"), channel->authority};
+    *at++ = constant(MCORE__HEADER_TE, "te", "trailers");
     *at++ = own(MCORE__HEADER_CONTENT_TYPE, "content-type", request->content_type);
     *at++ = own(MCORE__HEADER_OTHER, "user-agent", text(call->client->user_agent));
-    *at++ = own(MCORE__HEADER_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding",
-                text("identity,deflate,gzip"));
+    *at++ = constant(MCORE__HEADER_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding",
+                     "identity,deflate,gzip");
     if (request->compressed) {
-        *at++ = own(MCORE__HEADER_GRPC_ENCODING, "grpc-encoding", text("gzip"));
+        *at++ = constant(MCORE__HEADER_GRPC_ENCODING, "grpc-encoding", "gzip");
     }
     if (timed) {
         *at++ = own(MCORE__HEADER_GRPC_TIMEOUT, "grpc-timeout", time_left(call, scratch));

@@ -13,6 +13,10 @@ enum {
 };
 
 #define NAME(TOKEN, text) MCORE__HEADER_##TOKEN, (mcore_slice){text, sizeof text - 1}
+#define CHECKED(TOKEN, text)                                                                       \
+    MCORE__HEADER_##TOKEN | MCORE__FIELD_CHECKED, (mcore_slice){text, sizeof text - 1}
+#define CONSTANT(TOKEN, text)                                                                      \
+    MCORE__HEADER_##TOKEN | MCORE__FIELD_CONSTANT, (mcore_slice){text, sizeof text - 1}
 
 static void put(mcore__reply *reply, mcore__header_token token, mcore_slice name,
                 mcore_slice value) {
@@ -260,19 +264,20 @@ static mcore_status put_outcome(mcore_server *server, const mcore_answer *answer
 }
 
 /* What every response to a gRPC caller begins with. */
-static mcore_status put_grpc_head(mcore_server *server, const mcore__server_stream *stream,
-                                  mcore_slice type, uint32_t gzip, mcore__reply *reply) {
+static mcore_status put_grpc_head(const mcore__server_stream *stream, mcore_slice type,
+                                  uint32_t gzip, uint32_t fails, mcore__reply *reply) {
     if (type.len < 16 || memcmp(type.data, "application/grpc", 16) != 0)
-        type = stream->content_type;
+        type = stream->content_type; /* which was checked when it came */
     else if (!mcore__field_value_valid(type))
         return MCORE_EINVAL;
     reply->status = 200;
-    put(reply, NAME(STATUS, ":status"), (mcore_slice){"200", 3});
-    put(reply, NAME(CONTENT_TYPE, "content-type"), type);
-    put(reply, NAME(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding"),
-        (mcore_slice){"identity,deflate,gzip", 21});
-    if (gzip) put(reply, NAME(GRPC_ENCODING, "grpc-encoding"), (mcore_slice){"gzip", 4});
-    put_server_name(server, reply);
+    put(reply, CONSTANT(STATUS, ":status"), (mcore_slice){"200", 3});
+    put(reply, CHECKED(CONTENT_TYPE, "content-type"), type);
+    /* Whoever says nothing of codings has no use for ours; a failure may be due to them. */
+    if (fails || stream->accept_encoding.len || stream->encoding.len)
+        put(reply, CONSTANT(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding"),
+            (mcore_slice){"identity,deflate,gzip", 21});
+    if (gzip) put(reply, CONSTANT(GRPC_ENCODING, "grpc-encoding"), (mcore_slice){"gzip", 4});
     return MCORE_OK;
 }
 
@@ -297,7 +302,8 @@ static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream 
             mcore__coding_list_has_gzip(stream->accept_encoding))
             reply->compressed = (uint32_t)mcore__reply_pack(server, answer->body, &reply->body);
     }
-    status = put_grpc_head(server, stream, answer->content_type, reply->compressed, reply);
+    status = put_grpc_head(stream, answer->content_type, reply->compressed,
+                           answer->rpc_code != MCORE_RPC_OK, reply);
     if (!status && complete) status = put_outcome(server, answer, reply);
     if (!status) status = put_list(server, metadata, reply);
     return status ? status : put_list(server, trailers, reply);
@@ -337,6 +343,6 @@ mcore_status mcore__reply_grpc_head(mcore_server *server, const mcore__server_st
                                     mcore__reply *out_reply) {
     header_list metadata = {head->metadata, head->metadata_count};
     mcore_status status = begin_reply(server, metadata, no_headers, 0, out_reply);
-    if (!status) status = put_grpc_head(server, stream, head->content_type, gzip, out_reply);
+    if (!status) status = put_grpc_head(stream, head->content_type, gzip, 0, out_reply);
     return status ? status : put_list(server, metadata, out_reply);
 }

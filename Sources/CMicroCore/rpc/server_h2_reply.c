@@ -23,7 +23,7 @@ static mcore_status send_message(mcore__h2 *h2, const mcore__server_stream *stre
 static mcore_status send_grpc_trailers(mcore__h2 *h2, const mcore__server_stream *stream,
                                        const mcore_answer *answer, uint32_t with_metadata) {
     static const mcore__field success[] = {
-        {MCORE__HEADER_GRPC_STATUS, {"grpc-status", 11}, {"0", 1}}};
+        {MCORE__HEADER_GRPC_STATUS | MCORE__FIELD_CONSTANT, {"grpc-status", 11}, {"0", 1}}};
     if (!answer->rpc_code && !answer->trailer_count && !(with_metadata && answer->metadata_count))
         return mcore__h2_send_trailers(h2, stream->id, success, 1);
     mcore__reply reply;
