@@ -6,8 +6,8 @@ internal import CMicroCore
 struct RequestFacts: @unchecked Sendable {  // what is lent is read before it is taken back
     private enum Source {
         case lent(UnsafePointer<mcore_request>, OpaquePointer)
-        case copied(CopiedFields, PeerIdentity?)
-        case given(peer: String, PeerIdentity?)
+        indirect case copied(CopiedFields, PeerIdentity?)
+        indirect case given(peer: String, PeerIdentity?)
     }
 
     private var source: Source

@@ -6,6 +6,8 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
     private let runtime: ServerRuntime
     private let work: ServedEndpoint.WorkInPlace
     private let places: [Place]
+    /// Whether nothing surrounds the handler.
+    private let isPlain: Bool
 
     /// The scope of the last call on a loop, for the next one.
     private final class Place {
@@ -22,20 +24,28 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
         self.runtime = runtime
         self.work = work
         self.places = (0..<runtime.environment.loops.count).map { _ in Place() }
+        self.isPlain = !telemetry.isEnabled && !runtime.environment.isSimulated
     }
 
     func serve(_ call: ServerCall, _ request: borrowing IncomingRequest) {
         let place = places[call.loop.index]
         var scope = takeScope(of: place, for: request)
-        let (result, reply) = attempt(scope, request)
-        let isFree = isKnownUniquelyReferenced(&scope)
-        // A handler that has kept its context may ask it later.
-        if !isFree { scope.keep() }
-        switch result {
-        case .success(let message): call.answer(message, reply, scope)
-        case .failure(let failure): call.answer(failure, isGRPC: request.isGRPC, scope)
+        do {
+            let (message, reply) = try attempt(scope, request)
+            let isFree = release(&scope)
+            call.answer(message, reply, scope)
+            if isFree { place.scope = scope }
+        } catch {
+            _ = release(&scope)
+            call.answer(error, isGRPC: request.isGRPC, scope)
         }
-        if isFree { place.scope = scope }
+    }
+
+    /// Whether nobody has kept the scope. A handler that has kept its context may ask it later.
+    private func release(_ scope: inout CallScope) -> Bool {
+        if isKnownUniquelyReferenced(&scope) { return true }
+        scope.keep()
+        return false
     }
 
     private func takeScope(of place: Place, for request: borrowing IncomingRequest) -> CallScope {
@@ -48,24 +58,45 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
     @inline(never)
     private func attempt(
         _ scope: CallScope, _ request: borrowing IncomingRequest
-    ) -> (Result<[UInt8], MicroError>, ReplyFormat) {
+    ) throws(MicroError) -> ([UInt8], ReplyFormat) {
         let context = Context(scope: scope)
-        let observation = telemetry.begin(context)
-        var choice = MessageChoice.none
+        guard isPlain else { return try observedAttempt(context, request) }
         do {
-            choice = try format.choose(request)
-            let (readForm, replyForm) = (choice.readForm, choice.reply.form)
-            let reply = try request.body.withSpan { bytes in
-                try observation.run {
-                    try runtime.inEnvironment { try work(bytes, readForm, replyForm, context) }
+            return try answer(context, request)
+        } catch {
+            throw context.failure(error)
+        }
+    }
+
+    private func answer(
+        _ context: Context, _ request: borrowing IncomingRequest
+    ) throws -> ([UInt8], ReplyFormat) {
+        let choice = try format.choose(request)
+        let message = try request.body.withSpan {
+            try work($0, choice.readForm, choice.reply.form, context)
+        }
+        return (message, choice.reply)
+    }
+
+    /// The same with what surrounds it.
+    private func observedAttempt(
+        _ context: Context, _ request: borrowing IncomingRequest
+    ) throws(MicroError) -> ([UInt8], ReplyFormat) {
+        let observation = telemetry.begin(context)
+        do {
+            let choice = try format.choose(request)
+            let (body, readForm, replyForm) = (request.body, choice.readForm, choice.reply.form)
+            let message = try observation.run {
+                try runtime.inEnvironment {
+                    try body.withSpan { try work($0, readForm, replyForm, context) }
                 }
             }
             observation.end(nil)
-            return (.success(reply), choice.reply)
+            return (message, choice.reply)
         } catch {
             let failure = context.failure(error)
             observation.end(failure)
-            return (.failure(failure), choice.reply)
+            throw failure
         }
     }
 }
