@@ -1008,6 +1008,33 @@ TEST(sessions_share_a_pool) {
     mcore__h2_pool_destroy(NULL);
 }
 
+TEST(a_session_goes_on_after_it_was_trimmed) {
+    pair p;
+    pair_init(&p, &default_limits, &default_limits);
+    p.server.on_request = echo_if_possible;
+    char first[TEXT] = "";
+    for (int round = 0; round < 10; round++) {
+        uint32_t ids[20];
+        for (int i = 0; i < 20; i++) ids[i] = request(&p.client, "x", NULL);
+        mcore__h2_trim(p.client.h2); /* it has streams, and something to say: nothing happens */
+        settle(&p.client, &p.server);
+        for (int i = 0; i < 20; i++) {
+            CHECK_INT(seen(&p.client, ids[i])->body_bytes, 5000);
+            CHECK_INT(seen(&p.client, ids[i])->closes, 1);
+            if (!*first) strcpy(first, seen(&p.server, ids[i])->headers);
+            CHECK_SLICE(text(seen(&p.server, ids[i])->headers), first);
+        }
+        mcore__h2_trim(p.client.h2);
+        mcore__h2_trim(p.server.h2);
+        if (round == 5) mcore__h2_trim(p.server.h2);
+    }
+    CHECK_INT(mcore__h2_goaway(p.server.h2, MCORE__H2_NO_ERROR, "done"), MCORE_OK);
+    settle(&p.client, &p.server);
+    mcore__h2_trim(p.client.h2);
+    mcore__h2_trim(p.server.h2);
+    pair_free(&p);
+}
+
 TEST(destroy_with_streams_open) {
     pair p;
     pair_init(&p, &default_limits, &default_limits);

@@ -12,6 +12,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* ---- Idle connections ---- */
+
+/* They give back what they keep for the next request, and take it again with that. */
+TEST(an_idle_connection_gives_back_memory) {
+    rig_count_memory();
+    rig *r = rig_start();
+    client *h1 = client_connect(r), *h2 = client_connect_h2(r);
+    for (unsigned round = 1; round <= 5; round++) {
+        reply *a = client_grpc(h2, "/t/echo", "x");
+        client_send_text(h1, "POST /t/echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
+        RIG_UNTIL(r, a->closed && client_count(h1, "\r\n\r\nx") == round, 100);
+        int64_t busy = rig_memory.live;
+        rig_run(r, 150 << (round - 1));
+        CHECK_INT(rig_memory.live, busy); /* each time it waits twice as long */
+        rig_run(r, 150 << (round - 1));
+        CHECK(rig_memory.live < busy);
+    }
+    client_end(h1);
+    client_end(h2);
+    rig_end(r);
+    CHECK_INT(rig_memory.live, 0);
+    mcore_set_allocator(NULL);
+}
+
 /* ---- Drain ---- */
 
 static void note_drained(void *ctx, uint32_t cut) {

@@ -1,3 +1,6 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "base/memory.h"
 
 #include "mcore/allocator.h"
@@ -5,6 +8,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 static void *default_alloc(void *self, size_t size) {
     (void)self;
@@ -52,6 +59,18 @@ void *mcore__realloc(void *ptr, size_t size) {
 
 void mcore__free(void *ptr) {
     if (ptr) allocator.release(allocator.self, ptr);
+}
+
+void mcore__drop_pages(void *at, size_t len) {
+#if defined(__linux__)
+    if (allocator.alloc != default_alloc) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t skew = (uintptr_t)at % page, skip = skew ? page - skew : 0;
+    if (len < skip + page) return;
+    madvise((char *)at + skip, (len - skip) / page * page, MADV_DONTNEED);
+#else
+    (void)at, (void)len;
+#endif
 }
 
 char *mcore__strndup(const char *text, size_t len) {

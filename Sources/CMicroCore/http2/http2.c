@@ -113,7 +113,10 @@ mcore_status mcore__h2_create(mcore__h2_pool *pool, uint32_t role, const mcore__
     mcore__h2_limits_init(h2);
     if (!pool) pool = h2->own_pool = mcore__h2_pool_create();
     h2->memory.pool = h2->streams.pool = pool;
-    if (!pool || make_session(h2) != 0 || submit_preface(h2) != 0) {
+    h2->memory.creating = 1;
+    int made = pool && make_session(h2) == 0;
+    h2->memory.creating = 0;
+    if (!made || submit_preface(h2) != 0) {
         mcore__h2_destroy(h2);
         return MCORE_ENOMEM;
     }
@@ -128,8 +131,16 @@ void mcore__h2_destroy(mcore__h2 *h2) {
     mcore__h2_memory_fini(&h2->memory);
     mcore__h2_streams_free(&h2->streams);
     mcore__h2_pool_destroy(h2->own_pool);
-    mcore__free(h2->nv);
+    mcore__free(h2->resets_of_ours);
     mcore__free(h2);
+}
+
+void mcore__h2_trim(mcore__h2 *h2) {
+    if (mcore__h2_over(h2) || h2->streams.count > 0) return;
+    if (nghttp2_session_want_write(h2->session)) return;
+    for (int i = 0; i < 2; i++) mcore__h2_block_free(&h2->blocks[i]);
+    mcore__h2_streams_trim(&h2->streams);
+    mcore__h2_drop_pages(&h2->memory);
 }
 
 /* ---- The end of a session ---- */

@@ -79,6 +79,10 @@ mcore_status mcore__h2_create(mcore__h2_pool *pool, uint32_t role, const mcore__
 /* No event fires for streams that are still open. NULL is ignored. */
 void mcore__h2_destroy(mcore__h2 *h2);
 
+/* Gives back what a session without streams keeps for its next message; also pages of memory, which
+ * costs some microseconds. Not inside an event. */
+void mcore__h2_trim(mcore__h2 *h2);
+
 /* Takes in bytes of the peer. `now_ns` feeds the rate limits (resets, pings, and the "glitch"
  * bucket: see http2_limits.c).
  * Errors: MCORE_EPROTO, MCORE_ELIMIT, MCORE_ENOMEM: the session is over; produce() holds a last

@@ -7,6 +7,7 @@
  *     http2_limits.c   what a peer may cost us
  *     http2_streams.c  the streams of a session
  *     http2_pool.c     nghttp2's memory, and that of streams
+ *     http2_pages.c    its large blocks
  *
  * Two rules hold everywhere:
  * 1. No function that ends the session is called inside a callback of nghttp2 (CVE-2026-27135).
@@ -17,6 +18,7 @@
 #ifndef MCORE_HTTP2_INTERNAL_H
 #define MCORE_HTTP2_INTERNAL_H
 
+#include "base/list.h"
 #include "http2/http2.h"
 
 #if __has_include(<nghttp2/nghttp2.h>)
@@ -25,11 +27,21 @@
 #error "<nghttp2/nghttp2.h> is missing: run 'apt-get install libnghttp2-dev'"
 #endif
 
+/* Under AddressSanitizer memory is not used again, or that would hide what it looks for. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MCORE__H2_REUSES 0
+#endif
+#endif
+#ifndef MCORE__H2_REUSES
+#define MCORE__H2_REUSES 1
+#endif
+
 #define MCORE__H2_ENGINE_VERSION_MIN 0x013400 /* 1.52.0 */
 
 enum {
     MCORE__H2_SEND_BLOCK_BYTES_MAX = 65536, /* of a header block of ours */
-    MCORE__H2_RESET_RING = 256              /* ids of ours that the peer may still speak of */
+    MCORE__H2_RESETS_MAX = 256              /* ids of ours that the peer may still speak of */
 };
 
 typedef struct mcore__h2_stream {
@@ -62,10 +74,28 @@ typedef struct mcore__h2_streams {
     mcore__h2_pool *pool;
 } mcore__h2_streams;
 
+typedef struct mcore__h2_slab mcore__h2_slab;
+
+enum { MCORE__H2_POOL_CLASSES = 32 };
+
+struct mcore__h2_pool {
+    union mcore__h2_block_head *blocks[MCORE__H2_POOL_CLASSES];
+    mcore__h2_stream *streams;
+    size_t held_bytes; /* of both */
+    mcore__list slabs; /* with unused pages */
+    uint32_t warm_count;
+    nghttp2_nv *nv; /* scratch for submitting */
+    size_t nv_capacity;
+};
+
 /* The memory of a session's engine: of the pool, and what must not go back there. */
 typedef struct mcore__h2_memory {
     mcore__h2_pool *pool;
     union mcore__h2_block_head *kept; /* given back after an allocation had failed */
+    mcore__h2_slab *slab;             /* whose `pages` it has; NULL: none */
+    uint8_t *pages;
+    uint8_t has_table, has_frames; /* what is in the pages */
+    uint8_t creating;              /* the session is being made */
     uint8_t failed;
 } mcore__h2_memory;
 
@@ -112,8 +142,6 @@ struct mcore__h2 {
     mcore__h2_streams streams;
     mcore__h2_block blocks[2]; /* heads, trailers */
     mcore__h2_block *block;    /* the present or the last one */
-    nghttp2_nv *nv;            /* scratch for submitting */
-    size_t nv_capacity;
 
     /* The end of the session: MCORE_OK while it lives. */
     mcore_status over;
@@ -143,8 +171,8 @@ struct mcore__h2 {
     uint32_t ping_strikes;
     uint8_t ping_seen;
     uint64_t ping_ns;
-    uint32_t reset_ring[MCORE__H2_RESET_RING]; /* ids that we reset or refused lately */
-    uint32_t reset_ring_next;
+    uint32_t *resets_of_ours; /* a ring of ids that we reset or refused lately */
+    uint32_t reset_capacity, reset_next;
 };
 
 /* ---- http2.c ---- */
@@ -188,6 +216,7 @@ mcore__h2_stream *mcore__h2_prepare(mcore__h2_streams *streams);
 void mcore__h2_insert(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream);
 void mcore__h2_streams_free(mcore__h2_streams *streams);
+void mcore__h2_streams_trim(mcore__h2_streams *streams); /* there are none */
 
 /* ---- http2_pool.c ---- */
 
@@ -195,6 +224,19 @@ nghttp2_mem mcore__h2_engine_memory(mcore__h2_memory *memory);
 void mcore__h2_memory_fini(mcore__h2_memory *memory); /* after all of its blocks were given back */
 mcore__h2_stream *mcore__h2_take_stream(mcore__h2_pool *pool); /* zeroed; NULL: no memory */
 void mcore__h2_give_stream(mcore__h2_pool *pool, mcore__h2_stream *stream);
+
+/* ---- http2_pages.c ---- */
+
+/* For a block of that size: NULL when it is not the one that is meant, or without memory. */
+void *mcore__h2_take_table(mcore__h2_memory *memory, size_t size);
+void *mcore__h2_take_frames(mcore__h2_memory *memory, size_t size);
+/* 1 when it was one of these blocks, which is free now. */
+int mcore__h2_leave_pages(mcore__h2_memory *memory, const void *ptr);
+/* Of one of these blocks; 0: it is none. */
+size_t mcore__h2_size_in_pages(const mcore__h2_memory *memory, const void *ptr);
+void mcore__h2_drop_pages(mcore__h2_memory *memory); /* the session is idle */
+void mcore__h2_give_pages(mcore__h2_memory *memory);
+void mcore__h2_free_slabs(mcore__h2_pool *pool);
 
 /* ---- http2_limits.c ---- */
 

@@ -20,6 +20,10 @@
  * the system's, is switched off in http2.c. */
 #include "http2/http2_internal.h"
 
+#include "base/memory.h"
+
+#include <string.h>
+
 enum {
     GLITCH_BURST = 10000,
     GLITCHES_PER_MINUTE = 330 * 60,
@@ -28,6 +32,7 @@ enum {
     ALLOWANCE_MAX = 10000,
     PING_STRIKES_MAX = 2,
     FIELDS_MAX = 1024,
+    RESETS_FIRST = 16,
     COST_EMPTY_DATA = 5,
     COST_OVERFLOW = 10
 };
@@ -88,14 +93,29 @@ static int charge_control_frame(mcore__h2 *h2) {
 
 /* 1 when the peer may still speak of the closed or refused stream `id`, because we ended it. */
 static int reset_lately(const mcore__h2 *h2, uint32_t id) {
-    for (uint32_t i = 0; i < MCORE__H2_RESET_RING; i++) {
-        if (h2->reset_ring[i] == id) return 1;
+    for (uint32_t i = 0; i < h2->reset_capacity; i++) {
+        if (h2->resets_of_ours[i] == id) return 1;
     }
     return 0;
 }
 
+/* Without memory the oldest is forgotten too early, and an unlucky peer has to connect again. */
+static void grow_reset_ring(mcore__h2 *h2) {
+    uint32_t old = h2->reset_capacity, capacity = old ? old * 4 : RESETS_FIRST;
+    uint32_t *ids = mcore__realloc(h2->resets_of_ours, capacity * sizeof *ids);
+    if (!ids) return;
+    memset(ids + old, 0, (capacity - old) * sizeof *ids);
+    h2->resets_of_ours = ids;
+    h2->reset_capacity = capacity;
+    h2->reset_next = old;
+}
+
 void mcore__h2_remember_reset(mcore__h2 *h2, uint32_t id) {
-    h2->reset_ring[h2->reset_ring_next++ % MCORE__H2_RESET_RING] = id;
+    if (h2->reset_next == h2->reset_capacity && h2->reset_capacity < MCORE__H2_RESETS_MAX)
+        grow_reset_ring(h2);
+    if (h2->reset_capacity == 0) return;
+    if (h2->reset_next == h2->reset_capacity) h2->reset_next = 0;
+    h2->resets_of_ours[h2->reset_next++] = id;
 }
 
 /* A request must have a higher id than all before it (RFC 9113 5.1.1). nghttp2 ignores one that

@@ -4,26 +4,19 @@
  * malloc's own cache holds seven of a size, so with more streams than that under way it falls back
  * to its slow path; the lists here make a block cost a few instructions. They are those of a loop,
  * so there is nothing to lock, an idle session holds nothing of them, and they hold a bounded
- * number of bytes. Under AddressSanitizer they hold none, or they would hide what it looks for. */
+ * number of bytes. */
 #include "http2/http2_internal.h"
 
 #include "base/memory.h"
 
 #include <string.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_BYTES_MAX 0u
-#endif
-#endif
-#ifndef POOL_BYTES_MAX
-#define POOL_BYTES_MAX 1048576u
-#endif
+#define POOL_BYTES_MAX (MCORE__H2_REUSES ? 1048576u : 0u)
 
 enum {
     CLASS_BYTES = 16,
-    CLASSES = 32, /* a block of class n has n times so many bytes */
-    STREAM_KEEP_BYTES = 512 /* of a stream's buffer: one small message and its trailers */
+    CLASSES = MCORE__H2_POOL_CLASSES, /* a block of class n has n times so many bytes */
+    STREAM_KEEP_BYTES = 512           /* of a stream's buffer: one small message and its trailers */
 };
 
 /* Stands before each block. What follows is aligned for pointers, and nghttp2 has nothing that asks
@@ -32,12 +25,6 @@ typedef union mcore__h2_block_head {
     uintptr_t class; /* of a block in use; CLASSES: not for the lists */
     union mcore__h2_block_head *next;
 } block_head;
-
-struct mcore__h2_pool {
-    block_head *blocks[CLASSES];
-    mcore__h2_stream *streams;
-    size_t held_bytes;
-};
 
 static size_t class_bytes(uintptr_t class) { return (size_t)class * CLASS_BYTES; }
 
@@ -69,21 +56,13 @@ static void free_kept(mcore__h2_memory *memory) {
     memory->kept = NULL;
 }
 
-static void *take_block(size_t size, void *user_data) {
-    mcore__h2_memory *memory = user_data;
-    uintptr_t class = CLASSES;
-    if (size <= (CLASSES - 1) * CLASS_BYTES) {
-        mcore__h2_pool *pool = memory->pool;
-        class = (size + CLASS_BYTES - 1) / CLASS_BYTES;
-        block_head *head = pool->blocks[class];
-        if (head) {
-            pool->blocks[class] = head->next;
-            pool->held_bytes -= class_bytes(class);
-            head->class = class;
-            return head + 1;
-        }
-        size = class_bytes(class);
-    }
+/* What is rare stays out of the two functions below, which would save registers for it. */
+#define RARE __attribute__((noinline))
+
+static RARE void *take_from_elsewhere(mcore__h2_memory *memory, size_t size, uintptr_t class) {
+    void *frames = class == CLASSES ? mcore__h2_take_frames(memory, size) : NULL;
+    if (frames) return frames;
+    if (class < CLASSES) size = class_bytes(class);
     if (size > SIZE_MAX - sizeof(block_head)) return fail(memory);
     block_head *head = mcore__alloc(sizeof *head + size);
     if (!head) return fail(memory);
@@ -91,14 +70,37 @@ static void *take_block(size_t size, void *user_data) {
     return head + 1;
 }
 
+static void *take_block(size_t size, void *user_data) {
+    mcore__h2_memory *memory = user_data;
+    if (size > (CLASSES - 1) * CLASS_BYTES) return take_from_elsewhere(memory, size, CLASSES);
+    mcore__h2_pool *pool = memory->pool;
+    uintptr_t class = (size + CLASS_BYTES - 1) / CLASS_BYTES;
+    block_head *head = pool->blocks[class];
+    if (!head) return take_from_elsewhere(memory, size, class);
+    pool->blocks[class] = head->next;
+    pool->held_bytes -= class_bytes(class);
+    head->class = class;
+    return head + 1;
+}
+
+static RARE void give_with_care(void *ptr, mcore__h2_memory *memory) {
+    if (mcore__h2_leave_pages(memory, ptr)) return;
+    block_head *head = (block_head *)ptr - 1;
+    if (memory->failed)
+        keep_until_end(memory, head);
+    else
+        mcore__free(head);
+}
+
 static void give_block(void *ptr, void *user_data) {
     mcore__h2_memory *memory = user_data;
     if (!ptr) return;
-    block_head *head = (block_head *)ptr - 1;
-    if (memory->failed) {
-        keep_until_end(memory, head);
+    /* Those that stand in pages begin with one; those of the lists seldom do, or never. */
+    if (memory->failed || ((uintptr_t)ptr & 4095) == 0) {
+        give_with_care(ptr, memory);
         return;
     }
+    block_head *head = (block_head *)ptr - 1;
     uintptr_t class = head->class;
     mcore__h2_pool *pool = memory->pool;
     if (class == CLASSES || !has_room(pool, class_bytes(class))) {
@@ -112,21 +114,13 @@ static void give_block(void *ptr, void *user_data) {
 
 static void *take_zeroed(size_t count, size_t size, void *user_data) {
     if (size != 0 && count > SIZE_MAX / size) return fail(user_data);
-    void *ptr = take_block(count * size, user_data);
+    void *ptr = mcore__h2_take_table(user_data, count * size);
+    if (!ptr) ptr = take_block(count * size, user_data);
     if (ptr) memset(ptr, 0, count * size);
     return ptr;
 }
 
-static void *resize_block(void *ptr, size_t size, void *user_data) {
-    if (!ptr) return take_block(size, user_data);
-    block_head *head = (block_head *)ptr - 1;
-    if (head->class == CLASSES) {
-        /* Stays outside the lists even when it shrinks to one of their sizes. */
-        if (size > SIZE_MAX - sizeof *head) return fail(user_data);
-        head = mcore__realloc(head, sizeof *head + size);
-        return head ? head + 1 : fail(user_data);
-    }
-    size_t room = class_bytes(head->class);
+static void *move_block(void *ptr, size_t room, size_t size, void *user_data) {
     if (size <= room) return ptr;
     void *moved = take_block(size, user_data);
     if (!moved) return NULL;
@@ -135,11 +129,29 @@ static void *resize_block(void *ptr, size_t size, void *user_data) {
     return moved;
 }
 
+static void *resize_block(void *ptr, size_t size, void *user_data) {
+    if (!ptr) return take_block(size, user_data);
+    size_t in_pages = mcore__h2_size_in_pages(user_data, ptr);
+    if (in_pages) return move_block(ptr, in_pages, size, user_data);
+    block_head *head = (block_head *)ptr - 1;
+    if (head->class == CLASSES) {
+        /* Stays outside the lists even when it shrinks to one of their sizes. */
+        if (size > SIZE_MAX - sizeof *head) return fail(user_data);
+        head = mcore__realloc(head, sizeof *head + size);
+        return head ? head + 1 : fail(user_data);
+    }
+    size_t room = class_bytes(head->class);
+    return move_block(ptr, room, size, user_data);
+}
+
 nghttp2_mem mcore__h2_engine_memory(mcore__h2_memory *memory) {
     return (nghttp2_mem){memory, take_block, give_block, take_zeroed, resize_block};
 }
 
-void mcore__h2_memory_fini(mcore__h2_memory *memory) { free_kept(memory); }
+void mcore__h2_memory_fini(mcore__h2_memory *memory) {
+    free_kept(memory);
+    mcore__h2_give_pages(memory);
+}
 
 /* ---- Streams ---- */
 
@@ -172,7 +184,11 @@ void mcore__h2_give_stream(mcore__h2_pool *pool, mcore__h2_stream *stream) {
 
 /* ---- Life ---- */
 
-mcore__h2_pool *mcore__h2_pool_create(void) { return mcore__zalloc(sizeof(mcore__h2_pool)); }
+mcore__h2_pool *mcore__h2_pool_create(void) {
+    mcore__h2_pool *pool = mcore__zalloc(sizeof *pool);
+    if (pool) mcore__list_init(&pool->slabs);
+    return pool;
+}
 
 void mcore__h2_pool_destroy(mcore__h2_pool *pool) {
     if (!pool) return;
@@ -186,5 +202,7 @@ void mcore__h2_pool_destroy(mcore__h2_pool *pool) {
         next = stream->next_free;
         free_stream(stream);
     }
+    mcore__h2_free_slabs(pool);
+    mcore__free(pool->nv);
     mcore__free(pool);
 }

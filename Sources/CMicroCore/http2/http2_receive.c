@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { FIELDS_FIRST = 16, COST_INVALID_FRAME = 10, COST_MALFORMED = 10, COST_INFORMATIONAL = 1 };
+enum { FIELDS_FIRST = 8, COST_INVALID_FRAME = 10, COST_MALFORMED = 10, COST_INFORMATIONAL = 1 };
 
 /* What a callback returns after an event: the caller may have ended the session in it. */
 static int after_event(const mcore__h2 *h2) {
@@ -46,7 +46,7 @@ static void block_begin(mcore__h2 *h2, mcore__h2_stream *stream) {
 }
 
 static int block_grow(mcore__h2_block *block) {
-    uint32_t capacity = block->capacity ? block->capacity * 2 : FIELDS_FIRST;
+    uint32_t capacity = block->capacity ? block->capacity + block->capacity / 2 : FIELDS_FIRST;
     mcore__field *fields = mcore__realloc(block->fields, capacity * sizeof *fields);
     if (!fields) return 0;
     block->fields = fields;

@@ -72,21 +72,23 @@ static void fill_nv(nghttp2_nv *nv, const mcore__field *field, mcore__header_tok
     nv->valuelen = field->value.len;
 }
 
-/* Checks the fields and writes them to h2->nv. The names that have a token are static text, which
- * nghttp2 need not copy. */
+/* Checks the fields and writes them to the pool's `nv`. The names that have a token are static
+ * text, which nghttp2 need not copy. */
 static mcore_status prepare_fields(mcore__h2 *h2, const mcore__field *fields, size_t count,
                                    int pseudo) {
-    if (count > h2->nv_capacity) {
+    mcore__h2_pool *pool = h2->memory.pool;
+    if (count > pool->nv_capacity) {
         if (count > MCORE__H2_SEND_BLOCK_BYTES_MAX / 32) return MCORE_EINVAL;
         size_t capacity = count < 16 ? 16 : count * 2;
-        nghttp2_nv *nv = mcore__realloc(h2->nv, capacity * sizeof *nv);
-        if (!nv) return MCORE_ENOMEM;
-        h2->nv = nv;
-        h2->nv_capacity = capacity;
+        void *grown = mcore__realloc(pool->nv, capacity * sizeof *pool->nv);
+        if (!grown) return MCORE_ENOMEM;
+        pool->nv = grown;
+        pool->nv_capacity = capacity;
     }
+    nghttp2_nv *nv = pool->nv;
     size_t bytes = 0;
     int pseudo_over = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++, nv++) {
         mcore__header_token token = fields[i].token & MCORE__FIELD_TOKEN;
         int checked = (fields[i].token & MCORE__FIELD_CHECKED) != 0;
         if (!checked && !check_field(&fields[i], pseudo, &token)) return MCORE_EINVAL;
@@ -95,8 +97,8 @@ static mcore_status prepare_fields(mcore__h2 *h2, const mcore__field *fields, si
         } else if (pseudo_over) {
             return MCORE_EINVAL;
         }
-        fill_nv(&h2->nv[i], &fields[i], token);
-        bytes += h2->nv[i].namelen + h2->nv[i].valuelen + 32;
+        fill_nv(nv, &fields[i], token);
+        bytes += nv->namelen + nv->valuelen + 32;
     }
     /* nghttp2 drops a larger block silently when it is to be sent. */
     return bytes <= MCORE__H2_SEND_BLOCK_BYTES_MAX ? MCORE_OK : MCORE_EINVAL;
@@ -127,12 +129,13 @@ typedef struct trailer_head {
 
 /* Submits the trailers that stand at the front of the buffer's rest, behind `skip` body bytes. */
 static int submit_trailers(mcore__h2 *h2, mcore__h2_stream *stream, size_t skip) {
+    nghttp2_nv *fields = h2->memory.pool->nv;
     uint8_t *at = mcore__buffer_bytes(&stream->out) + skip;
     for (uint32_t i = 0; i < stream->trailer_count; i++) {
         trailer_head head;
         memcpy(&head, at, sizeof head);
         at += sizeof head;
-        nghttp2_nv *nv = &h2->nv[i];
+        nghttp2_nv *nv = &fields[i];
         nv->flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
         if (head.token != MCORE__HEADER_OTHER) {
             nv->name = header_texts[head.token].bytes;
@@ -145,7 +148,7 @@ static int submit_trailers(mcore__h2 *h2, mcore__h2_stream *stream, size_t skip)
         nv->valuelen = head.value_len;
         at += head.value_len;
     }
-    return nghttp2_submit_trailer(h2->session, (int32_t)stream->id, h2->nv, stream->trailer_count);
+    return nghttp2_submit_trailer(h2->session, (int32_t)stream->id, fields, stream->trailer_count);
 }
 
 static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t len,
@@ -281,8 +284,8 @@ mcore_status mcore__h2_request(mcore__h2 *h2, const mcore__field *fields, size_t
     if (!stream) return MCORE_ENOMEM;
 
     nghttp2_data_provider body = {.source = {.ptr = stream}, .read_callback = on_read};
-    int32_t id =
-        nghttp2_submit_request(h2->session, NULL, h2->nv, count, end_stream ? NULL : &body, NULL);
+    int32_t id = nghttp2_submit_request(h2->session, NULL, h2->memory.pool->nv, count,
+                                        end_stream ? NULL : &body, NULL);
     if (id < 0) {
         mcore__h2_give_stream(h2->streams.pool, stream);
         return status_of_engine(id);
@@ -306,12 +309,12 @@ mcore_status mcore__h2_respond(mcore__h2 *h2, uint32_t id, const mcore__field *f
     if (end_stream && (stream->ended || mcore__buffer_len(&stream->out) > 0)) return MCORE_EINVAL;
     mcore_status status = prepare_fields(h2, fields, count, PSEUDO_RESPONSE);
     if (status != MCORE_OK) return status;
-    if (count == 0 || h2->nv[0].name != header_texts[MCORE__HEADER_STATUS].bytes) {
+    if (count == 0 || h2->memory.pool->nv[0].name != header_texts[MCORE__HEADER_STATUS].bytes) {
         return MCORE_EINVAL;
     }
     nghttp2_data_provider body = {.source = {.ptr = stream}, .read_callback = on_read};
-    status = status_of_engine(nghttp2_submit_response(h2->session, (int32_t)id, h2->nv, count,
-                                                      end_stream ? NULL : &body));
+    status = status_of_engine(nghttp2_submit_response(h2->session, (int32_t)id, h2->memory.pool->nv,
+                                                      count, end_stream ? NULL : &body));
     if (status != MCORE_OK) return status;
     stream->responded = 1;
     if (end_stream) stream->ended = 1;
@@ -345,11 +348,11 @@ mcore_status mcore__h2_send_data(mcore__h2 *h2, uint32_t id, const mcore_slice *
     return MCORE_OK;
 }
 
-/* Appends the fields of h2->nv behind the body. The room is there. */
-static void encode_trailers(mcore__h2 *h2, mcore__h2_stream *stream, size_t count) {
+/* Appends the fields behind the body. The room is there. */
+static void encode_trailers(const nghttp2_nv *fields, size_t count, mcore__h2_stream *stream) {
     uint8_t *begin = mcore__buffer_tail(&stream->out), *at = begin;
     for (size_t i = 0; i < count; i++) {
-        const nghttp2_nv *nv = &h2->nv[i];
+        const nghttp2_nv *nv = &fields[i];
         int known = (nv->flags & NGHTTP2_NV_FLAG_NO_COPY_NAME) != 0;
         trailer_head head = {
             known ? (uint32_t)mcore__header_token_of((const char *)nv->name, nv->namelen)
@@ -377,15 +380,15 @@ mcore_status mcore__h2_send_trailers(mcore__h2 *h2, uint32_t id, const mcore__fi
     if (stream->ended) return MCORE_EINVAL;
     mcore_status status = prepare_fields(h2, fields, count, PSEUDO_NONE);
     if (status != MCORE_OK) return status;
+    const nghttp2_nv *nv = h2->memory.pool->nv;
     size_t room = 0;
-    for (size_t i = 0; i < count; i++) {
-        room += sizeof(trailer_head) + h2->nv[i].namelen + h2->nv[i].valuelen;
-    }
+    for (size_t i = 0; i < count; i++)
+        room += sizeof(trailer_head) + nv[i].namelen + nv[i].valuelen;
     status = mcore__buffer_reserve(&stream->out, room);
     if (status != MCORE_OK) return status;
     status = resume(h2, stream);
     if (status != MCORE_OK) return status;
-    encode_trailers(h2, stream, count);
+    encode_trailers(nv, count, stream);
     stream->ended = 1;
     return MCORE_OK;
 }

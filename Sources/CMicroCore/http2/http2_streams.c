@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { SLOTS_MIN = 32 };
+enum { SLOTS_MIN = 8 };
 
 static uint32_t slot_of(const mcore__h2_streams *streams, uint32_t id) {
     return (id * 2654435769u) >> streams->shift; /* Fibonacci hashing */
@@ -76,10 +76,14 @@ void mcore__h2_remove(mcore__h2_streams *streams, mcore__h2_stream *stream) {
     mcore__h2_give_stream(streams->pool, stream);
 }
 
+void mcore__h2_streams_trim(mcore__h2_streams *streams) {
+    mcore__free(streams->slots);
+    *streams = (mcore__h2_streams){.pool = streams->pool};
+}
+
 void mcore__h2_streams_free(mcore__h2_streams *streams) {
     for (uint32_t i = 0; i < streams->slot_count; i++) {
         if (streams->slots[i]) mcore__h2_give_stream(streams->pool, streams->slots[i]);
     }
-    mcore__free(streams->slots);
-    *streams = (mcore__h2_streams){0};
+    mcore__h2_streams_trim(streams);
 }

@@ -8,6 +8,8 @@
 static void on_flush(void *ctx);
 static void on_timer(void *ctx);
 
+enum { PEER_NAME_MAX = 128 };
+
 static uint64_t now_of(const mcore__server_conn *conn) {
     return mcore_loop_now_ns(conn->server->loop);
 }
@@ -21,6 +23,7 @@ mcore__server_conn *mcore__conn_create(mcore_server *server,
     conn->transport = transport;
     conn->reading = 1;
     conn->timer_due_ns = MCORE__NEVER;
+    conn->trim_ms = MCORE__SERVER_TRIM_MS;
     mcore__flush_init(&conn->flush, on_flush, conn);
     mcore__timer_init(&conn->timer, on_timer, conn);
     mcore__list_init(&conn->choked);
@@ -34,9 +37,11 @@ void mcore__conn_start(mcore__server_conn *conn, mcore_conn *transport_conn) {
     conn->accepted_ns = conn->active_ns = conn->progress_ns = now_of(conn);
     mcore__count(&conn->server->connections_total, 1);
     if (MCORE_HAS(mcore_transport_plugin, conn->transport, peer_name)) {
-        size_t len = sizeof conn->peer;
-        if (conn->transport->peer_name(transport_conn, conn->peer, &len) == MCORE_OK)
-            conn->peer_len = (uint8_t)len;
+        char name[PEER_NAME_MAX];
+        size_t len = sizeof name;
+        if (conn->transport->peer_name(transport_conn, name, &len) == MCORE_OK && len > 0)
+            conn->peer = mcore__strndup(name, len);
+        if (conn->peer) conn->peer_len = len; /* without memory it has no name */
     }
     mcore__conn_schedule(conn);
 }
@@ -49,6 +54,7 @@ void mcore__conn_free(mcore__server_conn *conn) {
     mcore__flush_unmark(server->loop, &conn->flush);
     mcore__server_buffer_give(server, &conn->pending);
     mcore__server_buffer_give(server, &conn->sending);
+    mcore__free(conn->peer);
     mcore__list_remove(&conn->node);
     mcore__gauge(&server->connections, -1);
     mcore__free(conn);
@@ -65,8 +71,11 @@ static uint64_t deadline_of(const mcore__server_conn *conn) {
         due = mcore__after_ms(conn->accepted_ns, options->preface_timeout_ms);
     } else {
         due = conn->protocol->deadline(conn);
-        if (conn->protocol->idle(conn))
+        if (conn->protocol->idle(conn)) {
             due = mcore__earlier(due, mcore__after_ms(conn->active_ns, options->idle_timeout_ms));
+            if (!conn->trimmed)
+                due = mcore__earlier(due, mcore__after_ms(conn->active_ns, conn->trim_ms));
+        }
     }
     if (conn->unsent)
         due = mcore__earlier(due, mcore__after_ms(conn->progress_ns, options->write_timeout_ms));
@@ -83,6 +92,12 @@ void mcore__conn_schedule(mcore__server_conn *conn) {
     mcore__timer_start(conn->server->loop, &conn->timer, due > now ? due - now : 0);
 }
 
+static void trim(mcore__server_conn *conn) {
+    conn->trimmed = 1;
+    if (conn->trim_ms < MCORE__SERVER_TRIM_MS_MAX) conn->trim_ms *= 2;
+    if (conn->protocol->trim) conn->protocol->trim(conn);
+}
+
 static void expire(mcore__server_conn *conn, uint64_t now) {
     const mcore_server_options *options = &conn->server->options;
     if (conn->unsent && now >= mcore__after_ms(conn->progress_ns, options->write_timeout_ms)) {
@@ -94,11 +109,13 @@ static void expire(mcore__server_conn *conn, uint64_t now) {
             mcore__conn_abort(conn);
         return;
     }
-    if (conn->protocol->idle(conn) &&
-        now >= mcore__after_ms(conn->active_ns, options->idle_timeout_ms)) {
-        conn->protocol->bye(conn);
-        mcore__conn_finish(conn);
-        return;
+    if (conn->protocol->idle(conn)) {
+        if (now >= mcore__after_ms(conn->active_ns, options->idle_timeout_ms)) {
+            conn->protocol->bye(conn);
+            mcore__conn_finish(conn);
+            return;
+        }
+        if (!conn->trimmed && now >= mcore__after_ms(conn->active_ns, conn->trim_ms)) trim(conn);
     }
     if (now >= conn->protocol->deadline(conn)) conn->protocol->expire(conn, now);
 }
@@ -250,6 +267,7 @@ static void on_flush(void *ctx) {
 
 static void feed(mcore__server_conn *conn, const uint8_t *data, size_t len) {
     conn->active_ns = now_of(conn);
+    conn->trimmed = 0;
     if (conn->protocol)
         conn->protocol->feed(conn, data, len);
     else

@@ -45,6 +45,8 @@ typedef struct mcore__server_protocol {
     /* When expire() is due, MCORE__NEVER: nothing is. */
     uint64_t (*deadline)(const mcore__server_conn *conn);
     void (*expire)(mcore__server_conn *conn, uint64_t now_ns);
+    /* Gives back memory; it is idle. NULL: it keeps none that is worth it. */
+    void (*trim)(mcore__server_conn *conn);
     /* Step 1 of a drain. */
     void (*drain)(mcore__server_conn *conn);
     /* 1 when everything was said and the connection can be closed. */
@@ -94,10 +96,12 @@ struct mcore__server_conn {
     uint8_t unsent; /* there was output at the last look, so progress_ns counts */
     uint8_t reading;
     uint8_t eof;
+    uint8_t trimmed; /* since it was last active */
     uint8_t preface_len;
-    uint8_t peer_len;
     char preface[MCORE__PREFACE_BYTES];
-    char peer[128];
+    uint32_t trim_ms; /* see MCORE__SERVER_TRIM_MS */
+    size_t peer_len;
+    char *peer; /* what the transport calls the other side */
 };
 
 extern const mcore_transport_events mcore__server_events;

@@ -485,6 +485,12 @@ static void h2_expire(mcore__server_conn *conn, uint64_t now_ns) {
     }
 }
 
+/* A header under way stands between feeds in what would be given back. */
+static void h2_trim(mcore__server_conn *conn) {
+    h2_session *session = conn->session;
+    if (session->header_since_ns == MCORE__NEVER) mcore__h2_trim(session->h2);
+}
+
 static void h2_drain(mcore__server_conn *conn) {
     h2_session *session = conn->session;
     uint64_t now = now_of(conn);
@@ -543,6 +549,7 @@ const mcore__server_protocol mcore__server_h2 = {
     .full = h2_full,
     .deadline = h2_deadline,
     .expire = h2_expire,
+    .trim = h2_trim,
     .drain = h2_drain,
     .finished = h2_finished,
     .bye = h2_bye,

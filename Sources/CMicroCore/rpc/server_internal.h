@@ -55,6 +55,11 @@ enum {
     MCORE__SERVER_PROGRESS_BYTES = 4096,
     /* Longest wait for the PONG between the two GOAWAYs of a drain. */
     MCORE__SERVER_PONG_MS = 1000,
+    /* A connection that was idle for so long gives back what it keeps for its next request. Each
+     * time that it did it waits twice as long, so that one with a request now and then does not
+     * pay for it again and again. */
+    MCORE__SERVER_TRIM_MS = 250,
+    MCORE__SERVER_TRIM_MS_MAX = 60000,
     /* RST_STREAMs of a peer, at once and per second. Cancelling is everyday for gRPC clients, and
      * what protects the server is that handlers are counted until they have ended. */
     MCORE__SERVER_RESET_BURST = 10000,
