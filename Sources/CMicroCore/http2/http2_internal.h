@@ -99,9 +99,9 @@ typedef struct mcore__h2_memory {
     uint8_t failed;
 } mcore__h2_memory;
 
-/* `level` tokens, refilled by `per_minute` up to `burst`. */
+/* Tokens, which come back with time. */
 typedef struct mcore__h2_bucket {
-    uint64_t level, burst, per_minute, stamp_ns;
+    uint64_t level, stamp_ns;
 } mcore__h2_bucket;
 
 /* The header block that is being received; blocks never interleave. The bytes stay nghttp2's,

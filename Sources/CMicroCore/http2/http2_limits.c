@@ -39,20 +39,27 @@ enum {
 
 #define NS_PER_MINUTE 60000000000u
 
-static void bucket_init(mcore__h2_bucket *bucket, uint64_t burst, uint64_t per_minute) {
-    *bucket = (mcore__h2_bucket){.level = burst, .burst = burst, .per_minute = per_minute};
+typedef struct rate { /* what a bucket holds, and regains */
+    uint64_t burst, per_minute;
+} rate;
+
+static const rate glitch_rate = {GLITCH_BURST, GLITCHES_PER_MINUTE};
+static const rate settings_rate = {SETTINGS_PER_MINUTE, SETTINGS_PER_MINUTE};
+
+static rate reset_rate(const mcore__h2 *h2) {
+    return (rate){h2->limits.reset_burst, (uint64_t)h2->limits.reset_rate * 60};
 }
 
-static void bucket_refill(mcore__h2_bucket *bucket, uint64_t now_ns) {
-    if (bucket->level >= bucket->burst || bucket->per_minute == 0 || now_ns < bucket->stamp_ns) {
+static void bucket_refill(mcore__h2_bucket *bucket, rate rate, uint64_t now_ns) {
+    if (bucket->level >= rate.burst || rate.per_minute == 0 || now_ns < bucket->stamp_ns) {
         bucket->stamp_ns = now_ns;
         return;
     }
-    uint64_t ns_per_token = NS_PER_MINUTE / bucket->per_minute;
+    uint64_t ns_per_token = NS_PER_MINUTE / rate.per_minute;
     if (ns_per_token == 0) ns_per_token = 1;
     uint64_t gained = (now_ns - bucket->stamp_ns) / ns_per_token;
-    if (gained >= bucket->burst - bucket->level) {
-        bucket->level = bucket->burst;
+    if (gained >= rate.burst - bucket->level) {
+        bucket->level = rate.burst;
         bucket->stamp_ns = now_ns;
     } else {
         bucket->level += gained;
@@ -61,17 +68,17 @@ static void bucket_refill(mcore__h2_bucket *bucket, uint64_t now_ns) {
 }
 
 /* 1 when the tokens were there. */
-static int bucket_take(mcore__h2_bucket *bucket, uint64_t tokens, uint64_t now_ns) {
-    bucket_refill(bucket, now_ns);
+static int bucket_take(mcore__h2_bucket *bucket, rate rate, uint64_t tokens, uint64_t now_ns) {
+    bucket_refill(bucket, rate, now_ns);
     if (bucket->level < tokens) return 0;
     bucket->level -= tokens;
     return 1;
 }
 
 void mcore__h2_limits_init(mcore__h2 *h2) {
-    bucket_init(&h2->glitches, GLITCH_BURST, GLITCHES_PER_MINUTE);
-    bucket_init(&h2->resets, h2->limits.reset_burst, (uint64_t)h2->limits.reset_rate * 60);
-    bucket_init(&h2->settings, SETTINGS_PER_MINUTE, SETTINGS_PER_MINUTE);
+    h2->glitches.level = glitch_rate.burst;
+    h2->resets.level = reset_rate(h2).burst;
+    h2->settings.level = settings_rate.burst;
 }
 
 static int calm_down(mcore__h2 *h2, const char *text) {
@@ -79,7 +86,7 @@ static int calm_down(mcore__h2 *h2, const char *text) {
 }
 
 int mcore__h2_charge(mcore__h2 *h2, uint64_t tokens) {
-    if (bucket_take(&h2->glitches, tokens, h2->now_ns)) return 0;
+    if (bucket_take(&h2->glitches, glitch_rate, tokens, h2->now_ns)) return 0;
     return calm_down(h2, "too_many_glitches");
 }
 
@@ -144,7 +151,8 @@ int mcore__h2_limit_begun_frame(mcore__h2 *h2, const nghttp2_frame_hd *hd) {
         if (h2->role != MCORE__H2_SERVER) return 0;
         return check_stream_order(h2, (uint32_t)hd->stream_id);
     case NGHTTP2_SETTINGS:
-        if (!(hd->flags & NGHTTP2_FLAG_ACK) && !bucket_take(&h2->settings, 1, h2->now_ns)) {
+        if (!(hd->flags & NGHTTP2_FLAG_ACK) &&
+            !bucket_take(&h2->settings, settings_rate, 1, h2->now_ns)) {
             return calm_down(h2, "too_many_settings");
         }
         return charge_control_frame(h2);
@@ -175,7 +183,7 @@ int mcore__h2_limit_ping(mcore__h2 *h2) {
 
 int mcore__h2_limit_peer_reset(mcore__h2 *h2) {
     if (h2->role != MCORE__H2_SERVER) return 0;
-    if (bucket_take(&h2->resets, 1, h2->now_ns)) return 0;
+    if (bucket_take(&h2->resets, reset_rate(h2), 1, h2->now_ns)) return 0;
     return calm_down(h2, "too_many_resets");
 }
 
