@@ -31,7 +31,9 @@ class Bench:
 
     def serve(self, case, name, setup, env=None):
         log = os.path.join(self.log_folder, f"{name}.log")
-        return self.programs.serve(name, setup, self.machine.server_cpus(case.cores), log, env)
+        # One core for one loop, also where the case has two: that is what two are compared with.
+        cpus = self.machine.server_cpus(min(case.cores, setup.loops))
+        return self.programs.serve(name, setup, cpus, log, env)
 
     def file(self, name):
         return os.path.join(self.work_folder, name)
