@@ -124,18 +124,27 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
 
     /// The worker. It ends when a call was cancelled, since a task is cancelled for ever.
     private func work() async {
-        while !isRetired, let endpoint {
-            await attempt(endpoint)
-            guard loop.isCurrent, !Task.isCancelled else {
-                isRetired = true
-                return finishOnLoop()
-            }
-            answer()
+        while await serveOne() {
             try? await suspend { parked in
+                if self.isRetired { return parked.resume(returning: ()) }
                 self.parked = parked
-                endpoint.place(on: loop).take(self)
             }
         }
+    }
+
+    /// A function of its own, so that a worker that waits keeps no endpoint alive.
+    /// - Returns: Whether another call may come.
+    private func serveOne() async -> Bool {
+        guard !isRetired, let endpoint else { return false }
+        await attempt(endpoint)
+        guard loop.isCurrent, !Task.isCancelled else {
+            isRetired = true
+            loop.executeNow { self.answer() }
+            return false
+        }
+        answer()
+        endpoint.place(on: loop).take(self)
+        return !isRetired
     }
 
     private func workElsewhere(_ endpoint: ServedUnary) async {
@@ -145,9 +154,6 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
             endpoint.place(on: self.loop).take(self)
         }
     }
-
-    /// Answers, and ends with the worker.
-    private func finishOnLoop() { loop.executeNow { self.answer() } }
 
     /// A function of its own, so that nothing of it holds on to the scope when it has returned.
     @inline(never)
