@@ -43,6 +43,10 @@ typedef enum mcore__header_token {
 } mcore__header_token;
 #undef MCORE__HEADER_ENUM
 
+static inline int mcore__header_is_pseudo(mcore__header_token token) {
+    return token >= MCORE__HEADER_AUTHORITY && token <= MCORE__HEADER_STATUS;
+}
+
 /* `name` is lower case. */
 mcore__header_token mcore__header_token_of(const char *name, size_t len);
 

@@ -145,15 +145,11 @@ static int regular_ok(mcore__h2_block *block, const mcore__field *field) {
     }
 }
 
-static int is_pseudo(mcore__header_token token) {
-    return token >= MCORE__HEADER_AUTHORITY && token <= MCORE__HEADER_STATUS;
-}
-
 int mcore__h2_known_field_ok(mcore__h2_block *block, const mcore__field *field) {
     mcore__header_token token = field->token;
     uint64_t seen = block->seen;
     block->seen |= bit(token);
-    if (is_pseudo(token)) {
+    if (mcore__header_is_pseudo(token)) {
         return !block->regular && !block->stream->final_headers && !(seen & bit(token));
     }
     block->regular = 1;
@@ -164,7 +160,7 @@ int mcore__h2_known_field_ok(mcore__h2_block *block, const mcore__field *field) 
 int mcore__h2_field_ok(const mcore__h2 *h2, mcore__h2_block *block, const mcore__field *field) {
     mcore__header_token token = field->token;
     int ok;
-    if (is_pseudo(token)) {
+    if (mcore__header_is_pseudo(token)) {
         ok = !(block->seen & bit(token)) && pseudo_ok(h2, block, field);
     } else {
         /* A name with ":" that has no token is not valid either. */

@@ -40,10 +40,6 @@ static int token_allowed(mcore__header_token token, int pseudo) {
     }
 }
 
-static int is_pseudo(mcore__header_token token) {
-    return token >= MCORE__HEADER_AUTHORITY && token <= MCORE__HEADER_STATUS;
-}
-
 /* Finds the token of a field, and says whether it may be sent. */
 static int check_field(const mcore__field *field, int pseudo, mcore__header_token *token) {
     if (*token == MCORE__HEADER_OTHER) {
@@ -92,7 +88,7 @@ static mcore_status prepare_fields(mcore__h2 *h2, const mcore__field *fields, si
         mcore__header_token token = fields[i].token & MCORE__FIELD_TOKEN;
         int checked = (fields[i].token & MCORE__FIELD_CHECKED) != 0;
         if (!checked && !check_field(&fields[i], pseudo, &token)) return MCORE_EINVAL;
-        if (!is_pseudo(token)) {
+        if (!mcore__header_is_pseudo(token)) {
             pseudo_over = 1;
         } else if (pseudo_over) {
             return MCORE_EINVAL;
