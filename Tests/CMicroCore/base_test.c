@@ -16,7 +16,7 @@ TEST(status_text_covers_the_map) {
     CHECK(strcmp(mcore_status_text(MCORE_OK), "success") == 0);
     CHECK(strcmp(mcore_status_text(MCORE_ECORRUPT), "stored data is damaged") == 0);
     CHECK(strcmp(mcore_status_text(1), "unknown status") == 0);
-    CHECK(strcmp(mcore_status_text(MCORE_ETLS - 1), "unknown status") == 0);
+    CHECK(strcmp(mcore_status_text(MCORE_EPLUGIN - 1), "unknown status") == 0);
     for (mcore_status s = MCORE_ETLS; s <= MCORE_OK; s++)
         CHECK(strcmp(mcore_status_text(s), "unknown status") != 0);
 }

@@ -103,8 +103,9 @@ TEST(a_node_that_hangs_up_is_backed_off_from) {
 static uint64_t asked_at_ns[256];
 static uint32_t asked;
 
-static mcore_status refusing_create(const mcore_host *host, mcore_slice config, void **out_self) {
-    (void)host, (void)config;
+static mcore_status refusing_create(const mcore_host *host, const mcore_header *options,
+                                    uint32_t option_count, void **out_self) {
+    (void)host, (void)options, (void)option_count;
     *out_self = NULL;
     return MCORE_OK;
 }

@@ -404,7 +404,7 @@ static mcore_status fake_node_open(fake_node *node, mcore_loop *loop, const char
     snprintf(node->name, sizeof node->name, "%s", name);
     snprintf(node->address, sizeof node->address, "memory://%s", name);
     mcore_status status =
-        node->plugin->create(mcore__loop_host(loop), (mcore_slice){NULL, 0}, &node->self);
+        node->plugin->create(mcore_loop_host(loop), NULL, 0, &node->self);
     if (status != MCORE_OK) return status;
     for (size_t i = 0; i < 64; i++) {
         if (fake_nodes[i]) continue;

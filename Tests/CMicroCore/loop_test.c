@@ -8,6 +8,7 @@
 #include "loop/loop_internal.h"
 #include "mcore/allocator.h"
 #include "mcore/loop.h"
+#include "mcore/transport.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -622,7 +623,7 @@ TEST(sigpipe_is_ignored) {
 
 TEST(host_services_work) {
     mcore_loop *loop = create_simulated(1);
-    const mcore_host *host = mcore__loop_host(loop);
+    const mcore_host *host = mcore_loop_host(loop);
     int ran = 0;
     CHECK(mcore__loop_of_host(host->self) == loop);
     CHECK_INT(host->struct_size, sizeof *host);
@@ -635,6 +636,104 @@ TEST(host_services_work) {
     CHECK_INT(mcore_loop_run(loop), MCORE_EUNAVAILABLE);
     CHECK_INT(ran, 1);
     memset(mcore__loop_read_buffer(loop), 1, MCORE__READ_BUFFER_BYTES);
+    mcore_loop_destroy(loop);
+}
+
+typedef struct watched {
+    mcore_loop *loop;
+    const mcore_host *host;
+    mcore_watch *watch;
+    int fds[2];
+    int ready, unwatches, expires;
+    uint32_t events;
+} watched;
+
+static void on_watched(void *arg, uint32_t ready) {
+    watched *w = arg;
+    w->ready++;
+    w->events |= ready;
+    if (w->unwatches) w->host->unwatch_fd(w->host->self, w->watch);
+    mcore_loop_stop(w->loop);
+}
+
+static void on_expired(void *arg) {
+    watched *w = arg;
+    w->expires++;
+    mcore_loop_stop(w->loop);
+}
+
+TEST(a_host_watches_file_descriptors) {
+    watched w = {.loop = create_real()};
+    w.host = mcore_loop_host(w.loop);
+    void *self = w.host->self;
+    CHECK_INT(pipe(w.fds), 0);
+    CHECK_INT(w.host->watch_fd(self, -1, MCORE_READABLE, on_watched, &w, &w.watch), MCORE_EINVAL);
+    CHECK_INT(w.host->watch_fd(self, w.fds[0], 4, on_watched, &w, &w.watch), MCORE_EINVAL);
+    int file = open("/dev/null", O_RDONLY); /* always ready: the kernel does not watch it */
+    CHECK_INT(w.host->watch_fd(self, file, MCORE_READABLE, on_watched, &w, &w.watch), MCORE_EINVAL);
+    close(file);
+
+    CHECK_INT(w.host->watch_fd(self, w.fds[0], 0, on_watched, &w, &w.watch), MCORE_OK);
+    CHECK_INT(write(w.fds[1], "x", 1), 1);
+    uint64_t id;
+    CHECK_INT(w.host->timer_start(self, 5 * MS, on_expired, &w, &id), MCORE_OK);
+    CHECK_INT(mcore_loop_run(w.loop), MCORE_OK);
+    CHECK_INT(w.expires, 1);
+    CHECK_INT(w.ready, 0); /* it rests */
+    CHECK_INT(w.host->timer_stop(self, id), MCORE_ENOENT);
+
+    CHECK_INT(w.host->rewatch_fd(self, w.watch, 8), MCORE_EINVAL);
+    CHECK_INT(w.host->rewatch_fd(self, w.watch, MCORE_READABLE), MCORE_OK);
+    CHECK_INT(mcore_loop_run(w.loop), MCORE_OK);
+    CHECK_INT(w.events, MCORE_READABLE);
+    int before = w.ready;
+    CHECK_INT(mcore_loop_run(w.loop), MCORE_OK);
+    CHECK(w.ready > before); /* nobody has read it: it is told again */
+    w.unwatches = 1;
+    CHECK_INT(mcore_loop_run(w.loop), MCORE_OK);
+    close(w.fds[0]);
+    before = w.ready;
+    CHECK_INT(w.host->timer_start(self, 5 * MS, on_expired, &w, &id), MCORE_OK);
+    CHECK_INT(mcore_loop_run(w.loop), MCORE_OK);
+    CHECK_INT(w.ready, before);
+    close(w.fds[1]);
+    mcore_loop_destroy(w.loop);
+}
+
+typedef struct marked {
+    const mcore_host *host;
+    mcore_later *later;
+    int ran, frees;
+} marked;
+
+static void on_marked(void *arg) {
+    marked *m = arg;
+    m->ran++;
+    if (m->frees) m->host->later_free(m->host->self, m->later);
+}
+
+TEST(a_host_runs_things_later) {
+    mcore_loop *loop = create_simulated(1);
+    marked m = {.host = mcore_loop_host(loop)};
+    void *self = m.host->self;
+    CHECK_INT(m.host->later_new(self, on_marked, &m, &m.later), MCORE_OK);
+    m.host->later_mark(self, m.later);
+    m.host->later_mark(self, m.later);
+    CHECK_INT(m.ran, 0);
+    mcore_loop_run(loop);
+    CHECK_INT(m.ran, 1);
+    m.frees = 1;
+    m.host->later_mark(self, m.later);
+    mcore_loop_run(loop);
+    CHECK_INT(m.ran, 2);
+    CHECK_INT(m.host->later_new(self, on_marked, &m, &m.later), MCORE_OK);
+    m.host->later_mark(self, m.later);
+    m.host->later_free(self, m.later);
+    m.host->later_free(self, NULL);
+    mcore_loop_run(loop);
+    CHECK_INT(m.ran, 2);
+    mcore_watch *watch;
+    CHECK_INT(m.host->watch_fd(self, 0, MCORE_READABLE, on_watched, NULL, &watch), MCORE_ENOTSUP);
     mcore_loop_destroy(loop);
 }
 

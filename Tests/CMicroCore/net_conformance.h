@@ -284,8 +284,8 @@ static void knows_bad_addresses(net *n) {
     CHECK_INT(n->t->listen(n->self, "", &events, &n->listener, &conn), MCORE_EINVAL);
     CHECK_INT(n->t->connect(n->client_self, "", 0, &events, client, &conn), MCORE_EINVAL);
     CHECK_INT(n->t->listen(n->self, n->address, &events, &n->listener, &conn), MCORE_EADDRINUSE);
-    CHECK_INT(mcore__transport_create(n->t, mcore__loop_host(n->loop),
-                                      (mcore_slice){"{\"x\":1}", 7}, (void **)&conn),
+    mcore_header option = {{"x", 1}, {"1", 1}};
+    CHECK_INT(mcore_transport_create(n->t, mcore_loop_host(n->loop), &option, 1, (void **)&conn),
               MCORE_EINVAL);
 }
 

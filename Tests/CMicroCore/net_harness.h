@@ -290,7 +290,7 @@ HARNESS mcore_status try_listen(net *n, const char *address) {
 }
 
 HARNESS mcore_status create_instance(net *n, const mcore_transport_plugin *t, void **out_self) {
-    return mcore__transport_create(t, mcore__loop_host(n->loop), (mcore_slice){NULL, 0}, out_self);
+    return mcore_transport_create(t, mcore_loop_host(n->loop), NULL, 0, out_self);
 }
 
 HARNESS mcore_status create_instances(net *n) {

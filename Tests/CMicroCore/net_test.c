@@ -14,7 +14,7 @@ TEST(memory_names_belong_to_their_loop) {
     net_open(&b, &variants[4]); /* the same name */
     /* Two instances of one loop see each other. */
     void *instance, *first = b.client_self;
-    CHECK_INT(b.t->create(mcore__loop_host(b.loop), (mcore_slice){NULL, 0}, &instance), MCORE_OK);
+    CHECK_INT(b.t->create(mcore_loop_host(b.loop), NULL, 0, &instance), MCORE_OK);
     b.client_self = instance;
     client = &s;
     b.server_template.echo = b.server_template.close_on_eof = 1;

@@ -245,8 +245,7 @@ static inline rig *rig_create(void) {
     CHECK_INT(mcore_loop_create_simulated(7, &r->loop), MCORE_OK);
     rig_routes(r);
     mcore__timer_init(&r->stop, rig_stop, r);
-    mcore_slice none = {NULL, 0};
-    CHECK_INT(mcore_transport_memory()->create(mcore__loop_host(r->loop), none, &r->transport),
+    CHECK_INT(mcore_transport_memory()->create(mcore_loop_host(r->loop), NULL, 0, &r->transport),
               MCORE_OK);
     return r;
 }

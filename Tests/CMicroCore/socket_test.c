@@ -77,9 +77,7 @@ static void moves_connections(const variant *v) {
     memset(&other, 0, sizeof other);
     other.net.t = n.t;
     CHECK_INT(mcore_loop_create(&other.net.loop), MCORE_OK);
-    CHECK_INT(
-        n.t->create(mcore__loop_host(other.net.loop), (mcore_slice){NULL, 0}, &other.net.self),
-        MCORE_OK);
+    CHECK_INT(n.t->create(mcore_loop_host(other.net.loop), NULL, 0, &other.net.self), MCORE_OK);
     CHECK_INT(pthread_create(&other.thread, NULL, run_other, &other), 0);
 
     CHECK_INT(do_connect(&n, n.address, client), MCORE_OK);
@@ -609,10 +607,9 @@ TEST(unix_other_files_are_left_alone) {
 TEST(sockets_need_a_real_loop) {
     mcore_loop *loop;
     void *self;
-    mcore_slice none = {NULL, 0};
     CHECK_INT(mcore_loop_create_simulated(1, &loop), MCORE_OK);
-    CHECK_INT(mcore_transport_tcp()->create(mcore__loop_host(loop), none, &self), MCORE_ENOTSUP);
-    CHECK_INT(mcore_transport_unix()->create(mcore__loop_host(loop), none, &self), MCORE_ENOTSUP);
+    CHECK_INT(mcore_transport_tcp()->create(mcore_loop_host(loop), NULL, 0, &self), MCORE_ENOTSUP);
+    CHECK_INT(mcore_transport_unix()->create(mcore_loop_host(loop), NULL, 0, &self), MCORE_ENOTSUP);
     mcore_loop_destroy(loop);
 }
 

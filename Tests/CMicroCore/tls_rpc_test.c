@@ -449,9 +449,7 @@ static rough converse(const char *alpn, const char *says, uint64_t *out_errors) 
     SSL_set_bio(r.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_connect_state(r.ssl);
     void *instance;
-    mcore_slice no_config = {NULL, 0};
-    CHECK_INT(mcore__transport_create(r.t, mcore__loop_host(t.loop), no_config, &instance),
-              MCORE_OK);
+    CHECK_INT(mcore_transport_create(r.t, mcore_loop_host(t.loop), NULL, 0, &instance), MCORE_OK);
     CHECK_INT(r.t->connect(instance, "service", 0, &rough_events, &r, &r.conn), MCORE_OK);
     rest(t.loop, says ? 100 : 2000);
     mcore_server_stats stats = {.struct_size = sizeof stats};

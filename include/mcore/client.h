@@ -13,7 +13,7 @@
 #include "mcore/server.h"
 #include "mcore/slice.h"
 #include "mcore/status.h"
-#include "mcore/transport_plugin.h"
+#include "mcore/transport.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 #include "mcore/message.h"
 #include "mcore/slice.h"
 #include "mcore/status.h"
-#include "mcore/transport_plugin.h"
+#include "mcore/transport.h"
 
 #include <stddef.h>
 #include <stdint.h>

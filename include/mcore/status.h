@@ -37,7 +37,8 @@ typedef int32_t mcore_status;
     X(EREFUSED, -20, "the peer refused the request without processing it")                         \
     X(EMFILE, -21, "too many open files")                                                          \
     X(ECORRUPT, -22, "stored data is damaged")                                                     \
-    X(ETLS, -23, "no secure connection")
+    X(ETLS, -23, "no secure connection")                                                           \
+    X(EPLUGIN, -24, "the transport plugin broke its contract")
 
 #define MCORE_STATUS_ENUM(name, value, text) MCORE_##name = value,
 enum { MCORE_STATUS_MAP(MCORE_STATUS_ENUM) MCORE_STATUS_LIMIT = 1 };

@@ -1,14 +1,21 @@
-/* Transport plugin ABI, major 1. A plugin links against nothing: services arrive in mcore_host.
+/* Transport plugin ABI, major 1. All that a plugin needs is in this header and the two that it
+ * includes; a plugin links against nothing: services arrive in mcore_host.
+ *
+ * A plugin is a shared object with one symbol, mcore_transport_plugin_v1.
+ * It carries streams of bytes between two ends; TLS and the protocols of RPC are laid over it.
  *
  * Thread: one instance per loop. Calls and callbacks run on the loop thread of create(); only
- *         host->post may be called from any thread.
- * Order:  no callback ever runs inside the call that caused it: return first, then call back.
- *         on_accept is the exception that proves it: nobody called it.
+ *         host->post may be called from any thread. Nothing may block: the loop has other work.
+ * Order:  no callback ever runs inside a call of the host: return first, then call back, from
+ *         `ready` of a watch, from a timer, or from a later.
  * Error:  a call that returns < 0 had no effect and fires no callback.
  * Bytes:  always borrowed: by send() until on_sent, by on_data until it returns. Slice arrays and
  *         strings are read only during the call that passes them.
  * Ends:   every connection and every listener gets exactly one on_closed, and neither it nor its
- *         ctx is used afterwards. */
+ *         ctx is used afterwards.
+ *
+ * A host watches over these rules. A connection that breaks one is ended with MCORE_EPLUGIN, and
+ * the log names the rule; mcore/transport.h lists them. */
 #ifndef MCORE_TRANSPORT_PLUGIN_H
 #define MCORE_TRANSPORT_PLUGIN_H
 
@@ -22,9 +29,8 @@
 extern "C" {
 #endif
 
-#define MCORE_TRANSPORT_ABI_MAJOR                                                                  \
-    1u /* incompatible change: bump it and rename the entry to _v2                                 \
-        */
+/* An incompatible change bumps it and renames the entry to _v2. */
+#define MCORE_TRANSPORT_ABI_MAJOR 1u
 #define MCORE_TRANSPORT_ENTRY_SYMBOL "mcore_transport_plugin_v1"
 
 /* Every table begins with struct_size = sizeof as its author compiled it, and is append-only: no
@@ -34,28 +40,86 @@ extern "C" {
 
 typedef struct mcore_conn mcore_conn; /* owned by the plugin, opaque to the host */
 
+typedef struct mcore_watch mcore_watch; /* of a file descriptor; the host's */
+typedef struct mcore_later mcore_later; /* a job that is kept ready; the host's */
+
+/* Bits of an interest, and of what a file descriptor is ready for. */
+#define MCORE_READABLE 1u
+#define MCORE_WRITABLE 2u
+
+/* Levels of log(). */
+#define MCORE_LOG_DEBUG 1
+#define MCORE_LOG_INFO 2
+#define MCORE_LOG_WARNING 3
+#define MCORE_LOG_ERROR 4
+
 typedef struct mcore_host { /* host -> plugin; outlives every instance */
     uint32_t struct_size, abi_major;
     void *self;                              /* first argument of every function below */
     void *(*alloc)(void *self, size_t size); /* NULL on failure */
     void (*dealloc)(void *self, void *ptr, size_t size);
+    /* One line without an end of line. What is logged as an error inside create(), listen() or
+     * connect() becomes part of the error that the user sees: say there which option or which
+     * part of an address is wrong. */
     void (*log)(void *self, int32_t level, const char *utf8, size_t len);
-    uint64_t (*now_ns)(void *self);                                     /* monotonic */
-    mcore_status (*post)(void *self, void (*fn)(void *arg), void *arg); /* runs fn on the loop */
+    uint64_t (*now_ns)(void *self); /* monotonic; read once per turn of the loop */
+    /* Runs fn once on the loop, also when called on it. Any thread, until destroy() returns.
+     * Errors: MCORE_ENOMEM, MCORE_ECLOSED (the loop has ended). */
+    mcore_status (*post)(void *self, void (*fn)(void *arg), void *arg);
+
+    /* Calls `ready` whenever fd is ready for one of the interests: level-triggered, so one that is
+     * not acted upon is reported again in the next turn. An error of the descriptor is reported as
+     * what was asked for, and the watch rests until rewatch_fd. An interest of 0 rests. fd becomes
+     * non-blocking, stays the plugin's, and may be in one watch only. Errors: MCORE_EINVAL (not a
+     * descriptor that can be watched), MCORE_ENOTSUP (a simulated loop has no kernel),
+     * MCORE_EMFILE, MCORE_ENOMEM. */
+    mcore_status (*watch_fd)(void *self, int32_t fd, uint32_t interest,
+                             void (*ready)(void *ctx, uint32_t events), void *ctx,
+                             mcore_watch **out_watch);
+    /* Changes the interest. Cheap when it is the same. Errors: as watch_fd. */
+    mcore_status (*rewatch_fd)(void *self, mcore_watch *watch, uint32_t interest);
+    /* `ready` is not called any more, and fd may be closed. Also inside `ready`. */
+    void (*unwatch_fd)(void *self, mcore_watch *watch);
+
+    /* Runs fn(ctx) once on the loop, delay_ns from now at the earliest (in steps of 1 ms). The id
+     * is never 0. Errors: MCORE_ENOMEM. */
+    mcore_status (*timer_start)(void *self, uint64_t delay_ns, void (*fn)(void *ctx), void *ctx,
+                                uint64_t *out_id);
+    /* MCORE_ENOENT: it ran already, or there is no such timer. */
+    mcore_status (*timer_stop)(void *self, uint64_t id);
+
+    /* A job that can be started without memory, for callbacks that are due after a call returned:
+     * later_mark runs fn(ctx) once on the loop, in the same turn or the next; marking it again
+     * before it ran changes nothing. later_free also cancels; inside fn, too. Errors:
+     * MCORE_ENOMEM. */
+    mcore_status (*later_new)(void *self, void (*fn)(void *ctx), void *ctx,
+                              mcore_later **out_later);
+    void (*later_mark)(void *self, mcore_later *later);
+    void (*later_free)(void *self, mcore_later *later);
 } mcore_host;
 
 typedef struct mcore_transport_events { /* host implements, plugin calls; outlives its conns */
     uint32_t struct_size, reserved;
-    /* Ends connect(), once. On an error, on_closed still follows. */
+    /* Ends connect(), once, before anything else is said of the connection. On an error, on_closed
+     * follows, with the same status. */
     void (*on_open)(void *ctx, mcore_conn *conn, mcore_status status);
-    /* `ctx` is the listener's. Returns the new connection's own ctx; NULL refuses it: the plugin
-     * closes it and calls nothing more for it. */
+    /* A peer has connected. `ctx` is the listener's. Returns the new connection's own ctx; NULL
+     * refuses it: the plugin closes it and calls nothing more for it. Inside of it, send, close,
+     * set_reading and peer_name may be called, or detach. */
     void *(*on_accept)(void *ctx, mcore_conn *conn);
-    /* n 0: the peer sent its last byte. */
+    /* n slices, none of them empty; bytes arrive in order, in pieces of any size. n 0: the peer
+     * sent its last byte; once, behind all bytes, and not when the connection breaks off, which is
+     * on_closed with an error. send() still works then: the connection stays until close(). */
     void (*on_data)(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t n);
-    /* One per accepted send(), in order; the bytes are the host's again. */
+    /* One per accepted send(), in order; the bytes are the host's again. MCORE_OK: the transport
+     * has taken all of them, which does not mean that the peer has. Once one failed, all later ones
+     * do. A writer that is faster than its peer learns it by on_sent not coming: a transport takes
+     * a bounded number of bytes that nobody reads. */
     void (*on_sent)(void *ctx, mcore_conn *conn, uint64_t op, mcore_status status);
-    /* The last use of both; once. `why` is MCORE_OK after an orderly end. */
+    /* The last use of both; once, behind all on_sent. `why`: MCORE_OK after close(0), when all was
+     * delivered, and of a listener; MCORE_ECLOSED after close(1); MCORE_ECANCELED when it was
+     * closed before it was open; else why it broke: MCORE_ECONNRESET, MCORE_ETIMEDOUT, MCORE_EIO,
+     * ... */
     void (*on_closed)(void *ctx, mcore_conn *conn, mcore_status why);
 } mcore_transport_events;
 
@@ -86,22 +150,38 @@ struct mcore_transport_plugin { /* plugin -> host; static, immutable */
     uint32_t struct_size, abi_major;
     const char *name, *version; /* UTF-8, e.g. "quic", "1.4.0" */
     uint64_t caps;              /* MCORE_TRANSPORT_CAP_*; a host ignores bits it does not know */
-    mcore_status (*create)(const mcore_host *host, mcore_slice config_json, void **out_self);
-    void (*destroy)(void *self); /* requires: every conn and listener has had on_closed */
-    /* `address` is what follows "scheme://". A listener starts accepting at once.
-     * Errors: MCORE_EADDRINUSE, MCORE_EACCES, MCORE_EINVAL, MCORE_EMFILE, MCORE_ENOMEM. */
+    /* Makes an instance for one loop. Options are the user's names and values ("ring" "64k"), valid
+     * during the call; one that is not known is an error, and the log says which.
+     * Errors: MCORE_EINVAL (an option), MCORE_ENOMEM, MCORE_ENOTSUP (not on this machine). */
+    mcore_status (*create)(const mcore_host *host, const mcore_header *options,
+                           uint32_t option_count, void **out_self);
+    /* Requires: every connection and listener has had on_closed. Not inside a callback. */
+    void (*destroy)(void *self);
+    /* `address` is what follows "scheme://", and may be empty: then the transport chooses one that
+     * is free, and peer_name says which. Starts accepting at once. Connections go on when their
+     * listener has ended; the address is free again when it had on_closed.
+     * Errors: MCORE_EADDRINUSE, MCORE_EACCES, MCORE_EINVAL (no such address; or it can't choose),
+     * MCORE_EMFILE, MCORE_ENOMEM. */
     mcore_status (*listen)(void *self, const char *address, const mcore_transport_events *ev,
                            void *ctx, mcore_conn **out_listener);
+    /* on_open follows, after timeout_ms at the latest (0: when the transport gives up), then with
+     * MCORE_ETIMEDOUT. Bytes may be sent before it. Nobody listens: MCORE_ECONNREFUSED or
+     * MCORE_ENOENT, by on_open. Errors: MCORE_EINVAL (no such address), MCORE_EMFILE,
+     * MCORE_ENOMEM. */
     mcore_status (*connect)(void *self, const char *address, uint64_t timeout_ms,
                             const mcore_transport_events *ev, void *ctx, mcore_conn **out_conn);
-    /* Sends n slices in order. Several sends may be outstanding.
-     * Errors: MCORE_ECLOSED, MCORE_ENOMEM, MCORE_EINVAL (nothing to send). */
+    /* Sends n slices in order; some may be empty, not all. Several sends may be outstanding.
+     * Errors: MCORE_ECLOSED (close() was called, or it has ended), MCORE_ENOMEM, MCORE_EINVAL
+     * (nothing to send; a listener). */
     mcore_status (*send)(mcore_conn *conn, uint64_t op, const mcore_slice *v, uint32_t n);
-    /* Connections start with reading on. While it is off on_data is not called (backpressure). */
+    /* Connections start with reading on. While it is off on_data is not called, not for the end
+     * either, and the peer's bytes stay where they are (backpressure). Errors: MCORE_ECLOSED,
+     * MCORE_EINVAL (a listener). */
     mcore_status (*set_reading)(mcore_conn *conn, uint32_t enabled);
     /* abort 0: what was accepted by send() is delivered first, then the connection ends.
      * abort 1: it ends now; outstanding sends get on_sent with MCORE_ECLOSED.
-     * Idempotent; on_closed follows. No on_data is called after it. */
+     * A listener ends in either way. Idempotent, but 1 may follow 0; on_closed follows, after 1 at
+     * once. No on_data is called after it, and bytes that the peer still sends are dropped. */
     void (*close)(mcore_conn *conn, uint32_t abort);
 
     /* ---- optional from here on; each is tested by struct_size and may be NULL ---- */
@@ -109,7 +189,9 @@ struct mcore_transport_plugin { /* plugin -> host; static, immutable */
     /* Writes the peer's (of a listener: the bound) address, without the scheme and without a
      * terminating 0. Errors: MCORE_ELIMIT, with the size that is needed in *inout_len. */
     mcore_status (*peer_name)(mcore_conn *conn, char *out, size_t *inout_len);
-    /* Takes the connection off this loop, so that another instance can adopt it. Only inside
+    /* The next three spread connections over loops; a transport has all of them or none, and then
+     * connections stay on the loop that accepted them.
+     * Takes the connection off this loop, so that another instance can adopt it. Only inside
      * on_accept, which must then return NULL; `conn` is dead and gets no on_closed. The ticket is
      * handed to exactly one adopt() or discard(), on any loop. */
     mcore_status (*detach)(mcore_conn *conn, void **out_ticket);
@@ -121,7 +203,8 @@ struct mcore_transport_plugin { /* plugin -> host; static, immutable */
     /* Used instead of create(), which then always fails, by a table that was made at run time:
      * `plugin` is that table. It is valid until the instance is destroyed, all else as there. */
     mcore_status (*create_from)(const mcore_transport_plugin *plugin, const mcore_host *host,
-                                mcore_slice config_json, void **out_self);
+                                const mcore_header *options, uint32_t option_count,
+                                void **out_self);
     /* From the first on_data or a successful on_open on. Errors: MCORE_ENOENT (this connection is
      * not secure), MCORE_ENOMEM. */
     mcore_status (*security)(mcore_conn *conn, mcore_security *out_security);
@@ -132,10 +215,8 @@ struct mcore_transport_plugin { /* plugin -> host; static, immutable */
 
 typedef const mcore_transport_plugin *(*mcore_transport_entry)(void); /* a function, not data */
 
-/* The transports that are built in. */
-const mcore_transport_plugin *mcore_transport_tcp(void);    /* host:port, [v6]:port; port 0: any */
-const mcore_transport_plugin *mcore_transport_unix(void);   /* path, or @name (abstract) */
-const mcore_transport_plugin *mcore_transport_memory(void); /* any name; one loop; deterministic */
+/* What a plugin's file defines. Called once per load, on any thread. */
+const mcore_transport_plugin *mcore_transport_plugin_v1(void);
 
 #ifdef __cplusplus
 }

@@ -6,47 +6,11 @@
 #include "loop/loop_core.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <unistd.h>
 
 /* So many jobs run in a turn; then the kernel is asked for events before the rest. */
 enum { JOBS_PER_TURN = 1024 };
 
 static _Thread_local mcore_loop *current;
-
-/* ---- Host services ---- */
-
-static void *host_alloc(void *self, size_t size) {
-    (void)self;
-    return mcore__alloc(size);
-}
-
-static void host_dealloc(void *self, void *ptr, size_t size) {
-    (void)self;
-    (void)size;
-    mcore__free(ptr);
-}
-
-/* A transport logs what it can tell nobody else; the standard error of the process is where an
- * operator looks first. One write per line, so that lines of several threads don't mix. */
-static void host_log(void *self, int32_t level, const char *utf8, size_t len) {
-    (void)self;
-    char line[512];
-    int cut = len > 400 ? 400 : (int)len;
-    int size =
-        snprintf(line, sizeof line, "micro: transport: level %d: %.*s\n", (int)level, cut, utf8);
-    if (size > 0 && write(STDERR_FILENO, line, (size_t)size) < 0) return;
-}
-
-static uint64_t host_now_ns(void *self) { return mcore_loop_now_ns(self); }
-
-static mcore_status host_post(void *self, void (*fn)(void *arg), void *arg) {
-    return mcore_loop_post(self, fn, arg);
-}
-
-const mcore_host *mcore__loop_host(mcore_loop *loop) { return &loop->host; }
-
-mcore_loop *mcore__loop_of_host(void *host_self) { return host_self; }
 
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop) { return loop->driver->uv(loop); }
 
@@ -71,16 +35,7 @@ mcore_status mcore__loop_init(mcore_loop *loop, const mcore__driver *driver, uin
     mcore__wheel_init(&loop->wheel, now_ns / MCORE__NS_PER_MS);
     mcore__timer_table_init(&loop->timers, &loop->wheel);
     mcore__random_seed(loop->random, seed);
-    loop->host = (mcore_host){
-        .struct_size = sizeof(mcore_host),
-        .abi_major = MCORE_TRANSPORT_ABI_MAJOR,
-        .self = loop,
-        .alloc = host_alloc,
-        .dealloc = host_dealloc,
-        .log = host_log,
-        .now_ns = host_now_ns,
-        .post = host_post,
-    };
+    mcore__host_init(loop);
     return MCORE_OK;
 }
 

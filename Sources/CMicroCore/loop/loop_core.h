@@ -45,6 +45,7 @@ struct mcore_loop {
     mcore__timer_table timers;
     uint64_t random[4];
     uint8_t *read_buffer;
+    mcore__host_self host_self;
     mcore_host host;
     mcore__loop_slot_value slots[MCORE__LOOP_SLOTS];
 
@@ -70,6 +71,9 @@ void mcore__loop_drain(mcore_loop *loop);
 static inline int mcore__loop_stopping(mcore_loop *loop) {
     return atomic_load_explicit(&loop->stop, memory_order_acquire);
 }
+
+/* host.c: the services that transports get. */
+void mcore__host_init(mcore_loop *loop);
 
 /* random.c: xoshiro256++ (Blackman and Vigna), its state filled from a seed with splitmix64. */
 void mcore__random_seed(uint64_t state[4], uint64_t seed);

@@ -50,11 +50,14 @@ void mcore__later_init(mcore__later *later, mcore_job fn, void *ctx);
 void mcore__later_mark(mcore_loop *loop, mcore__later *later);   /* twice is once */
 void mcore__later_cancel(mcore_loop *loop, mcore__later *later); /* idempotent */
 
-/* The services of this loop for the instances of transports that live on it. */
-const mcore_host *mcore__loop_host(mcore_loop *loop);
+/* What the `self` of every host begins with, whoever made it. */
+typedef struct mcore__host_self {
+    mcore_loop *loop;
+} mcore__host_self;
 
-/* The loop behind a host's `self`. */
-mcore_loop *mcore__loop_of_host(void *host_self);
+static inline mcore_loop *mcore__loop_of_host(void *host_self) {
+    return ((mcore__host_self *)host_self)->loop;
+}
 
 struct uv_loop_s;
 /* Only net/ may ask. NULL on a simulated loop. */

@@ -6,7 +6,9 @@
  * the calls, and a run on a simulated loop is the same each time. */
 #include "base/memory.h"
 #include "loop/loop_internal.h"
+#include "mcore/transport.h"
 #include "mcore/version.h"
+#include "net/transport.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -308,10 +310,10 @@ static void conn_dispose(mcore_conn *conn) {
 
 /* ---- The table ---- */
 
-static mcore_status memory_create(const mcore_host *host, mcore_slice config_json,
-                                  void **out_self) {
-    if (config_json.len > 0 && !(config_json.len == 2 && memcmp(config_json.data, "{}", 2) == 0))
-        return MCORE_EINVAL;
+static mcore_status memory_create(const mcore_host *host, const mcore_header *options,
+                                  uint32_t option_count, void **out_self) {
+    mcore_status status = mcore__transport_no_options(host, options, option_count);
+    if (status < 0) return status;
     mcore_loop *loop = mcore__loop_of_host(host->self);
     if (!registry_of(loop)) {
         registry *r = mcore__zalloc(sizeof *r); /* the loop's, not the instance's */

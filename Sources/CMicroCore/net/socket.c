@@ -25,11 +25,11 @@ enum {
 
 /* ---- Instances ---- */
 
-mcore_status mcore__sockets_create(const mcore_host *host, mcore_slice config_json,
-                                   const mcore__socket_kind *kind, void **out_self) {
-    /* There is nothing to configure; saying so is better than ignoring it. */
-    if (config_json.len > 0 && !(config_json.len == 2 && memcmp(config_json.data, "{}", 2) == 0))
-        return MCORE_EINVAL;
+mcore_status mcore__sockets_create(const mcore_host *host, const mcore__socket_kind *kind,
+                                   const mcore_header *options, uint32_t option_count,
+                                   void **out_self) {
+    mcore_status status = mcore__transport_no_options(host, options, option_count);
+    if (status < 0) return status;
     mcore_loop *loop = mcore__loop_of_host(host->self);
     uv_loop_t *uv = mcore__loop_uv(loop);
     if (!uv) return MCORE_ENOTSUP;

@@ -17,7 +17,8 @@
 
 #include "loop/loop_internal.h"
 #include "loop/uv_include.h"
-#include "mcore/transport_plugin.h"
+#include "mcore/transport.h"
+#include "net/transport.h"
 
 #include <netinet/in.h>
 #include <stdint.h>
@@ -124,8 +125,9 @@ struct mcore_conn {
 
 /* ---- socket.c ---- */
 
-mcore_status mcore__sockets_create(const mcore_host *host, mcore_slice config_json,
-                                   const mcore__socket_kind *kind, void **out_self);
+mcore_status mcore__sockets_create(const mcore_host *host, const mcore__socket_kind *kind,
+                                   const mcore_header *options, uint32_t option_count,
+                                   void **out_self);
 void mcore__sockets_destroy(void *self);
 
 /* A connection around `fd` (or -1), not watched yet. NULL: no memory. */

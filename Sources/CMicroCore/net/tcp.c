@@ -43,8 +43,9 @@ static void tune(int fd) {
 
 static const mcore__socket_kind tcp_kind = {.tune = tune, .text = mcore__tcp_address_text};
 
-static mcore_status tcp_create(const mcore_host *host, mcore_slice config_json, void **out_self) {
-    return mcore__sockets_create(host, config_json, &tcp_kind, out_self);
+static mcore_status tcp_create(const mcore_host *host, const mcore_header *options,
+                               uint32_t option_count, void **out_self) {
+    return mcore__sockets_create(host, &tcp_kind, options, option_count, out_self);
 }
 
 static mcore__address ipv4(uint32_t ip, uint16_t port) {

@@ -88,7 +88,7 @@ static void report(mcore_conn *conn) {
                  owner->quiet);
     owner->quiet = 0;
     owner->log_next_ns = now + LOG_INTERVAL_MS * MS;
-    owner->host->log(owner->host->self, 1, line, strlen(line));
+    owner->host->log(owner->host->self, MCORE_LOG_WARNING, line, strlen(line));
 }
 
 static void end(mcore_conn *conn, mcore_status status, const char *text, uint32_t abort) {

@@ -20,13 +20,15 @@ static int role_is(const mcore__tls_instance *self, uint32_t role) {
 
 /* ---- Instances ---- */
 
-static mcore_status tls_create(const mcore_host *host, mcore_slice config_json, void **out_self) {
-    (void)host, (void)config_json, (void)out_self;
+static mcore_status tls_create(const mcore_host *host, const mcore_header *options,
+                               uint32_t option_count, void **out_self) {
+    (void)host, (void)options, (void)option_count, (void)out_self;
     return MCORE_ENOTSUP;
 }
 
 static mcore_status tls_create_from(const mcore_transport_plugin *plugin, const mcore_host *host,
-                                    mcore_slice config_json, void **out_self) {
+                                    const mcore_header *options, uint32_t option_count,
+                                    void **out_self) {
     const table *from = (const table *)(const void *)plugin;
     mcore__tls_instance *self = host->alloc(host->self, sizeof *self);
     if (!self) return MCORE_ENOMEM;
@@ -37,7 +39,7 @@ static mcore_status tls_create_from(const mcore_transport_plugin *plugin, const 
         .inner = from->inner,
     };
     mcore_status status =
-        mcore__transport_create(from->inner, host, config_json, &self->inner_self);
+        mcore_transport_create(from->inner, host, options, option_count, &self->inner_self);
     if (status != MCORE_OK) {
         host->dealloc(host->self, self, sizeof *self);
         return status;

@@ -1,16 +1,14 @@
-/* What every host of transports does in the same way. */
+/* What the built-in transports share. */
 #ifndef MCORE_NET_TRANSPORT_H
 #define MCORE_NET_TRANSPORT_H
 
-#include "mcore/transport_plugin.h"
+#include "mcore/transport.h"
 
-/* Creates an instance, also of a table that was made at run time. */
-static inline mcore_status mcore__transport_create(const mcore_transport_plugin *plugin,
-                                                   const mcore_host *host, mcore_slice config_json,
-                                                   void **out_self) {
-    if (MCORE_HAS(mcore_transport_plugin, plugin, create_from))
-        return plugin->create_from(plugin, host, config_json, out_self);
-    return plugin->create(host, config_json, out_self);
-}
+/* For a transport that has nothing to configure: saying so is better than ignoring it.
+ * Errors: MCORE_EINVAL, and the log names the option. */
+mcore_status mcore__transport_no_options(const mcore_host *host, const mcore_header *options,
+                                         uint32_t option_count);
+/* Logs that the option is not known. Returns MCORE_EINVAL. */
+mcore_status mcore__transport_unknown_option(const mcore_host *host, const mcore_header *option);
 
 #endif

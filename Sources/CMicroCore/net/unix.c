@@ -146,8 +146,9 @@ static mcore_status unix_listen(void *self, const char *text, const mcore_transp
     return status;
 }
 
-static mcore_status unix_create(const mcore_host *host, mcore_slice config_json, void **out_self) {
-    return mcore__sockets_create(host, config_json, &unix_kind, out_self);
+static mcore_status unix_create(const mcore_host *host, const mcore_header *options,
+                                uint32_t option_count, void **out_self) {
+    return mcore__sockets_create(host, &unix_kind, options, option_count, out_self);
 }
 
 static mcore_status unix_connect(void *self, const char *text, uint64_t timeout_ms,

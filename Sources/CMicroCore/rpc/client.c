@@ -92,9 +92,8 @@ static mcore__client_transport *append_transport(mcore_client *client, const cha
 mcore_status mcore__client_open_transport(mcore_client *client,
                                           mcore__client_transport *transport) {
     if (transport->created) return MCORE_OK;
-    mcore_slice no_config = {NULL, 0};
-    mcore_status status = mcore__transport_create(transport->plugin, mcore__loop_host(client->loop),
-                                                  no_config, &transport->self);
+    mcore_status status = mcore_transport_create(transport->plugin, mcore_loop_host(client->loop),
+                                                 NULL, 0, &transport->self);
     if (status == MCORE_OK) transport->created = 1;
     return status;
 }

@@ -16,9 +16,8 @@ static mcore_status transport_of(mcore_server *server, const mcore_transport_plu
     }
     mcore__server_transport *transport = mcore__zalloc(sizeof *transport);
     if (!transport) return MCORE_ENOMEM;
-    mcore_slice no_config = {NULL, 0};
-    mcore_status status = mcore__transport_create(plugin, mcore__loop_host(server->loop), no_config,
-                                                  &transport->self);
+    mcore_status status =
+        mcore_transport_create(plugin, mcore_loop_host(server->loop), NULL, 0, &transport->self);
     if (status) {
         mcore__free(transport);
         return status;
