@@ -236,7 +236,7 @@ C_CC      := $(or $(CLANG),gcc)
 C_LIBRARIES = libuv libnghttp2 openssl sqlite3 zlib
 C_FLAGS     = -std=c11 -Wall -Wextra -Wpedantic \
               -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES))
-C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread
+C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread -ldl
 
 # Swift's own linker: GNU gold writes hundreds of warnings about the sanitizers' symbols.
 C_LINKER := $(and $(filter $(SWIFT_DIR)clang,$(C_CC)),$(wildcard $(SWIFT_DIR)ld.lld),-fuse-ld=lld)

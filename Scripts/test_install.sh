@@ -123,8 +123,10 @@ check_compiler() {
     ldd "$work/$c/greeter" | grep -q "$prefix/lib/libmcore.so" || fail "$c: not the shared library"
     run_example "$work/$c/greeter"
 
+    # gcc always has AddressSanitizer, which looks for what is not freed.
     # shellcheck disable=SC2046
-    quietly "$c" "${flags[@]}" "$source" $(static_libraries) -o "$work/$c/static"
+    quietly "$c" "${flags[@]}" $([[ $c != gcc ]] || echo -fsanitize=address) "$source" \
+        $(static_libraries) -o "$work/$c/static"
     ! ldd "$work/$c/static" | grep -q libmcore || fail "$c: not the static library"
     run_example "$work/$c/static"
 

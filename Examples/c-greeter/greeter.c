@@ -99,15 +99,16 @@ static int call_both(mcore_loop *loop, const char *one, const char *other) {
 }
 
 int main(int argc, char **argv) {
-    mcore_loop *loop;
-    if (argc != 4 || (strcmp(argv[1], "serve") != 0 && strcmp(argv[1], "call") != 0)) {
+    int serves = argc == 4 && strcmp(argv[1], "serve") == 0;
+    int calls = argc == 4 && strcmp(argv[1], "call") == 0;
+    if (!serves && !calls) {
         fprintf(stderr, "usage: greeter serve NAME ADDRESS | greeter call ADDRESS ADDRESS\n");
         return 2;
     }
+    mcore_loop *loop;
     setvbuf(stdout, NULL, _IOLBF, 0);
     check("loop", mcore_loop_create(&loop));
-    int status =
-        *argv[1] == 's' ? serve(loop, argv[2], argv[3]) : call_both(loop, argv[2], argv[3]);
+    int status = serves ? serve(loop, argv[2], argv[3]) : call_both(loop, argv[2], argv[3]);
     mcore_loop_destroy(loop);
     return status;
 }
