@@ -108,7 +108,7 @@ install: lib ## install it, its headers and mcore.pc below PREFIX=/usr/local
 	install -m 644 include/mcore/*.h '$(DESTDIR)$(INCLUDEDIR)/mcore'
 	install -m 644 .build/lib/libmcore.a .build/lib/$(LIB_FILE) '$(DESTDIR)$(LIBDIR)'
 	$(foreach link,$(LIB_LINKS),ln -sf $(LIB_FILE) '$(DESTDIR)$(LIBDIR)/$(link)';)
-	sed $(LIB_VALUES) Sources/CMicroCore/mcore.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
+	sed $(LIB_VALUES) Scripts/mcore.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
 	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
 
 uninstall: ## remove what `make install` has installed, with the same PREFIX
