@@ -1,0 +1,3 @@
+/* breaks: blocks */
+#define FAULT BLOCKS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: idle */
+#define FAULT BUSY
+#include "base.h"

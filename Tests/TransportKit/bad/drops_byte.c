@@ -1,0 +1,3 @@
+/* breaks: bytes */
+#define FAULT DROPS_BYTE
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: blocks */
+#define FAULT HANGS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: end */
+#define FAULT LOSES_END
+#include "base.h"

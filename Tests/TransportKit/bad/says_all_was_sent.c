@@ -1,0 +1,3 @@
+/* breaks: abort */
+#define FAULT SAYS_ALL_WAS_SENT
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: no-stall */
+#define FAULT STALLS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: backpressure */
+#define FAULT TAKES_ALL
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: bytes */
+#define FAULT USES_BYTES_LATE
+#include "base.h"
