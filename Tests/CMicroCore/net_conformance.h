@@ -136,7 +136,7 @@ static void aborts_with_sends_outstanding(net *n) {
     if (!n->servers[0].closed) CHECK_INT(do_set_reading(&n->servers[0], 1), MCORE_OK);
     CHECK(pump(n, server_noticed));
     /* Nobody takes the broken-off stream for a whole one; a unix socket has no reset. */
-    if (n->t != mcore_transport_unix()) CHECK_INT(n->servers[0].closed, 1);
+    if (strcmp(n->t->name, "unix") != 0) CHECK_INT(n->servers[0].closed, 1);
     if (n->servers[0].closed)
         CHECK_INT(n->servers[0].why, MCORE_ECONNRESET);
     else
