@@ -170,6 +170,7 @@ static void compare_entries(kit *k, const char *path, const char *what, int befo
 
 static void serves_many(kit *k) {
     k->template.echoes = k->template.closes_on_end = 1;
+    k->template.reads_from = KIT_ANY; /* each client has a stream of its own */
     kit_listen(k);
     serve_crowd(k, PARALLEL);
     kit_rest(k, 20);

@@ -96,6 +96,7 @@ static void connect_all(kit *k, const char *address) {
 
 static void play_side(kit *k, shared *s, int place) {
     k->template.echoes = k->template.closes_on_end = 1;
+    k->template.reads_from = KIT_ANY; /* each client has a stream of its own */
     kit_instances(k);
     if (place == HOME) {
         kit_listen(k);
@@ -203,6 +204,7 @@ static void take_ticket(kit *k, void *ticket) {
 
 static void adopt_side(kit *k, shared *s) {
     k->template.echoes = k->template.closes_on_end = 1;
+    k->template.reads_from = KIT_ANY; /* each client has a stream of its own */
     kit_instances(k);
     tell(s, AWAY, &s->is_ready[AWAY]);
     tell(s, AWAY, &s->is_done[AWAY]);
