@@ -302,25 +302,12 @@ static mcore_status listen_somewhere(kit *k, char *address, size_t size) {
     return status;
 }
 
-static void check_listening(kit *k, const char *address, mcore_status status) {
-    char what[400];
+void kit_listen(kit *k) {
+    char address[256] = "", what[400];
+    mcore_status status = listen_somewhere(k, address, sizeof address);
     snprintf(what, sizeof what, "listen(\"%s\")", address);
     kit_expect(k, status, MCORE_OK, KIT_OF(OPEN), what);
     name_listener(k, address);
-}
-
-void kit_listen(kit *k) {
-    char address[256] = "";
-    mcore_status status = listen_somewhere(k, address, sizeof address);
-    check_listening(k, address, status);
-}
-
-int kit_may_listen(kit *k) {
-    char address[256] = "";
-    mcore_status status = listen_somewhere(k, address, sizeof address);
-    if (status == MCORE_EADDRINUSE) return 0;
-    check_listening(k, address, status);
-    return 1;
 }
 
 /* ---- Connections ---- */

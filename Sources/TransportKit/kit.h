@@ -23,7 +23,6 @@
 #define kit_try transport_kit__try
 #define kit_rest transport_kit__rest
 #define kit_listen transport_kit__listen
-#define kit_may_listen transport_kit__may_listen
 #define kit_try_listen transport_kit__try_listen
 #define kit_connect transport_kit__connect
 #define kit_try_connect transport_kit__try_connect
@@ -160,7 +159,6 @@ extern const mcore_transport_events kit_events;
 kit_end *kit_new_end(kit *k, int role);
 void kit_forget_closed(kit *k);
 void kit_listen(kit *k);
-int kit_may_listen(kit *k); /* 0: the address is in use */
 mcore_status kit_try_listen(kit *k, const char *address, kit_end **out);
 kit_end *kit_connect(kit *k);
 mcore_status kit_try_connect(kit *k, const char *address, kit_end **out);

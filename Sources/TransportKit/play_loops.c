@@ -14,19 +14,25 @@ typedef struct shared {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     kit *kits[2]; /* NULL: it has ended, or did not begin */
-    int is_ready[2], is_done[2];
-    char addresses[2][256]; /* "": it does not listen */
+    int is_ready[2], is_done[2]; /* it listens; what it connected has ended */
+    int is_turned;               /* the one at home does not listen any more */
+    char addresses[2][256];
     int is_started;
 } shared;
 
 static void stop_loop(void *loop) { mcore_loop_stop(loop); }
 
+/* With the lock. */
+static void wake_other(shared *s, int place) {
+    kit *other = s->kits[!place];
+    pthread_cond_broadcast(&s->changed);
+    if (other) mcore_loop_post(other->loop, stop_loop, other->loop);
+}
+
 static void tell(shared *s, int place, int *flag) {
     pthread_mutex_lock(&s->lock);
     *flag = 1;
-    pthread_cond_broadcast(&s->changed);
-    kit *other = s->kits[!place];
-    if (other) mcore_loop_post(other->loop, stop_loop, other->loop);
+    wake_other(s, place);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -41,8 +47,8 @@ static void enter(shared *s, int place, kit *k) {
 static void leave(shared *s, int place) {
     pthread_mutex_lock(&s->lock);
     s->kits[place] = NULL;
-    s->is_ready[place] = s->is_done[place] = 1;
-    pthread_cond_broadcast(&s->changed);
+    s->is_ready[place] = s->is_done[place] = s->is_turned = 1;
+    wake_other(s, place);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -60,13 +66,18 @@ static int clients_closed(kit *k) {
     return 1;
 }
 
-static int both_done(kit *k) {
+static int is_told(kit *k, const int *flag) {
     shared *s = k->extra;
     pthread_mutex_lock(&s->lock);
-    int done = s->is_done[HOME] && s->is_done[AWAY];
+    int is_set = *flag;
     pthread_mutex_unlock(&s->lock);
-    return done && k->alive == 0;
+    return is_set && k->alive == 0;
 }
+
+static int home_done(kit *k) { return is_told(k, &((shared *)k->extra)->is_done[HOME]); }
+static int away_done(kit *k) { return is_told(k, &((shared *)k->extra)->is_done[AWAY]); }
+static int turned(kit *k) { return is_told(k, &((shared *)k->extra)->is_turned); }
+static int listener_closed(kit *k) { return k->listener->closed; }
 
 static void connect_one(kit *k, int number) {
     kit_end *client = kit_connect(k);
@@ -94,23 +105,39 @@ static void connect_all(kit *k, const char *address) {
                   kit_status_name(end->open_status), end->received, BYTES);
 }
 
-static void play_side(kit *k, shared *s, int place) {
+static void prepare(kit *k) {
     k->template.echoes = k->template.closes_on_end = 1;
     k->template.reads_from = KIT_ANY; /* each client has a stream of its own */
     kit_instances(k);
-    if (place == HOME) {
-        kit_listen(k);
-        memcpy(s->addresses[place], k->address, sizeof k->address);
-        tell(s, place, &s->is_ready[place]);
-        wait_for_other(s, place);
-    } else {
-        wait_for_other(s, place);
-        if (kit_may_listen(k)) memcpy(s->addresses[place], k->address, sizeof k->address);
-        tell(s, place, &s->is_ready[place]);
-    }
-    if (s->addresses[!place][0]) connect_all(k, s->addresses[!place]);
-    tell(s, place, &s->is_done[place]);
-    kit_wait(k, both_done, KIT_OF(LOOPS), "the end of all connections of two loops");
+}
+
+static void listen_here(kit *k, shared *s, int place) {
+    kit_listen(k);
+    memcpy(s->addresses[place], k->address, sizeof k->address);
+    tell(s, place, &s->is_ready[place]);
+}
+
+/* First the one listens, then the other: the address may be the same. */
+static void play_home(kit *k, shared *s) {
+    prepare(k);
+    listen_here(k, s, HOME);
+    kit_wait(k, away_done, KIT_OF(LOOPS), "the end of all connections from another loop");
+    kit_close(k->listener, 0);
+    kit_wait(k, listener_closed, KIT_OF(LISTENER_GONE), "on_closed of a listener");
+    tell(s, HOME, &s->is_turned);
+    wait_for_other(s, HOME);
+    connect_all(k, s->addresses[AWAY]);
+    tell(s, HOME, &s->is_done[HOME]);
+}
+
+static void play_other(kit *k, shared *s) {
+    prepare(k);
+    wait_for_other(s, AWAY);
+    connect_all(k, s->addresses[HOME]);
+    tell(s, AWAY, &s->is_done[AWAY]);
+    kit_wait(k, turned, KIT_OF(LOOPS), "the end of the other loop's listener");
+    listen_here(k, s, AWAY);
+    kit_wait(k, home_done, KIT_OF(LOOPS), "the end of all connections from another loop");
 }
 
 static void *play_away(void *arg) {
@@ -120,7 +147,7 @@ static void *play_away(void *arg) {
         kit_open(k, s->run, AWAY);
         if (k->loop) {
             enter(s, AWAY, k);
-            if (!setjmp(k->escape)) play_side(k, s, AWAY);
+            if (!setjmp(k->escape)) play_other(k, s);
         }
     }
     leave(s, AWAY);
@@ -153,7 +180,7 @@ static shared *begin(kit *k, void *(*away)(void *)) {
 
 static void spans_loops(kit *k) {
     shared *s = begin(k, play_away);
-    play_side(k, s, HOME);
+    play_home(k, s);
 }
 
 /* ---- Connections that move to another loop ---- */
@@ -203,12 +230,10 @@ static void take_ticket(kit *k, void *ticket) {
 }
 
 static void adopt_side(kit *k, shared *s) {
-    k->template.echoes = k->template.closes_on_end = 1;
-    k->template.reads_from = KIT_ANY; /* each client has a stream of its own */
-    kit_instances(k);
+    prepare(k);
     tell(s, AWAY, &s->is_ready[AWAY]);
     tell(s, AWAY, &s->is_done[AWAY]);
-    kit_wait(k, both_done, KIT_OF(LOOPS), "the end of connections that were adopted");
+    kit_wait(k, home_done, KIT_OF(LOOPS), "the end of connections that were adopted");
     kit_check(k, k->servers == CONNECTIONS - CONNECTIONS / 5, KIT_OF(LOOPS),
               "%d connections were to be adopted, %u were", CONNECTIONS - CONNECTIONS / 5,
               k->servers);
