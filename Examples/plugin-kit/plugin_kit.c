@@ -1,8 +1,7 @@
 /* Runs the conformance kit on the file of a transport plugin.
  *
- *     plugin_kit [--only PARTS] [--address A] [--simulated] [--limit MS] [--stuck MS] [--load PERCENT]
- *                PLUGIN.so[?option=value&option=value...]
- *     plugin_kit --list
+ *     plugin_kit [--only PARTS] [--address A] [--simulated] [--limit MS] [--stuck MS] [--load
+ * PERCENT] PLUGIN.so[?option=value&option=value...] plugin_kit --list
  *
  * Prints a line per scenario, and "N passed, M failed". Ends with 1 when one failed, and with 2
  * when the plugin can't be loaded. */

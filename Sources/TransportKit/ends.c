@@ -137,6 +137,7 @@ mcore_status kit_set_reading(kit_end *end, uint32_t enabled) {
     mcore_status status = table_of(end)->set_reading(end->conn, enabled);
     kit_leave(k);
     if (status < 0) end->reading_off = before;
+    end->was_off |= end->reading_off;
     return status;
 }
 
@@ -206,6 +207,15 @@ static void take_back(char *address) {
     free(address);
 }
 
+static mcore_status check_handed_out(kit_end *end, const char *slot, mcore_status status) {
+    if (status == MCORE_OK && end->conn) return status;
+    if (status >= 0)
+        kit_note(end->k->run, mcore_transport_rule_name(MCORE_RULE_RESULT),
+                 "%s() returned %d, and handed out %s", slot, (int)status,
+                 end->conn ? "something" : "nothing");
+    return status < 0 ? status : MCORE_EPLUGIN;
+}
+
 mcore_status kit_try_listen(kit *k, const char *address, kit_end **out) {
     char *lent = lend(address);
     if (!lent) return MCORE_ENOMEM;
@@ -214,6 +224,7 @@ mcore_status kit_try_listen(kit *k, const char *address, kit_end **out) {
     mcore_status status = k->t->listen(k->self, lent, &kit_events, end, &end->conn);
     kit_leave(k);
     take_back(lent);
+    status = check_handed_out(end, "listen", status);
     if (status != MCORE_OK)
         forget(end);
     else
@@ -230,6 +241,7 @@ mcore_status kit_try_connect(kit *k, const char *address, kit_end **out) {
         k->client_t->connect(k->client_self, lent, 3000, &kit_events, end, &end->conn);
     kit_leave(k);
     take_back(lent);
+    status = check_handed_out(end, "connect", status);
     if (status != MCORE_OK) {
         forget(end);
         return status;

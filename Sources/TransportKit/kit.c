@@ -14,10 +14,12 @@ const char *const transport_kit__rules[KIT_RULES] = {TRANSPORT_KIT_RULE_MAP(RULE
 
 const char *kit_status_name(mcore_status status) {
 #define STATUS_NAME(name, value, text)                                                             \
-    case value: return "MCORE_" #name;
+    case value:                                                                                    \
+        return "MCORE_" #name;
     switch (status) {
         MCORE_STATUS_MAP(STATUS_NAME)
-    default: return "a status that is not in mcore/status.h";
+    default:
+        return "a status that is not in mcore/status.h";
     }
 #undef STATUS_NAME
 }
@@ -114,11 +116,11 @@ static uint64_t now_ms(kit *k) { return mcore_loop_now_ns(k->loop) / KIT_MS; }
 void kit_open(kit *k, kit_run *run, int place) {
     memset(k, 0, sizeof *k);
     k->run = run;
-    k->t = run->t;
-    k->client_t = run->client_t;
+    k->t = run->is_bare ? run->bare : run->t;
+    k->client_t = run->is_bare ? run->bare_client : run->client_t;
     k->random = 88172645463325252u + (uint64_t)place;
-    mcore_status status = run->o.simulated ? mcore_loop_create_simulated(7, &k->loop)
-                                           : mcore_loop_create(&k->loop);
+    mcore_status status =
+        run->o.simulated ? mcore_loop_create_simulated(7, &k->loop) : mcore_loop_create(&k->loop);
     if (status < 0) {
         k->loop = NULL;
         kit_note(run, KIT_OF(DESTROY), "the kit can't make a loop: %s", kit_status_name(status));
@@ -223,6 +225,24 @@ int kit_shut(kit *k) {
 
 /* ---- Waiting ---- */
 
+/* All that was offered was taken, and less came to a reader that was always on. */
+static int has_lost(const kit_end *from, const kit_end *to) {
+    return from && to && from->sent == from->offered_sends && to->received < from->offered &&
+           !to->was_off && !to->closed;
+}
+
+/* What did not come may be the consequence of something simpler. */
+static const char *find_cause(const kit *k, const char *rule) {
+    if (has_lost(k->client, k->server) || has_lost(k->server, k->client)) return KIT_OF(BYTES);
+    for (const kit_end *end = k->ends; end; end = end->next) {
+        if (end->closed) continue;
+        if (end->role == KIT_CLIENT && !end->opened)
+            return mcore_transport_rule_name(MCORE_RULE_OPEN_IN_TIME);
+        if (end->abort_called) return mcore_transport_rule_name(MCORE_RULE_CLOSED_IN_TIME);
+    }
+    return rule;
+}
+
 void kit_wait(kit *k, int (*done)(kit *k), const char *rule, const char *what) {
     kit_check(k, 1, rule, "%s", what);
     uint64_t now = now_ms(k), limit = k->deadline_ms > now ? k->deadline_ms - now : 0;
@@ -230,6 +250,7 @@ void kit_wait(kit *k, int (*done)(kit *k), const char *rule, const char *what) {
     if (is_so) return;
     char state[700];
     kit_describe(k, state, sizeof state);
+    rule = find_cause(k, rule);
     kit_fail(k, rule, "%s was expected within %u ms%s; %s", what, k->run->o.limit_ms,
              k->run->overtime ? ", and the loop never came to rest" : "", state);
 }
@@ -322,9 +343,7 @@ kit_end *kit_connect(kit *k) {
     return end;
 }
 
-static int pair_is_open(kit *k) {
-    return (k->client->opened && k->server) || k->client->closed;
-}
+static int pair_is_open(kit *k) { return (k->client->opened && k->server) || k->client->closed; }
 
 void kit_pair(kit *k) {
     k->server = NULL;

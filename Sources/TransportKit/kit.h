@@ -61,6 +61,9 @@ typedef struct kit_end kit_end;
 typedef struct kit_run {
     transport_kit_options o;
     const mcore_transport_plugin *t, *client_t; /* watched over */
+    /* As their authors made them, for calls that no guard would let through. */
+    const mcore_transport_plugin *bare, *bare_client;
+    int is_bare; /* the scenario uses those */
     const mcore_header *options;
     uint32_t option_count;
     const char *scenario;
@@ -89,7 +92,8 @@ struct kit_end {
     kit_end *next;
     mcore_conn *conn;
     int role;
-    int opened, ended, closed, close_called, abort_called, reading_off;
+    int opened, ended, closed, close_called, abort_called;
+    int reading_off, was_off;
     uint32_t accepted;
     mcore_status open_status, why, last_sent_status;
     uint64_t received, offered, offered_sends, sent, sent_failed;
@@ -108,8 +112,8 @@ struct kit {
     int has_self, has_client_self;
     kit_end *ends, *listener, *client, *server; /* the first ones; server: the last accepted */
     uint32_t servers, alive; /* accepted; ends that have not had on_closed, without listeners */
-    uint32_t errors; /* of on_open */
-    kit_end template; /* of accepted ends */
+    uint32_t errors;         /* of on_open */
+    kit_end template;        /* of accepted ends */
     int refuses, sends_inside, closes_inside, aborts_inside, pauses_inside;
     void (*take_ticket)(kit *k, void *ticket); /* accepted connections are detached */
     void (*finish)(kit *k);                    /* before it is shut, also after a failure */
@@ -188,6 +192,7 @@ typedef struct kit_scenario {
     const char *name, *text;
     void (*play)(kit *k);
     int makes_instances; /* before it plays */
+    int is_bare;
 } kit_scenario;
 
 #endif

@@ -66,7 +66,8 @@ static void rest_without_work(kit *k, const census *c, const char *when) {
     kit_rest(k, REST_MS);
     uint64_t ms = (cpu_ns(c) - began) / KIT_MS;
     kit_check(k, ms < REST_CPU_MS, KIT_OF(IDLE),
-              "%s, %" PRIu64 " ms of processor time were spent in %d ms; less than %d were expected",
+              "%s, %" PRIu64
+              " ms of processor time were spent in %d ms; less than %d were expected",
               when, ms, REST_MS, REST_CPU_MS);
 }
 
@@ -95,8 +96,7 @@ static void rests_without_peer(kit *k) {
     for (uint32_t abort = 0; abort < 2; abort++) {
         kit_pair(k);
         kit_end *server = k->server;
-        kit_expect(k, kit_set_reading(server, 0), MCORE_OK, KIT_OF(BACKPRESSURE),
-                   "set_reading(0)");
+        kit_expect(k, kit_set_reading(server, 0), MCORE_OK, KIT_OF(BACKPRESSURE), "set_reading(0)");
         kit_expect(k, kit_offer(k->client, 5), MCORE_OK, KIT_OF(SENT), "send()");
         kit_close(k->client, abort);
         if (abort) kit_wait(k, client_closed, KIT_OF(ABORT), "on_closed after close(1)");
@@ -157,7 +157,8 @@ static void serve_crowd(kit *k, uint64_t count) {
     kit_forget_closed(k);
 }
 
-static void compare_entries(kit *k, const char *path, const char *what, int before, uint64_t total) {
+static void compare_entries(kit *k, const char *path, const char *what, int before,
+                            uint64_t total) {
     int now = count_entries(path);
     for (int i = 0; i < 50 && now > before + 2; i++) { /* threads end a moment later */
         kit_rest(k, 10);
@@ -184,8 +185,9 @@ static void serves_many(kit *k) {
 }
 
 const kit_scenario transport_kit__of_load[] = {
-    {"idle", "300 ms of rest: an instance, a listener, a connection, a writer that waits", rests, 0},
-    {"idle-gone", "300 ms of rest: the peer is gone, and nobody reads", rests_without_peer, 0},
-    {"many", "10,000 connections, 64 at a time", serves_many, 1},
-    {NULL, NULL, NULL, 0},
+    {"idle", "300 ms of rest: an instance, a listener, a connection, a writer that waits", rests, 0,
+     0},
+    {"idle-gone", "300 ms of rest: the peer is gone, and nobody reads", rests_without_peer, 0, 0},
+    {"many", "10,000 connections, 64 at a time", serves_many, 1, 0},
+    {NULL, NULL, NULL, 0, 0},
 };

@@ -13,7 +13,7 @@ typedef struct shared {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    kit *kits[2]; /* NULL: it has ended, or did not begin */
+    kit *kits[2];                /* NULL: it has ended, or did not begin */
     int is_ready[2], is_done[2]; /* it listens; what it connected has ended */
     int is_turned;               /* the one at home does not listen any more */
     char addresses[2][256];
@@ -288,8 +288,8 @@ static void moves_to_loop(kit *k) {
 }
 
 const kit_scenario transport_kit__of_loops[] = {
-    {"loops", "two loops on two threads, 40 connections in each direction", spans_loops, 0},
+    {"loops", "two loops on two threads, 40 connections in each direction", spans_loops, 0, 0},
     {"loops-adopt", "40 connections accepted on one loop: adopted by another, or discarded",
-     moves_to_loop, 1},
-    {NULL, NULL, NULL, 0},
+     moves_to_loop, 1, 0},
+    {NULL, NULL, NULL, 0, 0},
 };

@@ -27,9 +27,9 @@ static void is_refused(kit *k) {
     kit_wait(k, client_closed, KIT_OF(REFUSED), "on_closed of a connection without a listener");
     kit_check(k, client->opened == 1, KIT_OF(REFUSED), "one on_open was expected, %d came",
               client->opened);
-    kit_check(k,
-              client->open_status == MCORE_ECONNREFUSED || client->open_status == MCORE_ENOENT,
-              KIT_OF(REFUSED), "on_open: MCORE_ECONNREFUSED or MCORE_ENOENT was expected, it was %s",
+    kit_check(k, client->open_status == MCORE_ECONNREFUSED || client->open_status == MCORE_ENOENT,
+              KIT_OF(REFUSED),
+              "on_open: MCORE_ECONNREFUSED or MCORE_ENOENT was expected, it was %s",
               kit_status_name(client->open_status));
     kit_expect(k, client->why, client->open_status, KIT_OF(REFUSED),
                "on_closed, with the status of on_open");
@@ -172,7 +172,8 @@ static void tells_security(kit *k) {
     const mcore_transport_plugin *t = k->client_t;
     int secure = (t->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
     if (!MCORE_HAS(mcore_transport_plugin, t, security)) {
-        kit_check(k, !secure, KIT_OF(OPTIONAL), "it is MCORE_TRANSPORT_CAP_SECURE, without security()");
+        kit_check(k, !secure, KIT_OF(OPTIONAL),
+                  "it is MCORE_TRANSPORT_CAP_SECURE, without security()");
         kit_skip(k, "it has no security()");
     }
     kit_listen(k);
@@ -208,13 +209,13 @@ static void comes_and_goes(kit *k) {
 }
 
 const kit_scenario transport_kit__of_open[] = {
-    {"refused", "connect() where nobody listens", is_refused, 1},
-    {"address-in-use", "listen() on an address that has a listener", guards_address, 1},
-    {"address-free-again", "listen() on an address whose listener has ended", frees_address, 1},
-    {"bad-address", "listen() and connect() with what is no address", refuses_addresses, 1},
-    {"bad-option", "create() with an option that nobody knows", refuses_option, 1},
-    {"peer-name", "peer_name() of both ends and of a listener", tells_names, 1},
-    {"security", "security() of a connection", tells_security, 1},
-    {"destroy", "a hundred instances that do nothing", comes_and_goes, 1},
-    {NULL, NULL, NULL, 0},
+    {"refused", "connect() where nobody listens", is_refused, 1, 0},
+    {"address-in-use", "listen() on an address that has a listener", guards_address, 1, 0},
+    {"address-free-again", "listen() on an address whose listener has ended", frees_address, 1, 0},
+    {"bad-address", "listen() and connect() with what is no address", refuses_addresses, 1, 0},
+    {"bad-option", "create() with an option that nobody knows", refuses_option, 1, 0},
+    {"peer-name", "peer_name() of both ends and of a listener", tells_names, 1, 0},
+    {"security", "security() of a connection", tells_security, 1, 0},
+    {"destroy", "a hundred instances that do nothing", comes_and_goes, 1, 0},
+    {NULL, NULL, NULL, 0, 0},
 };

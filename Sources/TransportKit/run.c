@@ -1,6 +1,11 @@
 /* A run: the scenarios one after the other, and what is said of them. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include "kit.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +102,7 @@ static void run_one(kit_run *run, const kit_scenario *scenario) {
     run->began_ns = mcore_monotonic_ns();
     run->failed = run->is_skipped = run->overtime = 0;
     run->rule[0] = run->text[0] = 0;
+    run->is_bare = scenario->is_bare;
     kit_crash_prepare(run);
     report(run, TRANSPORT_KIT_STARTED, 0);
     play(run, scenario);
@@ -141,8 +147,7 @@ static mcore_status run_all(kit_run *run, transport_kit_result *result) {
 
 static void take_options(transport_kit_options *o, const transport_kit_options *given) {
     memset(o, 0, sizeof *o);
-    if (given)
-        memcpy(o, given, given->struct_size < sizeof *o ? given->struct_size : sizeof *o);
+    if (given) memcpy(o, given, given->struct_size < sizeof *o ? given->struct_size : sizeof *o);
     if (!o->limit_ms) o->limit_ms = 20000;
     if (!o->stuck_ms) o->stuck_ms = 10000;
     if (!o->patience_ms) o->patience_ms = 1000;
@@ -168,6 +173,18 @@ static mcore_status watch_over(const source *from, const transport_kit_options *
                                     sizeof result->detail);
 }
 
+/* The table of a file that is loaded already. */
+static const mcore_transport_plugin *bare_table(const source *from) {
+    if (!from->path) return from->table;
+    void *file = dlopen(from->path, RTLD_NOW | RTLD_NOLOAD);
+    mcore_transport_entry entry = NULL;
+    void *symbol = file ? dlsym(file, MCORE_TRANSPORT_ENTRY_SYMBOL) : NULL;
+    memcpy(&entry, &symbol, sizeof entry);
+    const mcore_transport_plugin *table = entry ? entry() : NULL;
+    if (file) dlclose(file); /* the loader holds it */
+    return table;
+}
+
 static mcore_status run_watched(const source *from, const mcore_header *options,
                                 uint32_t option_count, const transport_kit_options *kit_options,
                                 transport_kit_result *result) {
@@ -182,6 +199,11 @@ static mcore_status run_watched(const source *from, const mcore_header *options,
     source client = {NULL, run->o.client};
     if (status == MCORE_OK && client.table)
         status = watch_over(&client, &run->o, &run->client_t, result);
+    if (status == MCORE_OK) {
+        run->bare = bare_table(from);
+        run->bare_client = client.table ? client.table : run->bare;
+        if (!run->bare) status = MCORE_EIO;
+    }
     if (status == MCORE_OK) status = run_all(run, result);
     pthread_mutex_destroy(&run->lock);
     free(run);
@@ -210,8 +232,7 @@ mcore_status transport_kit_run(const mcore_transport_plugin *table, const mcore_
 }
 
 mcore_status transport_kit_run_file(const char *path, const mcore_header *options,
-                                    uint32_t option_count,
-                                    const transport_kit_options *kit_options,
+                                    uint32_t option_count, const transport_kit_options *kit_options,
                                     transport_kit_result *out_result) {
     source from = {path, NULL};
     return run_alone(&from, options, option_count, kit_options, out_result);

@@ -73,8 +73,7 @@ static void look(kit_run *run) {
     for (int i = 0; i < 2 && !stuck; i++)
         if (run->kits[i]) stuck = find_stuck(run->kits[i], limit, what, sizeof what, &ms);
     /* A loop that never rests has no time to see that its own is over. */
-    if (mcore_monotonic_ns() - run->began_ns > (run->o.limit_ms + 2000) * KIT_MS &&
-        run->kits[0]) {
+    if (mcore_monotonic_ns() - run->began_ns > (run->o.limit_ms + 2000) * KIT_MS && run->kits[0]) {
         run->overtime = 1;
         for (int i = 0; i < 2; i++)
             if (run->kits[i]) mcore_loop_stop(run->kits[i]->loop);

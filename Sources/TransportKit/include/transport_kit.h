@@ -57,9 +57,9 @@ typedef struct transport_kit_event {
     uint32_t struct_size;
     int32_t kind; /* TRANSPORT_KIT_* */
     const char *scenario;
-    const char *rule;   /* of one that failed: "sent-order", or "bytes"; else "" */
-    const char *text;   /* what was expected and what came, or why it was skipped; else "" */
-    uint64_t took_ns;   /* real time; 0 when it starts */
+    const char *rule; /* of one that failed: "sent-order", or "bytes"; else "" */
+    const char *text; /* what was expected and what came, or why it was skipped; else "" */
+    uint64_t took_ns; /* real time; 0 when it starts */
     uint64_t passed, failed, skipped; /* so far, with this one */
 } transport_kit_event;
 
@@ -105,8 +105,7 @@ mcore_status transport_kit_run(const mcore_transport_plugin *table, const mcore_
 
 /* The same for a plugin's file. Errors: also those of mcore_transport_load. */
 mcore_status transport_kit_run_file(const char *path, const mcore_header *options,
-                                    uint32_t option_count,
-                                    const transport_kit_options *kit_options,
+                                    uint32_t option_count, const transport_kit_options *kit_options,
                                     transport_kit_result *out_result);
 
 /* The scenario's name and what it does, in the order in which they run. NULL: there are no more. */

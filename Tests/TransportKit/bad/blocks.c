@@ -1,3 +1,3 @@
-/* breaks: blocks */
+/* breaks: blocks; run: --only echo */
 #define FAULT BLOCKS
 #include "base.h"

@@ -1,3 +1,3 @@
-/* breaks: idle */
+/* breaks: idle; run: --only idle */
 #define FAULT BUSY
 #include "base.h"

@@ -1,3 +1,3 @@
-/* breaks: bytes */
+/* breaks: bytes; also: accept-inside, no-stall */
 #define FAULT DROPS_BYTE
 #include "base.h"

@@ -1,3 +1,3 @@
-/* breaks: abort */
+/* breaks: abort; also: refused */
 #define FAULT SAYS_ALL_WAS_SENT
 #include "base.h"

@@ -1,3 +1,3 @@
-/* breaks: no-stall */
+/* breaks: no-stall; also: bytes, end */
 #define FAULT STALLS
 #include "base.h"

@@ -1,3 +1,3 @@
-/* breaks: backpressure */
+/* breaks: backpressure; also: abort, refused */
 #define FAULT TAKES_ALL
 #include "base.h"

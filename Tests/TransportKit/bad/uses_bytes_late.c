@@ -1,3 +1,3 @@
-/* breaks: bytes */
+/* breaks: bytes; also: refused, sent-order */
 #define FAULT USES_BYTES_LATE
 #include "base.h"
