@@ -85,7 +85,7 @@ C_LAYERS = {
     "http2": ["base", "frame"],
     "loop": ["base"],
     "net": ["base", "loop", "tls"],
-    "plugin": ["base", "loop", "net"],
+    "plugin": ["base", "loop", "net", "tls"],
     "rpc": ["base", "hash", "frame", "http2", "loop", "net"],
     "store": ["base"],
     "tls": ["base"],

@@ -318,7 +318,7 @@ HARNESS void net_init(net *n, const variant *v) {
     n->t = v->transport();
     n->client_t = v->client ? v->client() : n->t;
     n->secure = (n->t->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
-    n->no_reset = n->t == mcore_transport_unix();
+    n->no_reset = strcmp(n->t->name, "unix") == 0;
     n->splits = n->secure;
     if (net_traits) net_traits(n);
 }

@@ -15,6 +15,8 @@ static _Thread_local mcore_loop *current;
 
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop) { return loop->driver->uv(loop); }
 
+int mcore__loop_is_running(const mcore_loop *loop) { return atomic_load(&loop->running); }
+
 uint8_t *mcore__loop_read_buffer(mcore_loop *loop) { return loop->read_buffer; }
 
 void *mcore__loop_slot(mcore_loop *loop, unsigned slot) { return loop->slots[slot].value; }
