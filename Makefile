@@ -351,16 +351,24 @@ $(LIB_OBJECTS): .build/c/lib/tools
 
 # -- the headers
 
-# Each public header has to stand alone, and twice, in C11 and C++17, for gcc and clang.
+# Each public header has to stand alone, and twice, in C11 and C++17, for gcc and clang. Authors of
+# plugins copy the one that is for them, and what it includes.
+C_PLUGIN_HEADERS := $(patsubst %,include/mcore/%.h,transport_plugin slice status)
+
 c-headers: deps ## check that each public header compiles by itself
 	@for header in include/mcore/*.h; do \
 	    line="#include \"mcore/$${header##*/}\""; \
 	    for compiler in gcc $(CLANG); do \
 	        for language in "c -std=c11" "c++ -std=c++17"; do \
 	            printf '%s\n' "$$line" "$$line" 'extern int not_empty;' \
-	                | $$compiler -x $$language -Iinclude -Wall -Wextra -Wpedantic -Werror \
-	                    -fsyntax-only - || { echo "$$header: $$compiler -x $$language"; exit 1; }; \
+	                | $$compiler -x $$language -Iinclude -Wall -Wextra -Wpedantic -Wconversion \
+	                    -Werror -fsyntax-only - \
+	                || { echo "$$header: $$compiler -x $$language"; exit 1; }; \
 	        done; \
 	    done; \
-	done; \
-	echo "$$(ls include/mcore/*.h | wc -l) public headers stand alone: C11 and C++17, gcc $(CLANG)"
+	done
+	@included=$$(gcc -std=c11 -Iinclude -MM -MT plugin $(firstword $(C_PLUGIN_HEADERS)) \
+	        | tr -d '\\\n'); \
+	    test "$$(echo $$included)" = "plugin: $(C_PLUGIN_HEADERS)" \
+	    || { echo "plugins need more than $(C_PLUGIN_HEADERS): $$included"; exit 1; }
+	@echo "$$(ls include/mcore/*.h | wc -l) public headers stand alone: C11 and C++17, gcc $(CLANG)"

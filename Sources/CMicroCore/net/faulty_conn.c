@@ -286,7 +286,7 @@ static void on_out_timer(void *arg) {
 static void on_later(void *arg) {
     mcore_conn *conn = arg;
     mcore__faulty_conn_tell_lost(conn);
-    if (conn->state == MCORE__FAULTY_ENDING && !conn->inner)
+    if (conn->decided && !conn->inner)
         finish(conn, conn->why);
     else if (conn->state == MCORE__FAULTY_OPEN)
         hand_over_held(conn);

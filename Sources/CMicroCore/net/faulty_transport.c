@@ -128,8 +128,10 @@ static mcore_status connect_to_nothing(mcore_conn *conn, const char *address, in
     if (len) memcpy(conn->name, address, len);
     conn->name_len = len;
     if (refuse) {
-        mcore__faulty_conn_end(conn, MCORE_ECONNREFUSED,
-                               "a fault that was asked for: connection refused");
+        conn->decided = 1;
+        conn->why = MCORE_ECONNREFUSED;
+        conn->text = "a fault that was asked for: connection refused";
+        mcore__later_mark(conn->owner->loop, &conn->later);
         return MCORE_OK;
     }
     uint64_t patience_ms = MCORE__FAULTY_PATIENCE_MS;
