@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "loop/loop_core.h"
+#include "loop/random.h"
 
 #include <assert.h>
 
