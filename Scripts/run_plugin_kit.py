@@ -27,7 +27,7 @@ import sys
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 TESTS = os.path.join(ROOT, "Tests/TransportKit")
-FLAGS = "-std=c11 -O1 -g -fPIC -shared -Wall -Wextra -Wpedantic -Werror -fvisibility=default".split()
+FLAGS = "-std=c11 -O1 -g -fPIC -shared -Wall -Wextra -Wpedantic -Werror".split()
 TIMEOUT = 240
 
 
