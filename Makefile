@@ -108,7 +108,7 @@ install: lib ## install it, its headers and mcore.pc below PREFIX=/usr/local
 	install -m 644 include/mcore/*.h '$(DESTDIR)$(INCLUDEDIR)/mcore'
 	install -m 644 .build/lib/libmcore.a .build/lib/$(LIB_FILE) '$(DESTDIR)$(LIBDIR)'
 	$(foreach link,$(LIB_LINKS),ln -sf $(LIB_FILE) '$(DESTDIR)$(LIBDIR)/$(link)';)
-	sed $(LIB_VALUES) Sources/CMicroCore/mcore.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
+	sed $(LIB_VALUES) Scripts/mcore.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
 	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
 
 uninstall: ## remove what `make install` has installed, with the same PREFIX
@@ -117,13 +117,14 @@ uninstall: ## remove what `make install` has installed, with the same PREFIX
 
 ##### Tests #######################################################################################
 
-.PHONY: test tidy c-headers c-test install-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
+.PHONY: test tidy c-headers c-test plugins install-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
-test: ## all that has to pass: tidy, c-test, install-test, bench-micro, swift-test, check-generated, integration
+test: ## all that has to pass: tidy, c-test, plugins, install-test, bench-micro, swift-test, check-generated, integration
 	@$(MAKE) test-deps
 	@$(MAKE) tidy
 	@$(MAKE) c-test
+	@$(MAKE) plugins
 	@$(MAKE) install-test
 	@$(MAKE) bench-micro
 	@$(MAKE) swift-test
@@ -143,6 +144,14 @@ c-test: deps ## the C core under AddressSanitizer and UndefinedBehaviorSanitizer
 
 install-test: deps ## install the C library into a folder, use it from there, and remove it
 	JOBS=$(JOBS) Scripts/test_install.sh
+
+PLUGIN_KIT := Examples/plugin-kit/.build/plugin_kit
+
+plugins: core-deps ## the conformance kit on the example plugins, and on those that are bad on purpose
+	@$(MAKE) -s -j $(JOBS) --output-sync=target -C Examples/plugin-kit CC="$(C_CC)"
+	python3 -B Scripts/tidy.py --symbols Examples/plugin-kit/.build
+	python3 -B Scripts/run_plugin_kit.py --kit $(PLUGIN_KIT) --build .build/plugins --cc "$(C_CC)" \
+	    --jobs $(JOBS)
 
 c-tsan: deps ## the C tests that start threads, under ThreadSanitizer
 	@$(MAKE) -j $(JOBS) --output-sync=target c-tsan-programs
@@ -187,15 +196,15 @@ tsan: test-deps ## the Swift tests under ThreadSanitizer
 
 ##### Generated code ##############################################################################
 
-.PHONY: generate check-generated plugins
+.PHONY: generate check-generated protoc-plugins
 
-generate: plugins ## write the Swift code of the .proto files anew
+generate: protoc-plugins ## write the Swift code of the .proto files anew
 	Scripts/generate.sh
 
-check-generated: plugins ## check that it is what `make generate` would write
+check-generated: protoc-plugins ## check that it is what `make generate` would write
 	Scripts/generate.sh --check
 
-plugins:
+protoc-plugins:
 	@Scripts/deps.sh test
 	$(call build,protoc-gen-swift protoc-gen-micro-swift)
 

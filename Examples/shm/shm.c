@@ -40,6 +40,7 @@ enum {
     RING_BYTES_DEFAULT = 256 << 10,
     PIECE_BYTES = 64 << 10, /* of one on_data; then the peer gets the room back */
     PIECES_PER_TURN = 4,    /* then other connections have their turn */
+    REWIND_BYTES = 16 << 10,
     BACKLOG = 4096,
     ACCEPTS_PER_TURN = 64,
     GUESTS_MAX = 256, /* of an instance: accepted, and have not said hello yet */
@@ -56,7 +57,8 @@ enum {
 /* One direction. Counters are of all bytes ever, so that a full ring is not an empty one. What the
  * one end writes often is not in the cache line that the other one does. */
 typedef struct ring_head {
-    alignas(64) _Atomic(uint64_t) written; /* by the writer, as the next two */
+    alignas(64) _Atomic(uint64_t) written; /* by the writer, as the next three */
+    _Atomic(uint64_t) base;                /* the number of the byte that stands first */
     _Atomic(uint32_t) ended;               /* nothing follows */
     _Atomic(uint32_t) writer_sleeps;       /* and wants the bell when there is room */
     alignas(64) _Atomic(uint64_t) taken;   /* by the reader, as the next one */
@@ -137,7 +139,7 @@ struct mcore_conn {
     /* Our own counters are these; what the memory says of them is for the peer. */
     ring_head *in, *out;
     uint8_t *in_bytes, *out_bytes;
-    uint64_t taken, written;
+    uint64_t taken, written, base;
     uint64_t peer_taken; /* when it was last looked at */
 
     batch_list queue; /* not in the ring yet, or not all of it */
@@ -453,8 +455,18 @@ static size_t room(mcore_conn *conn, size_t wanted) {
     return size - (size_t)(conn->written - taken);
 }
 
+/* A reader who keeps up makes it needless to go through the whole ring: both stay in a part of it
+ * that is in their caches, and the rest takes no memory. When the reader has taken all, it holds no
+ * byte, and does not look where the next one stands before it was written. */
+static void rewind_ring(mcore_conn *conn) {
+    if (conn->written - conn->base < REWIND_BYTES) return;
+    if (atomic_load_explicit(&conn->out->taken, memory_order_acquire) != conn->written) return;
+    conn->base = conn->written;
+    atomic_store_explicit(&conn->out->base, conn->base, memory_order_relaxed);
+}
+
 static void copy_in(mcore_conn *conn, const void *data, size_t len) {
-    size_t at = (size_t)conn->written & (conn->wire.ring_bytes - 1);
+    size_t at = (size_t)(conn->written - conn->base) & (conn->wire.ring_bytes - 1);
     size_t before_end = conn->wire.ring_bytes - at;
     size_t n = len < before_end ? len : before_end;
     memcpy(conn->out_bytes + at, data, n);
@@ -482,6 +494,7 @@ static int copy_batch(mcore_conn *conn, batch *b) {
 static void write_queue(mcore_conn *conn) {
     for (int sleeping = 0, rounds = 0; conn->queue.first;) {
         uint64_t before = conn->written;
+        rewind_ring(conn);
         while (conn->queue.first && (conn->gone || copy_batch(conn, conn->queue.first)))
             finish_first(conn, MCORE_OK);
         if (conn->state == DEAD) return;
@@ -519,7 +532,8 @@ static size_t readable(mcore_conn *conn) {
 }
 
 static void show(mcore_conn *conn, size_t len) {
-    size_t at = (size_t)conn->taken & (conn->wire.ring_bytes - 1);
+    uint64_t base = atomic_load_explicit(&conn->in->base, memory_order_relaxed);
+    size_t at = (size_t)(conn->taken - base) & (conn->wire.ring_bytes - 1);
     size_t before_end = conn->wire.ring_bytes - at;
     size_t n = len < before_end ? len : before_end;
     mcore_slice v[2] = {{conn->in_bytes + at, n}, {conn->in_bytes, len - n}};
@@ -639,8 +653,9 @@ static mcore_status watch_socket(mcore_conn *conn) {
 
 static mcore_status watch_bell(mcore_conn *conn) {
     const mcore_host *host = conn->owner->host;
-    return host->watch_fd(host->self, conn->wire.peer_bell, MCORE_READABLE, on_bell, conn,
-                          &conn->bell_watch);
+    mcore_status status = host->watch_fd(host->self, conn->wire.peer_bell, MCORE_READABLE, on_bell,
+                                         conn, &conn->bell_watch);
+    return status == MCORE_EINVAL ? MCORE_EPROTO : status; /* it sent something else */
 }
 
 static mcore_status start_timer(mcore_conn *conn, uint64_t delay_ns) {

@@ -12,7 +12,8 @@ public struct ClientOptions: Sendable {
     /// authorities of the system, and nothing.
     public var tls: ClientTLSOptions?
     /// What carries connections to addresses of other schemes than those that are built in.
-    /// Default: what `MICRO_TRANSPORT` says, for clients of a service and those without a resolver.
+    /// Default: what `MICRO_TRANSPORT` says, for clients of a service and those that are made
+    /// without a resolver; else none.
     public var transports: [TransportPlugin] = []
     /// The largest answer, in bytes. Default 4 MiB.
     public var maxMessageBytes = 4 << 20

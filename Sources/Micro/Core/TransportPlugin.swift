@@ -58,6 +58,15 @@ public struct TransportPlugin: Sendable {
         source = TransportSource(.url(url, variable: variable))
     }
 
+    /// What `MICRO_TRANSPORT` says, for programs that make a ``Client`` or ``Server`` of their own.
+    /// They are loaded when they are needed first; who uses them then reports what is wrong.
+    public static var configured: [TransportPlugin] {
+        let variable = "MICRO_TRANSPORT"
+        return (ProcessEnvironment[variable] ?? "").split(separator: ",").map {
+            TransportPlugin(url: String($0), variable: variable)
+        }
+    }
+
     /// The scheme of its addresses.
     public var name: String { source.scheme ?? "" }
     /// The plugin's own.

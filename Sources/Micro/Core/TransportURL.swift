@@ -62,6 +62,7 @@ struct TransportURL: Sendable, Hashable {
                 continue
             }
             guard let digits = String(rest.prefix(2)), digits.utf8.count == 2,
+                digits.allSatisfy(\.isHexDigit),
                 let decoded = UInt8(digits, radix: 16), decoded != 0
             else { throw invalid(whole, "has a \"%\" without two hex digits behind it") }
             bytes.append(decoded)

@@ -9,7 +9,7 @@ extension Client {
     public convenience init(options: ClientOptions = ClientOptions(), hooks: [ClientHook] = []) {
         let environment = Environment.current
         var options = options
-        if options.transports.isEmpty { options.transports = DefaultEngines.transports }
+        if options.transports.isEmpty { options.transports = TransportPlugin.configured }
         self.init(
             resolver: RegisterResolver(
                 register: DefaultEngines.register(environment), environment: environment),

@@ -67,7 +67,7 @@ public final class MicroService: EndpointHost {
         if options.server.addresses.isEmpty, let set = ProcessEnvironment["MICRO_SERVER_ADDRESS"] {
             options.server.addresses = set.split(separator: ",").map(String.init)
         }
-        if options.transports.isEmpty { options.transports = DefaultEngines.transports }
+        if options.transports.isEmpty { options.transports = TransportPlugin.configured }
         options.server.transports += options.transports
         options.client.transports += options.transports
         options.logger[metadataKey: "service"] = .string(name)

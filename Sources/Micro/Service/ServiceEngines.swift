@@ -120,14 +120,6 @@ enum DefaultEngines {
         }
     }
 
-    /// What `MICRO_TRANSPORT` says; loaded when they are needed first.
-    static var transports: [TransportPlugin] {
-        guard let urls = ProcessEnvironment["MICRO_TRANSPORT"] else { return [] }
-        return urls.split(separator: ",").map {
-            TransportPlugin(url: String($0), variable: "MICRO_TRANSPORT")
-        }
-    }
-
     private static var registerURL: String { ProcessEnvironment["MICRO_REGISTER"] ?? "local:" }
 
     /// What is wrong with a variable whose only engine is in memory so far.
