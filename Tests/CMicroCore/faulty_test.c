@@ -70,6 +70,7 @@ static const variant variants[] = {
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 #include "net_conformance.h"
+#include "net_kit.h"
 
 /* ---- The rig: a simulated loop, and a table of this test ---- */
 
