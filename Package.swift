@@ -93,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "microctl",
             dependencies: [
-                "Micro", "MicroReflection",
+                "CTransportKit", "Micro", "MicroReflection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/MicroCLI",

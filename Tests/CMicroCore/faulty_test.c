@@ -12,8 +12,11 @@
 
 /* ---- Variants ---- */
 
-static const mcore_transport_plugin *made[16];
+enum { MADE_MAX = 32 };
+
+static const mcore_transport_plugin *made[MADE_MAX];
 static int made_count;
+static char detail[160];
 
 static const mcore_transport_plugin *faulty(const mcore_transport_plugin *inner,
                                             mcore_faults faults) {
@@ -516,39 +519,70 @@ static void note(net *n, side *s) {
         trace = (trace ^ values[i]) * UINT64_C(1099511628211);
 }
 
-/* The trace of fifty connections with everything that can happen to them. */
-static uint64_t run_of(uint64_t seed) {
-    net n;
+/* Fifty connections with everything that can happen to them. */
+static void live_through_all(net *n) {
     side s;
+    n->server_template.close_on_eof = 1;
+    for (int i = 0; i < 50; i++) {
+        connect_anew(n, &s);
+        for (int k = 0; k < 8; k++) (void)do_send(&s, big + k * 500, 500);
+        rest(n, 30);
+        if (n->server_count && !n->servers[0].closed) {
+            (void)do_send(&n->servers[0], big, 4000);
+            if (i % 3 == 0) do_set_reading(&n->servers[0], 0);
+        }
+        note(n, &s);
+        if (!s.closed && i % 2) do_close(&s, 0);
+        rest(n, 30);
+        note(n, &s);
+        if (n->server_count) note(n, &n->servers[0]);
+        abort_both(n);
+        note(n, &s);
+    }
+}
+
+static uint64_t trace_of(uint64_t seed) {
+    net n;
     mcore_faults faults = all_faults;
     faults.seed = seed;
     trace = 0;
     open_with(&n, faults);
-    n.server_template.close_on_eof = 1;
-    for (int i = 0; i < 50; i++) {
-        connect_anew(&n, &s);
-        for (int k = 0; k < 8; k++) (void)do_send(&s, big + k * 500, 500);
-        rest(&n, 30);
-        if (n.server_count && !n.servers[0].closed) {
-            (void)do_send(&n.servers[0], big, 4000);
-            if (i % 3 == 0) do_set_reading(&n.servers[0], 0);
-        }
-        note(&n, &s);
-        if (!s.closed && i % 2) do_close(&s, 0);
-        rest(&n, 30);
-        note(&n, &s);
-        if (n.server_count) note(&n, &n.servers[0]);
-        abort_both(&n);
-        note(&n, &s);
-    }
+    live_through_all(&n);
     close_all(&n);
     return trace;
+}
+
+static int broken_rules;
+
+static void on_broken(void *ctx, uint32_t rule, const char *text) {
+    (void)ctx;
+    broken_rules++;
+    fprintf(stderr, "broke %s: %s\n", mcore_transport_rule_name(rule), text);
+}
+
+/* What goes wrong is the connection, not the contract: the guard of plugins is told so. */
+TEST(no_fault_breaks_a_rule) {
+    mcore_transport_load_options options = {.struct_size = sizeof options, .on_broken = on_broken};
+    for (uint64_t seed = 100; seed < 110; seed++) {
+        net n;
+        mcore_faults faults = all_faults;
+        faults.seed = seed;
+        CHECK(made_count < MADE_MAX);
+        const mcore_transport_plugin *t = faulty(mcore_transport_memory(), faults);
+        made[made_count++] = t;
+        ((mcore_transport_plugin *)(uintptr_t)t)->name = "strange"; /* no plugin is a "faulty" */
+        CHECK_INT(mcore_transport_register(t, &options, &current, detail, sizeof detail), MCORE_OK);
+        net_open(&n, &simulated);
+        live_through_all(&n);
+        net_close(&n);
+    }
+    CHECK_INT(broken_rules, 0);
 }
 
 TEST(the_same_seed_gives_the_same_run) {
     uint64_t last = 0;
     for (uint64_t seed = 0; seed < 40; seed++) {
-        uint64_t once = run_of(seed), again = run_of(seed);
+        uint64_t once = trace_of(seed), again = trace_of(seed);
         CHECK(once == again);
         CHECK(once != last);
         last = once;
@@ -811,8 +845,6 @@ TEST(tables_know_bad_arguments) {
     void *self;
     CHECK_INT(made[MEMORY]->create(NULL, NULL, 0, &self), MCORE_ENOTSUP);
 }
-
-static char detail[120];
 
 /* "name=value name=value" */
 static mcore_status parse(const char *text, mcore_faults *out) {

@@ -84,6 +84,8 @@ GOALS = (
     Goal("4 KiB over TLS: throughput against plaintext grpc-cpp",
          "unary 4KiB 8x32 TLS against plaintext bytes direct", "requests_per_second", "grpc-cpp",
          "ratio", least=1),
+    Goal("RPC over shared memory: CPU against tcp", "unary 32B 8x32 over shm", CPU, "tcp", "ratio",
+         least=2),
     Goal("memory of an idle connection, in bytes", "10000 idle connections",
          "rss_bytes_per_connection", None, "ours", most=8192),
     Goal("system allocations per request, C core", COUNT, "allocations_per_request", "c-core",

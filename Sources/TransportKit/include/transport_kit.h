@@ -108,6 +108,11 @@ mcore_status transport_kit_run_file(const char *path, const mcore_header *option
                                     uint32_t option_count, const transport_kit_options *kit_options,
                                     transport_kit_result *out_result);
 
+/* The command line of the kit: a line per scenario on the standard output, then "N passed, M
+ * failed". `argv` begins with the program's name, as that of main(); `program` is what people call
+ * it. Returns 1 when a scenario failed, 2 when there is nothing to run. May end the process. */
+int transport_kit_main(const char *program, int argc, char **argv);
+
 /* The scenario's name and what it does, in the order in which they run. NULL: there are no more. */
 const char *transport_kit_scenario_name(uint32_t index);
 const char *transport_kit_scenario_text(uint32_t index);
