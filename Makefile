@@ -213,7 +213,8 @@ protoc-plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore Examples bench -name '*.[ch]' \
+C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Tests/CMicroCore \
+                   Tests/TransportKit Examples bench -name '*.[ch]' \
                    -not -path '*/.build/*')
 
 format: ## format Swift, and C where clang-format is installed

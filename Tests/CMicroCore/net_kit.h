@@ -24,7 +24,7 @@ static void pass_kit(const variant *v) {
         .simulated = (uint32_t)v->simulated,
         .address = address,
         .client = v->client ? v->client() : NULL,
-        .load_percent = 10,
+        .load_percent = 4,
         .patience_ms = 5000,
         .report = kit_report,
         .ctx = (void *)(uintptr_t)v->name,
