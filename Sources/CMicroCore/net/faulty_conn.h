@@ -18,6 +18,7 @@
 
 #include "loop/loop_internal.h"
 #include "mcore/transport.h"
+#include "net/send_queue.h"
 
 #include <stdatomic.h>
 
@@ -44,6 +45,7 @@ typedef struct mcore__faulty_instance {
     const mcore_transport_plugin *inner;
     void *inner_self;
     size_t alive; /* connections and listeners */
+    mcore__send_pool sends;
     uint64_t random[4];
 } mcore__faulty_instance;
 
@@ -56,20 +58,6 @@ typedef struct mcore__faulty_run {
     size_t size; /* of `bytes` */
     char bytes[];
 } mcore__faulty_run;
-
-/* Something that the host sends. */
-typedef struct mcore__faulty_send {
-    struct mcore__faulty_send *next;
-    uint64_t op, since_ns;
-    size_t len;            /* bytes that were not passed down */
-    uint32_t count, first; /* slices; the first that is not all passed down */
-    uint32_t begun;        /* something of it was passed down */
-    mcore_slice slices[];  /* the first one without what was passed down of it */
-} mcore__faulty_send;
-
-typedef struct mcore__faulty_send_list {
-    mcore__faulty_send *first, *last;
-} mcore__faulty_send_list;
 
 /* What goes its way next, in either direction. */
 typedef struct mcore__faulty_piece {
@@ -97,9 +85,9 @@ struct mcore_conn {
     mcore__faulty_piece in, out;
     mcore__faulty_run *held, *held_last;
     size_t held_bytes;
-    mcore__faulty_send_list queue;  /* not all passed down */
-    mcore__faulty_send_list flying; /* ... all, and on_sent of the last piece is awaited */
-    mcore__faulty_send_list lost;   /* half open: taken, on_sent is due */
+    mcore__send_list queue;  /* not all passed down */
+    mcore__send_list flying; /* ... all, and on_sent of the last piece is awaited */
+    mcore__send_list lost;   /* half open: taken, on_sent is due */
     size_t lost_bytes;
     uint32_t in_flight; /* pieces that the transport below has */
     mcore_status why;   /* if `decided` */

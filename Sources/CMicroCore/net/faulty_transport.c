@@ -32,6 +32,7 @@ static mcore_status faulty_create_from(const mcore_transport_plugin *plugin, con
         .table = table,
         .faults = &table->faults,
         .inner = table->inner,
+        .sends.host = host,
     };
     mcore_status status =
         mcore_transport_create(table->inner, host, options, option_count, &self->inner_self);
@@ -52,6 +53,7 @@ static void faulty_destroy(void *self_) {
     assert(self->alive == 0);
     self->inner->destroy(self->inner_self);
     atomic_fetch_sub(&self->table->alive, 1);
+    mcore__send_pool_empty(&self->sends);
     self->host->dealloc(self->host->self, self, sizeof *self);
 }
 

@@ -8,20 +8,20 @@
 #include "loop/loop_internal.h"
 #include "mcore/transport.h"
 #include "mcore/version.h"
+#include "net/send_queue.h"
 #include "net/transport.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 65536, CHUNK_SLICES = 16, SPARE_SENDS_MAX = 64, SPARE_SLICES = 8 };
+enum { CHUNK_BYTES = 65536, CHUNK_SLICES = 16 };
 
 typedef struct instance {
     const mcore_host *host;
     mcore_loop *loop;
     size_t alive;
-    struct send *spare_sends;
-    size_t spare_count;
+    mcore__send_pool sends;
 } instance;
 
 /* Of a loop: who listens. */
@@ -30,19 +30,6 @@ typedef struct registry {
     uint64_t connections; /* so far; numbers the names of clients */
 } registry;
 
-typedef struct send {
-    struct send *next;
-    uint64_t op;
-    mcore_status status;
-    uint32_t count, capacity; /* slices; capacity is what `slices` has room for */
-    uint32_t first;           /* the first slice that was not taken */
-    mcore_slice slices[];     /* the first one without what was taken of it */
-} send;
-
-typedef struct send_list {
-    send *first, *last;
-} send_list;
-
 enum { LISTENING, CONNECTING, OPEN, DEAD };
 
 struct mcore_conn {
@@ -50,11 +37,11 @@ struct mcore_conn {
     const mcore_transport_events *ev;
     void *ctx;
     mcore__later later;
-    mcore__list node; /* listener: in the registry */
-    char *name;       /* of the listener, or of the peer */
-    mcore_conn *peer; /* the other end; NULL before it is open and after it went away */
-    send_list queue;  /* not taken by the peer yet */
-    send_list done;   /* on_sent is due */
+    mcore__list node;       /* listener: in the registry */
+    char *name;             /* of the listener, or of the peer */
+    mcore_conn *peer;       /* the other end; NULL before it is open and after it went away */
+    mcore__send_list queue; /* not taken by the peer yet */
+    mcore__send_list done;  /* on_sent is due */
     uint8_t state;
     uint8_t reading;
     uint8_t closing;    /* close(0) was called */
@@ -68,51 +55,11 @@ static void mark(mcore_conn *conn) { mcore__later_mark(conn->owner->loop, &conn-
 
 /* ---- Sends ---- */
 
-static void list_push(send_list *list, send *s) {
-    s->next = NULL;
-    if (list->first)
-        list->last->next = s;
-    else
-        list->first = s;
-    list->last = s;
-}
-
-static send *list_pop(send_list *list) {
-    send *s = list->first;
-    if (s) list->first = s->next;
-    return s;
-}
-
-static size_t send_size(uint32_t capacity) { return sizeof(send) + capacity * sizeof(mcore_slice); }
-
-static send *send_new(instance *owner, uint32_t n) {
-    if (n <= SPARE_SLICES && owner->spare_sends) {
-        send *s = owner->spare_sends;
-        owner->spare_sends = s->next;
-        owner->spare_count--;
-        return s;
-    }
-    uint32_t capacity = n <= SPARE_SLICES ? SPARE_SLICES : n;
-    send *s = owner->host->alloc(owner->host->self, send_size(capacity));
-    if (s) s->capacity = capacity;
-    return s;
-}
-
-static void send_free(instance *owner, send *s) {
-    if (s->capacity == SPARE_SLICES && owner->spare_count < SPARE_SENDS_MAX) {
-        s->next = owner->spare_sends;
-        owner->spare_sends = s;
-        owner->spare_count++;
-        return;
-    }
-    owner->host->dealloc(owner->host->self, s, send_size(s->capacity));
-}
-
 static void finish_queue(mcore_conn *conn, mcore_status status) {
-    send *s;
-    while ((s = list_pop(&conn->queue))) {
+    mcore__send *s;
+    while ((s = mcore__send_pop(&conn->queue))) {
         s->status = status;
-        list_push(&conn->done, s);
+        mcore__send_push(&conn->done, s);
     }
 }
 
@@ -122,7 +69,7 @@ static uint32_t take_chunk(mcore_conn *from, mcore_slice v[CHUNK_SLICES]) {
     size_t room = CHUNK_BYTES;
     uint32_t n = 0;
     while (from->queue.first && room > 0 && n < CHUNK_SLICES) {
-        send *s = from->queue.first;
+        mcore__send *s = from->queue.first;
         mcore_slice *slice = &s->slices[s->first];
         size_t len = slice->len < room ? slice->len : room;
         if (len > 0) v[n++] = (mcore_slice){slice->data, len};
@@ -131,8 +78,7 @@ static uint32_t take_chunk(mcore_conn *from, mcore_slice v[CHUNK_SLICES]) {
             slice->data = (const char *)slice->data + len;
             slice->len -= len;
         } else if (++s->first == s->count) {
-            s->status = MCORE_OK;
-            list_push(&from->done, list_pop(&from->queue));
+            mcore__send_push(&from->done, mcore__send_pop(&from->queue));
         }
     }
     return n;
@@ -225,11 +171,11 @@ static void meet(mcore_conn *client) {
 }
 
 static void deliver_sent(mcore_conn *conn) {
-    send *s;
-    while ((s = list_pop(&conn->done))) {
+    mcore__send *s;
+    while ((s = mcore__send_pop(&conn->done))) {
         uint64_t op = s->op;
         mcore_status status = s->status;
-        send_free(conn->owner, s);
+        mcore__send_free(&conn->owner->sends, s);
         conn->ev->on_sent(conn->ctx, conn, op, status);
     }
 }
@@ -300,10 +246,9 @@ static mcore_conn *conn_new(instance *owner, int state, const char *name,
 
 static void conn_dispose(mcore_conn *conn) {
     instance *owner = conn->owner;
-    send *s;
     mcore__later_cancel(owner->loop, &conn->later);
-    while ((s = list_pop(&conn->queue))) send_free(owner, s);
-    while ((s = list_pop(&conn->done))) send_free(owner, s);
+    mcore__send_free_all(&owner->sends, &conn->queue);
+    mcore__send_free_all(&owner->sends, &conn->done);
     owner->host->dealloc(owner->host->self, conn->name, strlen(conn->name) + 1);
     owner->host->dealloc(owner->host->self, conn, sizeof *conn);
     owner->alive--;
@@ -324,7 +269,7 @@ static mcore_status memory_create(const mcore_host *host, const mcore_header *op
     }
     instance *self = host->alloc(host->self, sizeof *self);
     if (!self) return MCORE_ENOMEM;
-    *self = (instance){.host = host, .loop = loop};
+    *self = (instance){.host = host, .loop = loop, .sends.host = host};
     *out_self = self;
     return MCORE_OK;
 }
@@ -333,11 +278,7 @@ static void memory_destroy(void *self_) {
     instance *self = self_;
     if (!self) return;
     assert(self->alive == 0);
-    while (self->spare_sends) {
-        send *s = self->spare_sends;
-        self->spare_sends = s->next;
-        self->host->dealloc(self->host->self, s, send_size(s->capacity));
-    }
+    mcore__send_pool_empty(&self->sends);
     self->host->dealloc(self->host->self, self, sizeof *self);
 }
 
@@ -370,17 +311,10 @@ static mcore_status memory_connect(void *self, const char *address, uint64_t tim
 static mcore_status memory_send(mcore_conn *conn, uint64_t op, const mcore_slice *v, uint32_t n) {
     if (conn->state == LISTENING) return MCORE_EINVAL;
     if (conn->state == DEAD || conn->closing) return MCORE_ECLOSED;
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < n; i++) bytes |= v[i].len;
-    if (bytes == 0) return MCORE_EINVAL;
-
-    send *s = send_new(conn->owner, n);
+    if (!mcore__send_has_bytes(v, n)) return MCORE_EINVAL;
+    mcore__send *s = mcore__send_new(&conn->owner->sends, op, v, n);
     if (!s) return MCORE_ENOMEM;
-    s->op = op;
-    s->count = n;
-    s->first = 0;
-    memcpy(s->slices, v, n * sizeof *v);
-    list_push(&conn->queue, s);
+    mcore__send_push(&conn->queue, s);
     if (conn->peer)
         mark(conn->peer);
     else if (conn->state == OPEN)

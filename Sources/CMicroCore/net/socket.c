@@ -18,8 +18,6 @@ enum {
     READS_PER_EVENT = 4, /* of a full buffer each; then other connections have their turn */
     WRITES_PER_EVENT = 4,
     SLICES_PER_WRITE = 64,
-    SPARE_SENDS_MAX = 256,
-    SPARE_SLICES = 8,
     LINGER_MS = 1000, /* an orderly end waits for the peer's end that long */
 };
 
@@ -35,66 +33,19 @@ mcore_status mcore__sockets_create(const mcore_host *host, const mcore__socket_k
     if (!uv) return MCORE_ENOTSUP;
     mcore__sockets *s = host->alloc(host->self, sizeof *s);
     if (!s) return MCORE_ENOMEM;
-    *s = (mcore__sockets){.host = host, .kind = kind, .loop = loop, .uv = uv, .reserve_fd = -1};
+    *s = (mcore__sockets){
+        .host = host, .kind = kind, .loop = loop, .uv = uv, .reserve_fd = -1, .sends.host = host};
     *out_self = s;
     return MCORE_OK;
-}
-
-static size_t send_size(uint32_t capacity) {
-    return sizeof(mcore__send) + capacity * sizeof(mcore_slice);
 }
 
 void mcore__sockets_destroy(void *self) {
     mcore__sockets *s = self;
     if (!s) return;
     assert(s->alive == 0);
-    while (s->spare_sends) {
-        mcore__send *send = s->spare_sends;
-        s->spare_sends = send->next;
-        s->host->dealloc(s->host->self, send, send_size(send->capacity));
-    }
+    mcore__send_pool_empty(&s->sends);
     if (s->reserve_fd >= 0) close(s->reserve_fd);
     s->host->dealloc(s->host->self, s, sizeof *s);
-}
-
-/* ---- Sends ---- */
-
-static mcore__send *send_new(mcore__sockets *owner, uint32_t n) {
-    if (n <= SPARE_SLICES && owner->spare_sends) {
-        mcore__send *send = owner->spare_sends;
-        owner->spare_sends = send->next;
-        owner->spare_count--;
-        return send;
-    }
-    uint32_t capacity = n <= SPARE_SLICES ? SPARE_SLICES : n;
-    mcore__send *send = owner->host->alloc(owner->host->self, send_size(capacity));
-    if (send) send->capacity = capacity;
-    return send;
-}
-
-static void send_free(mcore__sockets *owner, mcore__send *send) {
-    if (send->capacity == SPARE_SLICES && owner->spare_count < SPARE_SENDS_MAX) {
-        send->next = owner->spare_sends;
-        owner->spare_sends = send;
-        owner->spare_count++;
-        return;
-    }
-    owner->host->dealloc(owner->host->self, send, send_size(send->capacity));
-}
-
-static void list_push(mcore__send_list *list, mcore__send *send) {
-    send->next = NULL;
-    if (list->first)
-        list->last->next = send;
-    else
-        list->first = send;
-    list->last = send;
-}
-
-static mcore__send *list_pop(mcore__send_list *list) {
-    mcore__send *send = list->first;
-    if (send) list->first = send->next;
-    return send;
 }
 
 /* ---- Watching ---- */
@@ -195,13 +146,12 @@ mcore_conn *mcore__socket_new(mcore__sockets *owner, int fd, uint8_t state,
 
 void mcore__socket_dispose(mcore_conn *conn) {
     mcore__sockets *owner = conn->owner;
-    mcore__send *send;
     assert(!conn->watched);
     mcore__later_cancel(owner->loop, &conn->later);
     mcore__timer_stop(owner->loop, &conn->timer);
     mcore__socket_dial_free(conn);
-    while ((send = list_pop(&conn->queue))) send_free(owner, send);
-    while ((send = list_pop(&conn->done))) send_free(owner, send);
+    mcore__send_free_all(&owner->sends, &conn->queue);
+    mcore__send_free_all(&owner->sends, &conn->done);
     close_fd(conn);
     owner->alive--;
     owner->host->dealloc(owner->host->self, conn, sizeof *conn);
@@ -226,9 +176,9 @@ static void end(mcore_conn *conn, mcore_status why) {
 void mcore__socket_fail(mcore_conn *conn, mcore_status status) {
     if (conn->state >= MCORE__SOCKET_DEAD) return;
     mcore__send *send;
-    while ((send = list_pop(&conn->queue))) {
+    while ((send = mcore__send_pop(&conn->queue))) {
         send->status = status;
-        list_push(&conn->done, send);
+        mcore__send_push(&conn->done, send);
     }
     if (conn->state == MCORE__SOCKET_CONNECTING) conn->open_status = status;
     end(conn, status);
@@ -241,10 +191,10 @@ void mcore__socket_deliver(void *arg) {
         conn->ev->on_open(conn->ctx, conn, conn->open_status);
     }
     mcore__send *send;
-    while ((send = list_pop(&conn->done))) {
+    while ((send = mcore__send_pop(&conn->done))) {
         uint64_t op = send->op;
         mcore_status status = send->status;
-        send_free(conn->owner, send);
+        mcore__send_free(&conn->owner->sends, send);
         conn->ev->on_sent(conn->ctx, conn, op, status);
     }
     if (conn->state == MCORE__SOCKET_GONE) {
@@ -339,19 +289,8 @@ static int gather(const mcore__send_list *queue, struct iovec *v, size_t *out_by
 /* Moves the sends that are written to the list of those that on_sent is due for. */
 static void written(mcore_conn *conn, size_t bytes) {
     while (conn->queue.first) {
-        mcore__send *send = conn->queue.first;
-        while (send->first < send->count) {
-            mcore_slice *slice = &send->slices[send->first];
-            if (slice->len > bytes) {
-                slice->data = (const char *)slice->data + bytes;
-                slice->len -= bytes;
-                return;
-            }
-            bytes -= slice->len;
-            send->first++;
-        }
-        send->status = MCORE_OK;
-        list_push(&conn->done, list_pop(&conn->queue));
+        if (!mcore__send_advance(conn->queue.first, &bytes)) return;
+        mcore__send_push(&conn->done, mcore__send_pop(&conn->queue));
     }
 }
 
@@ -376,19 +315,11 @@ mcore_status mcore__socket_send(mcore_conn *conn, uint64_t op, const mcore_slice
     if (conn->state != MCORE__SOCKET_OPEN && conn->state != MCORE__SOCKET_CONNECTING)
         return conn->state == MCORE__SOCKET_LISTENING ? MCORE_EINVAL : MCORE_ECLOSED;
     if (conn->closing || conn->detached) return MCORE_ECLOSED;
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < n; i++) bytes |= v[i].len;
-    if (bytes == 0) return MCORE_EINVAL;
-
-    mcore__send *send = send_new(conn->owner, n);
+    if (!mcore__send_has_bytes(v, n)) return MCORE_EINVAL;
+    mcore__send *send = mcore__send_new(&conn->owner->sends, op, v, n);
     if (!send) return MCORE_ENOMEM;
-    send->op = op;
-    send->count = n;
-    send->first = 0;
-    memcpy(send->slices, v, n * sizeof *v);
-
     int was_empty = !conn->queue.first;
-    list_push(&conn->queue, send);
+    mcore__send_push(&conn->queue, send);
     if (!was_empty || conn->state == MCORE__SOCKET_CONNECTING) return MCORE_OK;
     int error = write_queue(conn, n > SLICES_PER_WRITE ? WRITES_PER_EVENT : 1);
     if (error)

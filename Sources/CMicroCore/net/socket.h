@@ -18,6 +18,7 @@
 #include "loop/loop_internal.h"
 #include "loop/uv_include.h"
 #include "mcore/transport.h"
+#include "net/send_queue.h"
 #include "net/transport.h"
 
 #include <netinet/in.h>
@@ -46,19 +47,6 @@ typedef struct mcore__socket_kind {
     void (*unlisten)(mcore_conn *listener);
 } mcore__socket_kind;
 
-typedef struct mcore__send {
-    struct mcore__send *next;
-    uint64_t op;
-    mcore_status status;
-    uint32_t count, capacity; /* slices; capacity is what `slices` has room for */
-    uint32_t first;           /* first slice that is not all written */
-    mcore_slice slices[];     /* the first one without what is written of it */
-} mcore__send;
-
-typedef struct mcore__send_list {
-    mcore__send *first, *last;
-} mcore__send_list;
-
 /* An instance of a transport. */
 typedef struct mcore__sockets {
     const mcore_host *host;
@@ -67,8 +55,7 @@ typedef struct mcore__sockets {
     uv_loop_t *uv;
     size_t alive;   /* connections and listeners */
     int reserve_fd; /* given up for a moment to turn away a peer when descriptors run out; or -1 */
-    mcore__send *spare_sends;
-    size_t spare_count;
+    mcore__send_pool sends;
 } mcore__sockets;
 
 enum {

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "loop/loop_internal.h"
 #include "mcore/transport_plugin.h"
+#include "net/send_queue.h"
 #include "tls/tls_session.h"
 
 enum {
@@ -33,21 +34,10 @@ typedef struct mcore__tls_instance {
     uint8_t *plain; /* MCORE__TLS_PLAIN_BYTES, and a record to gather small pieces in; or NULL */
     mcore__buffer spare[MCORE__TLS_SPARE_BUFFERS];
     uint32_t spare_count;
+    mcore__send_pool sends;
     uint32_t quiet;       /* failures that were not logged */
     uint64_t log_next_ns; /* when the next one may be */
 } mcore__tls_instance;
-
-/* Something that the host sends. */
-typedef struct mcore__tls_send {
-    struct mcore__tls_send *next;
-    uint64_t op;
-    uint32_t count, first; /* slices; the first that is not all encrypted */
-    mcore_slice slices[];  /* the first one without what is encrypted of it */
-} mcore__tls_send;
-
-typedef struct mcore__tls_send_list {
-    mcore__tls_send *first, *last;
-} mcore__tls_send_list;
 
 typedef enum mcore__tls_state {
     MCORE__TLS_LISTENING,
@@ -67,12 +57,12 @@ struct mcore_conn {
     mcore__later later;
     mcore__timer timer; /* of the handshake; of an end */
     mcore__buffer held;
-    mcore__buffer output; /* ciphertext to be sent */
-    mcore__buffer flying; /* ... with the transport below until on_sent */
-    mcore__tls_send_list queue;
-    mcore__tls_send_list sent; /* encrypted, in `flying`; on_sent is due after it */
-    mcore_status why;          /* it ended; MCORE_OK: as the transport below says */
-    const char *failure;       /* why, in words; or NULL */
+    mcore__buffer output;   /* ciphertext to be sent */
+    mcore__buffer flying;   /* ... with the transport below until on_sent */
+    mcore__send_list queue; /* not all encrypted */
+    mcore__send_list sent;  /* encrypted, in `flying`; on_sent is due after it */
+    mcore_status why;       /* it ended; MCORE_OK: as the transport below says */
+    const char *failure;    /* why, in words; or NULL */
     uint8_t state;
     uint8_t is_client;
     uint8_t open_due; /* client: on_open was not called yet */

@@ -5,33 +5,13 @@
 /* A buffer that has grown beyond this was for an unusual moment. */
 enum { SPARE_BYTES_MAX = MCORE__TLS_CHUNK_BYTES + 16384 };
 
-/* ---- Lists ---- */
+/* ---- on_sent ---- */
 
-static void list_push(mcore__tls_send_list *list, mcore__tls_send *send) {
-    send->next = NULL;
-    if (list->first)
-        list->last->next = send;
-    else
-        list->first = send;
-    list->last = send;
-}
-
-static mcore__tls_send *list_pop(mcore__tls_send_list *list) {
-    mcore__tls_send *send = list->first;
-    if (send) list->first = send->next;
-    return send;
-}
-
-static void send_free(mcore__tls_instance *owner, mcore__tls_send *send) {
-    owner->host->dealloc(owner->host->self, send,
-                         sizeof *send + send->count * sizeof send->slices[0]);
-}
-
-static void tell_sent(mcore_conn *conn, mcore__tls_send_list *list, mcore_status status) {
-    mcore__tls_send *send;
-    while ((send = list_pop(list))) {
+static void tell_sent(mcore_conn *conn, mcore__send_list *list, mcore_status status) {
+    mcore__send *send;
+    while ((send = mcore__send_pop(list))) {
         uint64_t op = send->op;
-        send_free(conn->owner, send);
+        mcore__send_free(&conn->owner->sends, send);
         conn->ev->on_sent(conn->ctx, conn, op, status);
     }
 }
@@ -42,9 +22,8 @@ void mcore__tls_conn_fail_sends(mcore_conn *conn, mcore_status status) {
 }
 
 void mcore__tls_conn_free_sends(mcore_conn *conn) {
-    mcore__tls_send *send;
-    while ((send = list_pop(&conn->sent))) send_free(conn->owner, send);
-    while ((send = list_pop(&conn->queue))) send_free(conn->owner, send);
+    mcore__send_free_all(&conn->owner->sends, &conn->sent);
+    mcore__send_free_all(&conn->owner->sends, &conn->queue);
 }
 
 /* ---- Buffers: an instance lends them, so that a connection at rest has none ---- */
@@ -86,7 +65,7 @@ static mcore_slice next_piece(mcore_conn *conn, size_t room) {
     size_t gathered = 0;
     if (room > MCORE__TLS_RECORD_BYTES) room = MCORE__TLS_RECORD_BYTES;
     while (conn->queue.first && gathered < room) {
-        mcore__tls_send *send = conn->queue.first;
+        mcore__send *send = conn->queue.first;
         mcore_slice *slice = &send->slices[send->first];
         size_t len = slice->len < room - gathered ? slice->len : room - gathered;
         mcore_slice whole = {slice->data, len};
@@ -94,7 +73,7 @@ static mcore_slice next_piece(mcore_conn *conn, size_t room) {
         if (slice->len)
             slice->data = (const char *)slice->data + len;
         else if (++send->first == send->count)
-            list_push(&conn->sent, list_pop(&conn->queue));
+            mcore__send_push(&conn->sent, mcore__send_pop(&conn->queue));
         if (len == room || (!gathered && !conn->queue.first)) return whole;
         if (len) memcpy(gather + gathered, whole.data, len);
         gathered += len;
@@ -139,18 +118,10 @@ mcore_status mcore__tls_conn_send(mcore_conn *conn, uint64_t op, const mcore_sli
     if (conn->state == MCORE__TLS_LISTENING) return MCORE_EINVAL;
     if (conn->state == MCORE__TLS_ENDING || conn->closing || conn->detached) return MCORE_ECLOSED;
     if (conn->state == MCORE__TLS_PLAINTEXT) return conn->owner->inner->send(conn->inner, op, v, n);
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < n; i++) bytes |= v[i].len;
-    if (bytes == 0) return MCORE_EINVAL;
-
-    const mcore_host *host = conn->owner->host;
-    mcore__tls_send *send = host->alloc(host->self, sizeof *send + n * sizeof *v);
+    if (!mcore__send_has_bytes(v, n)) return MCORE_EINVAL;
+    mcore__send *send = mcore__send_new(&conn->owner->sends, op, v, n);
     if (!send) return MCORE_ENOMEM;
-    send->op = op;
-    send->count = n;
-    send->first = 0;
-    memcpy(send->slices, v, n * sizeof *v);
-    list_push(&conn->queue, send);
+    mcore__send_push(&conn->queue, send);
     mcore__tls_conn_pump(conn);
     return MCORE_OK;
 }
@@ -173,7 +144,7 @@ void mcore__tls_conn_sent(mcore_conn *conn, uint64_t op, mcore_status status) {
 }
 
 void mcore__tls_conn_pass_queue(mcore_conn *conn) {
-    mcore__tls_send *send;
+    mcore__send *send;
     while ((send = conn->queue.first)) {
         mcore_status status =
             conn->owner->inner->send(conn->inner, send->op, send->slices, send->count);
@@ -181,6 +152,6 @@ void mcore__tls_conn_pass_queue(mcore_conn *conn) {
             mcore__tls_conn_fail(conn, status, NULL);
             return;
         }
-        send_free(conn->owner, list_pop(&conn->queue));
+        mcore__send_free(&conn->owner->sends, mcore__send_pop(&conn->queue));
     }
 }

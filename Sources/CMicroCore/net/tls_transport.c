@@ -37,6 +37,7 @@ static mcore_status tls_create_from(const mcore_transport_plugin *plugin, const 
         .loop = mcore__loop_of_host(host->self),
         .context = from->context,
         .inner = from->inner,
+        .sends.host = host,
     };
     mcore_status status =
         mcore_transport_create(from->inner, host, options, option_count, &self->inner_self);
@@ -58,6 +59,7 @@ static void tls_destroy(void *self_) {
     self->inner->destroy(self->inner_self);
     while (self->spare_count) mcore__buffer_free(&self->spare[--self->spare_count]);
     mcore__free(self->plain);
+    mcore__send_pool_empty(&self->sends);
     host->dealloc(host->self, self, sizeof *self);
     mcore_tls_context_release(context);
 }
