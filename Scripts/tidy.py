@@ -84,6 +84,7 @@ C_LAYERS = {
     "frame": ["base"],
     "http2": ["base", "frame"],
     "loop": ["base"],
+    "message": ["base", "frame", "loop"],
     "net": ["base", "loop", "tls"],
     "plugin": ["base", "loop", "net"],
     "rpc": ["base", "hash", "frame", "http2", "loop", "net"],
