@@ -40,7 +40,7 @@ LAYERS = [
     ["Core"],
     "Options Logger Meter Tracer Profiler Util Context".split(),
     "Codec Config Database FSM Auth Health MTLS Network Reflection Resolver Register Router"
-    " Selector Store Sync Broker Stream".split(),
+    " Selector Store Sync Broker Stream Transport".split(),
     "Client Server Proxy Flow Resilience".split(),
     ["Service"],
 ]

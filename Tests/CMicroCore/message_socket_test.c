@@ -727,16 +727,21 @@ static end *accepted_after(const void *bytes, size_t len) {
 }
 
 TEST(peers_that_break_the_protocol) {
+    static const char gone[] = "the peer went away without an end: messages may be missing";
     const struct {
         const char *bytes;
         size_t len;
         mcore_status why;
         const char *text;
     } rows[] = {
-        {"", 0, MCORE_OK, "closed"},
-        {"\0\0\0\0\0\0\0\1x", 9, MCORE_OK, "closed"},
-        {"\0\0\0", 3, MCORE_EPROTO, "the peer ended within a message"},
-        {"\0\0\0\0\0\0\0\1", 8, MCORE_EPROTO, "the peer ended within a message"},
+        {"\377\377\377\377\377\377\377\377", 8, MCORE_OK, "closed"},
+        {"\0\0\0\0\0\0\0\1x\377\377\377\377\377\377\377\377", 17, MCORE_OK, "closed"},
+        {"\377\377\377\377\377\377\377\377ignored", 15, MCORE_OK, "closed"},
+        {"", 0, MCORE_ECONNRESET, gone},
+        {"\0\0\0\0\0\0\0\1x", 9, MCORE_ECONNRESET, gone},
+        {"\0\0\0", 3, MCORE_ECONNRESET, gone},
+        {"\0\0\0\0\0\0\0\1", 8, MCORE_ECONNRESET, gone},
+        {"\377\377\377\377\377\377\377", 7, MCORE_ECONNRESET, gone},
         {"\0\1\0\0\0\0\0\0", 8, MCORE_ELIMIT,
          "a message has 65536 bytes of headers, 16384 are allowed"},
         {"\0\0\0\0\1\0\0\0", 8, MCORE_ELIMIT,

@@ -12,9 +12,9 @@
  * Ends:   every socket and every listener that was handed out gets exactly one last callback, and
  *         neither it nor its ctx is used afterwards.
  *
- * Messages are pulled: one comes for each mcore_message_socket_receive, and what nobody has asked
- * for stays with the peer, which is stopped by that. Messages that are sent are copied, wait until
- * the end of the turn, and go out together. */
+ * Messages are pulled: one comes for each mcore_message_socket_receive. What nobody has asked for
+ * stays with the peer, but for what one read takes in, and the peer is stopped by that. Messages
+ * that are sent are copied, wait until the end of the turn, and go out together. */
 #ifndef MCORE_MESSAGE_SOCKET_H
 #define MCORE_MESSAGE_SOCKET_H
 
@@ -71,8 +71,8 @@ typedef struct mcore_message_events {
     /* The message that was asked for; borrowed. */
     void (*on_message)(void *ctx, mcore_message_socket *socket,
                        const mcore_socket_message *message);
-    /* Instead of it: the peer has sent its last message. Sending still works, to a peer that has
-     * not gone away. */
+    /* Instead of it: the peer has closed in order. One that dies or is cut off is on_closed with
+     * MCORE_ECONNRESET. Sending still works, to a peer that has not gone away. */
     void (*on_end)(void *ctx, mcore_message_socket *socket);
     /* A send was told MCORE_EBUSY, and would not be any more. */
     void (*on_writable)(void *ctx, mcore_message_socket *socket);

@@ -18,6 +18,9 @@ enum {
 const uint8_t mcore__message_preface[MCORE__MESSAGE_PREFACE_BYTES] = {0xf8, 'm', 'i',  'c',
                                                                       'r',  'o', '\n', VERSION};
 
+static const uint8_t end_frame[MCORE__MESSAGE_PREFIX_BYTES] = {0xff, 0xff, 0xff, 0xff,
+                                                               0xff, 0xff, 0xff, 0xff};
+
 __attribute__((format(printf, 3, 4))) static mcore_status
 complain(char *problem, mcore_status status, const char *format, ...) {
     va_list arguments;
@@ -136,10 +139,6 @@ static int partial_complete(const mcore__buffer *partial) {
     return len >= MCORE__MESSAGE_PREFIX_BYTES && len == frame_len(mcore__buffer_bytes(partial));
 }
 
-int mcore__message_cutter_pending(const mcore__message_cutter *cutter) {
-    return mcore__buffer_len(&cutter->partial) > 0 && !partial_complete(&cutter->partial);
-}
-
 void mcore__message_cutter_release(mcore__message_cutter *cutter) {
     if (partial_complete(&cutter->partial)) mcore__buffer_reset(&cutter->partial, KEEP_BYTES);
 }
@@ -219,10 +218,16 @@ mcore_status mcore__message_cut(mcore__message_cutter *cutter, mcore_slice *inpu
     uint8_t prefix[MCORE__MESSAGE_PREFIX_BYTES];
     *out_ready = 0;
     mcore__message_cutter_release(cutter);
-    if (input->len == 0) return MCORE_OK;
+    if (input->len == 0 || cutter->ended) return MCORE_OK;
 
     if (peek_prefix(partial, *input, prefix) < sizeof prefix)
         return keep(cutter, input, input->len, sizeof prefix);
+    if (memcmp(prefix, end_frame, sizeof prefix) == 0) {
+        advance(input, sizeof prefix - mcore__buffer_len(partial));
+        mcore__buffer_free(partial);
+        cutter->ended = 1;
+        return MCORE_OK;
+    }
     uint32_t header_len = read_u32(prefix), body_len = read_u32(prefix + 4);
     mcore_status status = check_lengths(header_len, body_len, &cutter->limits, cutter->problem);
     if (status != MCORE_OK) return status;
@@ -286,4 +291,8 @@ mcore_status mcore__message_write(mcore__buffer *out, const mcore__message_limit
     write_bytes(at, message->body);
     out->end += total;
     return MCORE_OK;
+}
+
+mcore_status mcore__message_write_end(mcore__buffer *out) {
+    return mcore__buffer_append(out, end_frame, sizeof end_frame);
 }

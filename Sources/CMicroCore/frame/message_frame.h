@@ -14,8 +14,10 @@
  *
  * with all numbers big endian. Names are those of HTTP/2: tokens in lower case; a name may come
  * again. Values have no control characters and no blanks at their ends, but those of names that
- * end in "-bin" are any bytes. The end of the stream between two frames is the end of the
- * messages. */
+ * end in "-bin" are any bytes.
+ *
+ * The last frame is the end: both lengths are FF FF FF FF. Who goes away without it has been cut
+ * off, or has died, and messages may be missing. */
 #ifndef MCORE_FRAME_MESSAGE_FRAME_H
 #define MCORE_FRAME_MESSAGE_FRAME_H
 
@@ -49,6 +51,7 @@ typedef struct mcore__message_cutter {
     mcore__buffer partial; /* a frame that is not complete, or was handed out last */
     mcore_header *headers; /* of the message that was handed out last */
     uint32_t header_capacity;
+    uint32_t ended; /* the end was cut */
     char problem[MCORE__MESSAGE_PROBLEM_BYTES];
 } mcore__message_cutter;
 
@@ -62,19 +65,19 @@ void mcore__message_cutter_init(mcore__message_cutter *cutter, const mcore__mess
 void mcore__message_cutter_free(mcore__message_cutter *cutter);
 
 /* Takes the next message off the front of `input`. `*out_ready` is 1 and `*out_message` set, or it
- * is 0 and all of `input` was taken in. The message is valid until the next call, and as long as
- * the bytes behind `input`. Lengths are checked before memory is taken. On an error
- * cutter->problem says why. Errors: MCORE_EPROTO, MCORE_ELIMIT, MCORE_ENOMEM. */
+ * is 0 and all of `input` was taken in, or cutter->ended was set and nothing more is cut. The
+ * message is valid until the next call, and as long as the bytes behind `input`. Lengths are
+ * checked before memory is taken. On an error cutter->problem says why. Errors: MCORE_EPROTO,
+ * MCORE_ELIMIT, MCORE_ENOMEM. */
 mcore_status mcore__message_cut(mcore__message_cutter *cutter, mcore_slice *input,
                                 uint32_t *out_ready, mcore__message *out_message);
 /* The message that was handed out last is not used any more: its memory is given back. */
 void mcore__message_cutter_release(mcore__message_cutter *cutter);
-/* 1 when a message has begun that is not complete. */
-int mcore__message_cutter_pending(const mcore__message_cutter *cutter);
-
 /* Appends a message to `out`; on an error nothing is, and `problem` says why.
  * Errors: MCORE_EINVAL (a name or a value), MCORE_ELIMIT, MCORE_ENOMEM. */
 mcore_status mcore__message_write(mcore__buffer *out, const mcore__message_limits *limits,
                                   const mcore__message *message, char *problem);
+/* Appends the end. Errors: MCORE_ENOMEM. */
+mcore_status mcore__message_write_end(mcore__buffer *out);
 
 #endif

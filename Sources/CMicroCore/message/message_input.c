@@ -4,10 +4,12 @@
 
 enum { KEEP_BYTES = 4096 };
 
+/* One read is taken in ahead of who asks, so that the end of a peer, orderly or not, is noticed and
+ * does not wait to be asked for. */
 static int reads(const mcore_message_socket *socket) {
     switch (socket->state) {
     case MCORE__SOCKET_OPEN:
-        return socket->wanted;
+        return mcore__buffer_len(&socket->rest) == 0 && !socket->ended && !socket->eof;
     case MCORE__SOCKET_CLOSED:
         return 0;
     default: /* also a peer that is being left must not wait to be read */
@@ -37,38 +39,32 @@ static void deliver(mcore_message_socket *socket, const mcore__message *message)
     mcore__message_cutter_release(&socket->cutter);
 }
 
+static void deliver_end(mcore_message_socket *socket) {
+    socket->wanted = 0;
+    socket->ended = 1;
+    socket->events->on_end(socket->ctx, socket);
+}
+
 /* Takes off the front of `input` what is asked for. */
 static void take(mcore_message_socket *socket, mcore_slice *input) {
     uint32_t ready;
     mcore__message message;
     while (wants(socket) && input->len > 0) {
         mcore_status status = mcore__message_cut(&socket->cutter, input, &ready, &message);
-        if (status != MCORE_OK) {
+        if (status != MCORE_OK)
             mcore__message_socket_fail(socket, status, socket->cutter.problem);
-            return;
-        }
-        if (ready) deliver(socket, &message);
+        else if (ready)
+            deliver(socket, &message);
+        else if (socket->cutter.ended)
+            deliver_end(socket);
     }
 }
 
-static int was_cut_off(const mcore_message_socket *socket) {
-    mcore_security security = {.struct_size = sizeof security};
-    return mcore_message_socket_security(socket, &security) == MCORE_OK && security.truncated;
-}
-
-/* The peer's last byte is behind us. */
-static void take_end(mcore_message_socket *socket) {
-    if (!wants(socket) || !socket->eof) return;
-    if (mcore__message_cutter_pending(&socket->cutter)) {
-        mcore__message_socket_fail(socket, MCORE_EPROTO, "the peer ended within a message");
-    } else if (was_cut_off(socket)) {
+/* The peer's last byte is behind us, and was not that of an end. */
+static void take_eof(mcore_message_socket *socket) {
+    if (wants(socket) && socket->eof)
         mcore__message_socket_fail(socket, MCORE_ECONNRESET,
-                                   "the connection was cut off: messages may be missing");
-    } else {
-        socket->wanted = 0;
-        socket->ended = 1;
-        socket->events->on_end(socket->ctx, socket);
-    }
+                                   "the peer went away without an end: messages may be missing");
 }
 
 /* ---- Bytes ---- */
@@ -85,7 +81,7 @@ static void greet_back(mcore_message_socket *socket, mcore_slice *input) {
 static void feed(mcore_message_socket *socket, mcore_slice input) {
     if (socket->state == MCORE__SOCKET_GREETING) greet_back(socket, &input);
     if (mcore__buffer_len(&socket->rest) == 0) take(socket, &input);
-    if (socket->state != MCORE__SOCKET_OPEN || input.len == 0) return;
+    if (socket->state != MCORE__SOCKET_OPEN || socket->ended || input.len == 0) return;
     if (mcore__buffer_append(&socket->rest, input.data, input.len) != MCORE_OK)
         mcore__message_socket_fail(socket, MCORE_ENOMEM, "no memory for a message");
 }
@@ -96,7 +92,7 @@ static void end_of_input(mcore_message_socket *socket) {
         mcore__message_socket_fail(socket, MCORE_ECONNRESET,
                                    "the peer closed the connection before it was open");
     else if (mcore__buffer_len(&socket->rest) == 0)
-        take_end(socket);
+        take_eof(socket);
 }
 
 void mcore__message_input(mcore_message_socket *socket, const mcore_slice *v, uint32_t n) {
@@ -116,7 +112,7 @@ void mcore__message_go_on(void *ctx) {
         mcore__buffer_consume(rest, len - input.len);
         if (input.len == 0) mcore__buffer_reset(rest, KEEP_BYTES);
     }
-    if (mcore__buffer_len(rest) == 0) take_end(socket);
+    if (mcore__buffer_len(rest) == 0) take_eof(socket);
     mcore__message_update_reading(socket);
 }
 

@@ -144,6 +144,11 @@ static void on_timer(void *ctx) {
 
 /* What waits goes out with the flush, which then closes the connection. */
 static void close_in_order(mcore_message_socket *socket) {
+    socket->parting = socket->ended && mcore_message_socket_unsent(socket) == 0;
+    if (mcore__message_write_end(&socket->pending) != MCORE_OK) {
+        mcore__message_socket_fail(socket, MCORE_ENOMEM, "no memory for the end");
+        return;
+    }
     socket->state = MCORE__SOCKET_FLUSHING;
     socket->wanted = 0;
     mcore__message_start_timer(socket, socket->messenger->options.close_timeout_ms);
@@ -207,6 +212,7 @@ static void on_sent(void *ctx, mcore_conn *conn, uint64_t op, mcore_status statu
 
 static void socket_closed(mcore_message_socket *socket, mcore_conn *conn, mcore_status why) {
     if (why != MCORE_OK) note_failure(socket, conn, why);
+    if (socket->why == MCORE_ECONNRESET && socket->parting) socket->why = MCORE_OK;
     socket->state = MCORE__SOCKET_CLOSED;
     if (socket->known)
         socket->events->on_closed(socket->ctx, socket, socket->why,

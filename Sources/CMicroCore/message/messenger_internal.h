@@ -74,11 +74,12 @@ struct mcore_message_socket {
     uint8_t wanted;  /* a message, or the end, was asked for */
     uint8_t eof;     /* the peer sent its last byte */
     uint8_t ended;   /* ... and on_end said so */
+    uint8_t parting; /* nothing but our end is to be sent, to a peer that has sent its own */
     uint8_t in_flight;
     uint8_t choked; /* a send was told MCORE_EBUSY */
     uint32_t preface_known;
     mcore__message_cutter cutter;
-    mcore__buffer rest;    /* came behind the last message that was asked for */
+    mcore__buffer rest;    /* came before it was asked for; then nothing more is read */
     mcore__later go_on;    /* with the rest, or the end */
     mcore__buffer pending; /* to be sent with the next flush */
     mcore__buffer sending; /* lent to the transport until on_sent */
