@@ -37,10 +37,13 @@ help: ## print this list
 
 ##### Set-up ######################################################################################
 
-.PHONY: deps test-deps
+.PHONY: deps core-deps test-deps
 
 deps: ## install the system packages that a build needs, if any is missing
 	@Scripts/deps.sh build
+
+core-deps: # of the C core alone, which needs no Swift
+	@Scripts/deps.sh core
 
 test-deps: deps ## the same for the tests, and a Python environment in .venv
 	@Scripts/deps.sh test
@@ -84,15 +87,45 @@ soak: deps ## serve traffic for SECONDS=120, and print what memory and descripto
 measure: deps ## CPU per message of calls and streams, plain and TLS; what many of them leave behind
 	swift run $(SOAK) measure
 
+##### The core as a C library #####################################################################
+#
+#     make install PREFIX=/usr/local DESTDIR=/tmp/package
+#
+# CC, CPPFLAGS, CFLAGS and LDFLAGS are a packager's; LIBDIR and INCLUDEDIR are where PREFIX says,
+# unless they are given. How it is built stands at the end of this file.
+
+.PHONY: lib install uninstall
+
+PREFIX     ?= /usr/local
+LIBDIR     := $(PREFIX)/lib
+INCLUDEDIR := $(PREFIX)/include
+
+lib: core-deps ## build the C library, static and shared, in .build/lib
+	@$(MAKE) -j $(JOBS) --output-sync=target c-lib
+
+install: lib ## install it, its headers and mcore.pc below PREFIX=/usr/local
+	install -d $(LIB_FOLDERS:%='$(DESTDIR)%')
+	install -m 644 include/mcore/*.h '$(DESTDIR)$(INCLUDEDIR)/mcore'
+	install -m 644 .build/lib/libmcore.a .build/lib/$(LIB_FILE) '$(DESTDIR)$(LIBDIR)'
+	$(foreach link,$(LIB_LINKS),ln -sf $(LIB_FILE) '$(DESTDIR)$(LIBDIR)/$(link)';)
+	sed $(LIB_VALUES) Scripts/mcore.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
+	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/mcore.pc'
+
+uninstall: ## remove what `make install` has installed, with the same PREFIX
+	rm -f $(LIB_INSTALLED:%='$(DESTDIR)%')
+	-rmdir '$(DESTDIR)$(INCLUDEDIR)/mcore'
+
 ##### Tests #######################################################################################
 
-.PHONY: test tidy c-headers c-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
+.PHONY: test tidy c-headers c-test plugins install-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
-test: ## all that has to pass: tidy, c-test, bench-micro, swift-test, check-generated, integration
+test: ## all that has to pass: tidy, c-test, plugins, install-test, bench-micro, swift-test, check-generated, integration
 	@$(MAKE) test-deps
 	@$(MAKE) tidy
 	@$(MAKE) c-test
+	@$(MAKE) plugins
+	@$(MAKE) install-test
 	@$(MAKE) bench-micro
 	@$(MAKE) swift-test
 	@$(MAKE) check-generated
@@ -108,6 +141,17 @@ c-test: deps ## the C core under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) -j $(JOBS) --output-sync=target c-asan-programs
 	python3 -B Scripts/tidy.py --symbols .build/c/asan
 	Scripts/run_c_tests.sh $(call programs,asan,$(C_TESTS))
+
+install-test: deps ## install the C library into a folder, use it from there, and remove it
+	JOBS=$(JOBS) Scripts/test_install.sh
+
+PLUGIN_KIT := Examples/plugin-kit/.build/plugin_kit
+
+plugins: core-deps ## the conformance kit on the example plugins, and on those that are bad on purpose
+	@$(MAKE) -s -j $(JOBS) --output-sync=target -C Examples/plugin-kit CC="$(C_CC)"
+	python3 -B Scripts/tidy.py --symbols Examples/plugin-kit/.build
+	python3 -B Scripts/run_plugin_kit.py --kit $(PLUGIN_KIT) --build .build/plugins --cc "$(C_CC)" \
+	    --jobs $(JOBS)
 
 c-tsan: deps ## the C tests that start threads, under ThreadSanitizer
 	@$(MAKE) -j $(JOBS) --output-sync=target c-tsan-programs
@@ -152,15 +196,15 @@ tsan: test-deps ## the Swift tests under ThreadSanitizer
 
 ##### Generated code ##############################################################################
 
-.PHONY: generate check-generated plugins
+.PHONY: generate check-generated protoc-plugins
 
-generate: plugins ## write the Swift code of the .proto files anew
+generate: protoc-plugins ## write the Swift code of the .proto files anew
 	Scripts/generate.sh
 
-check-generated: plugins ## check that it is what `make generate` would write
+check-generated: protoc-plugins ## check that it is what `make generate` would write
 	Scripts/generate.sh --check
 
-plugins:
+protoc-plugins:
 	@Scripts/deps.sh test
 	$(call build,protoc-gen-swift protoc-gen-micro-swift)
 
@@ -169,7 +213,7 @@ plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore bench -name '*.[ch]' \
+C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore Examples bench -name '*.[ch]' \
                    -not -path '*/.build/*')
 
 format: ## format Swift, and C where clang-format is installed
@@ -186,11 +230,12 @@ lint: ## report what `make format` would change, and what tidy finds
 clean: ## remove all that was built
 	rm -rf .build .venv Examples/*/.build bench/.build
 
-##### The C tests #################################################################################
+##### How the C core is built #####################################################################
 #
 # SwiftPM has no UndefinedBehaviorSanitizer, so the C core is built here a second time. Each
 # Tests/CMicroCore/*_test.c is a program, linked with what it needs of the core. A variant is a set
 # of flags and a folder, .build/c/<variant>; objects are rebuilt when a header or this file changes.
+# The variant "lib" is the C library.
 
 # The clang that comes with Swift; without it gcc, whose warnings are not errors.
 SWIFT_DIR := $(dir $(shell readlink -f "$$(command -v swift)" 2>/dev/null))
@@ -198,17 +243,17 @@ CLANG     := $(firstword $(wildcard $(SWIFT_DIR)clang) $(shell command -v clang)
 C_CC      := $(or $(CLANG),gcc)
 
 C_LIBRARIES = libuv libnghttp2 openssl sqlite3 zlib
-C_FLAGS     = -std=c11 -g -Wall -Wextra -Wpedantic -fno-omit-frame-pointer \
-              -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES)) \
-              $(if $(CLANG),-Werror)
-C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread $(C_LINKER)
+C_FLAGS     = -std=c11 -Wall -Wextra -Wpedantic \
+              -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES))
+C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread -ldl
 
 # Swift's own linker: GNU gold writes hundreds of warnings about the sanitizers' symbols.
 C_LINKER := $(and $(filter $(SWIFT_DIR)clang,$(C_CC)),$(wildcard $(SWIFT_DIR)ld.lld),-fuse-ld=lld)
 
-C_FLAGS_asan  := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
-C_FLAGS_tsan  := -O1 -fsanitize=thread
-C_FLAGS_plain := -O1 -gdwarf-4
+C_FLAGS_test  := -O1 -g -fno-omit-frame-pointer $(if $(CLANG),-Werror)
+C_FLAGS_asan  := $(C_FLAGS_test) -fsanitize=address,undefined -fno-sanitize-recover=undefined
+C_FLAGS_tsan  := $(C_FLAGS_test) -fsanitize=thread
+C_FLAGS_plain := $(C_FLAGS_test) -gdwarf-4
 
 # The ThreadSanitizer of Swift's clang knows libdispatch, and wants it linked.
 SWIFT_LIB   := $(and $(CLANG),$(wildcard $(SWIFT_DIR)../lib/swift/linux))
@@ -217,28 +262,34 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
 C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc,Tests/CMicroCore/$(name)_test.c))
-C_SOURCES      := $(shell find Sources/CMicroCore -name '*.c' | sort) \
-                  $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
+C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
+C_SOURCES      := $(C_CORE) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 
 programs = $(patsubst %.c,.build/c/$(1)/%,$(2))
 
-define C_VARIANT
-.PHONY: c-$(1)-programs
-c-$(1)-programs: $(call programs,$(1),$(2))
-
+# $(call C_OBJECTS,VARIANT,COMPILER,SOURCES)
+define C_OBJECTS
 .build/c/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	@echo "cc ($(1)) $$<"
-	@$(C_CC) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	@$(2) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+
+-include $(patsubst %.c,.build/c/$(1)/%.d,$(3))
+endef
+
+# $(call C_VARIANT,VARIANT,TESTS)
+define C_VARIANT
+$(call C_OBJECTS,$(1),$(C_CC),$(C_SOURCES) $(C_TESTS))
+
+.PHONY: c-$(1)-programs
+c-$(1)-programs: $(call programs,$(1),$(2))
 
 .build/c/$(1)/core.a: $(C_SOURCES:%.c=.build/c/$(1)/%.o)
 	@rm -f $$@
 	@ar rcs $$@ $$(filter %.o,$$^)
 
 .build/c/$(1)/%_test: .build/c/$(1)/%_test.o .build/c/$(1)/core.a
-	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINK_$(1)) -o $$@
-
--include $(patsubst %.c,.build/c/$(1)/%.d,$(C_SOURCES) $(C_TESTS))
+	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
 endef
 
 .SECONDARY:
@@ -246,16 +297,87 @@ $(eval $(call C_VARIANT,asan,$(C_TESTS)))
 $(eval $(call C_VARIANT,tsan,$(C_THREAD_TESTS)))
 $(eval $(call C_VARIANT,plain,$(C_TESTS)))
 
-# Each public header has to stand alone, and twice, in C11 and C++17, for gcc and clang.
+# -- the C library
+
+# A release of 0.x may change what programs were compiled against, hence 0.1 in its soname.
+mcore_version = $(shell awk '$$2 == "MCORE_VERSION_$(1)" { print $$3 }' include/mcore/version.h)
+MAJOR        := $(call mcore_version,MAJOR)
+MINOR        := $(call mcore_version,MINOR)
+LIB_VERSION  := $(MAJOR).$(MINOR).$(call mcore_version,PATCH)
+LIB_FILE     := libmcore.so.$(LIB_VERSION)
+LIB_SONAME   := libmcore.so.$(if $(filter 0,$(MAJOR)),0.$(MINOR),$(MAJOR))
+LIB_LINKS    := $(LIB_SONAME) libmcore.so
+LIB_FOLDERS  := $(INCLUDEDIR)/mcore $(LIBDIR)/pkgconfig
+LIB_INSTALLED = $(patsubst include/%,$(INCLUDEDIR)/%,$(wildcard include/mcore/*.h)) \
+                $(addprefix $(LIBDIR)/,libmcore.a $(LIB_FILE) $(LIB_LINKS) pkgconfig/mcore.pc)
+LIB_VALUES   := -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(LIB_VERSION)|' \
+                -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' \
+                -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|'
+
+# What stays visible: mcore_… and not mcore__…; a shell pattern to the linker and to objcopy.
+LIB_SYMBOLS := mcore_[a-z]*
+
+CFLAGS  ?= -O2 -g
+OBJCOPY ?= objcopy
+
+# Sections of their own let a program that is linked statically drop what it does not use. Objects
+# for link-time optimisation have no symbols that could be hidden before the program is linked.
+C_FLAGS_lib = $(CPPFLAGS) $(CFLAGS) -fPIC -fno-lto -ffunction-sections -fdata-sections \
+              -fno-semantic-interposition -ffile-prefix-map=$(CURDIR)=.
+
+$(eval $(call C_OBJECTS,lib,$(CC),$(C_CORE)))
+
+LIB_OBJECTS := $(C_CORE:%.c=.build/c/lib/%.o)
+LIB_TOOLS    = $(CC) $(C_FLAGS) $(C_FLAGS_lib) $(LDFLAGS) $(LIB_OBJECTS)
+
+.PHONY: c-lib
+c-lib: .build/lib/libmcore.a .build/lib/$(LIB_FILE)
+
+# Changes when a tool, a flag or the list of sources does.
+.build/c/lib/tools: export tools = $(LIB_TOOLS)
+.build/c/lib/tools: FORCE
+	@mkdir -p $(@D)
+	@cmp -s - $@ <<<"$$tools" || cat >$@ <<<"$$tools"
+
+.PHONY: FORCE
+$(LIB_OBJECTS): .build/c/lib/tools
+
+# One object, so that what its parts call of each other can be hidden from the program.
+.build/lib/libmcore.a: $(LIB_OBJECTS) .build/c/lib/tools
+	@mkdir -p $(@D)
+	@$(LD) -r $(LIB_OBJECTS) -o $(@D)/mcore.o
+	@$(OBJCOPY) --wildcard --keep-global-symbol='$(LIB_SYMBOLS)' $(@D)/mcore.o
+	@rm -f $@
+	@$(AR) rcsD $@ $(@D)/mcore.o
+	@echo $@
+
+.build/lib/$(LIB_FILE): $(LIB_OBJECTS) .build/c/lib/tools
+	@mkdir -p $(@D)
+	@echo '{ global: $(LIB_SYMBOLS); local: *; };' >$(@D)/mcore.map
+	@$(CC) $(CFLAGS) -fno-lto -shared -Wl,-soname,$(LIB_SONAME) -Wl,--version-script,$(@D)/mcore.map \
+	    -Wl,-Bsymbolic-functions -Wl,-z,defs $(LDFLAGS) $(LIB_OBJECTS) $(C_LINK) -o $@
+	@echo $@
+
+# -- the headers
+
+# Each public header has to stand alone, and twice, in C11 and C++17, for gcc and clang. Authors of
+# plugins copy the one that is for them, and what it includes.
+C_PLUGIN_HEADERS := $(patsubst %,include/mcore/%.h,transport_plugin slice status)
+
 c-headers: deps ## check that each public header compiles by itself
 	@for header in include/mcore/*.h; do \
 	    line="#include \"mcore/$${header##*/}\""; \
 	    for compiler in gcc $(CLANG); do \
 	        for language in "c -std=c11" "c++ -std=c++17"; do \
 	            printf '%s\n' "$$line" "$$line" 'extern int not_empty;' \
-	                | $$compiler -x $$language -Iinclude -Wall -Wextra -Wpedantic -Werror \
-	                    -fsyntax-only - || { echo "$$header: $$compiler -x $$language"; exit 1; }; \
+	                | $$compiler -x $$language -Iinclude -Wall -Wextra -Wpedantic -Wconversion \
+	                    -Werror -fsyntax-only - \
+	                || { echo "$$header: $$compiler -x $$language"; exit 1; }; \
 	        done; \
 	    done; \
-	done; \
-	echo "$$(ls include/mcore/*.h | wc -l) public headers stand alone: C11 and C++17, gcc $(CLANG)"
+	done
+	@included=$$(gcc -std=c11 -Iinclude -MM -MT plugin $(firstword $(C_PLUGIN_HEADERS)) \
+	        | tr -d '\\\n'); \
+	    test "$$(echo $$included)" = "plugin: $(C_PLUGIN_HEADERS)" \
+	    || { echo "plugins need more than $(C_PLUGIN_HEADERS): $$included"; exit 1; }
+	@echo "$$(ls include/mcore/*.h | wc -l) public headers stand alone: C11 and C++17, gcc $(CLANG)"

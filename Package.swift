@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "MicroProtobuf", targets: ["MicroProtobuf"]),
         .library(name: "MicroTesting", targets: ["MicroTesting"]),
         .library(name: "CMicroCore", targets: ["CMicroCore"]),
+        .library(name: "CTransportKit", targets: ["CTransportKit"]),
         .executable(name: "micro-interop", targets: ["micro-interop"]),
         .executable(name: "microctl", targets: ["microctl"]),
         .executable(name: "protoc-gen-micro-swift", targets: ["protoc-gen-micro-swift"]),
@@ -37,6 +38,17 @@ let package = Package(
             publicHeadersPath: "include",
             cSettings: [
                 .headerSearchPath("Sources/CMicroCore"),
+                .enableWarning("all"),
+                .enableWarning("extra"),
+                .treatAllWarnings(as: .error),
+            ]
+        ),
+        // The conformance kit, for authors of transport plugins.
+        .target(
+            name: "CTransportKit",
+            dependencies: ["CMicroCore"],
+            path: "Sources/TransportKit",
+            cSettings: [
                 .enableWarning("all"),
                 .enableWarning("extra"),
                 .treatAllWarnings(as: .error),
@@ -81,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "microctl",
             dependencies: [
-                "Micro", "MicroReflection",
+                "CTransportKit", "Micro", "MicroReflection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/MicroCLI",

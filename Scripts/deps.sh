@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the system packages that a purpose needs, and only those that are missing.
 #
-#     Scripts/deps.sh build | test | valgrind | bench
+#     Scripts/deps.sh core | build | test | valgrind | bench
 #
 # Says nothing and asks for nothing when all is there. It uses apt-get, as root or through sudo;
 # on a system without apt-get it says what is missing.
@@ -16,7 +16,22 @@ need() {
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 
+# The C core alone.
+need_core() {
+    local compiler=${CC:-cc}
+    need g++ command -v "${compiler%% *}" # with it come libc6-dev, libstdc++, binutils and gcc
+    need pkg-config command -v pkg-config
+    need libuv1-dev pkg-config --exists libuv
+    need libnghttp2-dev pkg-config --exists libnghttp2
+    need libsqlite3-dev pkg-config --exists sqlite3
+    need libssl-dev pkg-config --exists openssl
+    need zlib1g-dev pkg-config --exists zlib
+}
+
 case "${1:-}" in
+core)
+    need_core
+    ;;
 build)
     if ! command -v swift >/dev/null; then
         echo "deps: 'swift' is not in the PATH; Swift 6.3 or later is needed:" \
@@ -34,13 +49,8 @@ build)
 
     need git command -v git
     need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
-    need g++ command -v g++ # with it come libc6-dev, libstdc++, binutils and gcc
-    need pkg-config command -v pkg-config
-    need libuv1-dev pkg-config --exists libuv
-    need libnghttp2-dev pkg-config --exists libnghttp2
-    need libsqlite3-dev pkg-config --exists sqlite3
-    need libssl-dev pkg-config --exists openssl
-    need zlib1g-dev pkg-config --exists zlib
+    need g++ command -v g++
+    need_core
     need python3 command -v python3
     ;;
 test)
@@ -72,7 +82,7 @@ bench)
     need golang-goprotobuf-dev command -v protoc-gen-go
     ;;
 *)
-    echo "usage: $0 build | test | valgrind | bench" >&2
+    echo "usage: $0 core | build | test | valgrind | bench" >&2
     exit 2
     ;;
 esac

@@ -86,7 +86,7 @@ C_LAYERS = {
     "loop": ["base"],
     "message": ["base", "frame", "loop"],
     "net": ["base", "loop", "tls"],
-    "plugin": ["base", "loop", "net"],
+    "plugin": ["base", "loop", "net", "tls"],
     "rpc": ["base", "hash", "frame", "http2", "loop", "net"],
     "store": ["base"],
     "tls": ["base"],
@@ -104,7 +104,8 @@ C_LIBRARIES = [
 # Public headers need nothing of the system but these.
 C_PUBLIC_INCLUDES = {"stddef.h", "stdint.h"}
 
-C_SYMBOL_PREFIX = "mcore_"
+# Folder -> how its global symbols begin.
+C_SYMBOL_PREFIXES = {"Sources/CMicroCore": "mcore_", "Sources/TransportKit": "transport_kit_"}
 
 # ---- Reading -------------------------------------------------------------------------------------
 
@@ -449,6 +450,10 @@ class Tidy:
             elif path.startswith("Sources/CMicroCore/"):
                 folder = path.split("/")[2]
                 problem = c_include_problem(folder, name)
+            elif path.startswith("Sources/TransportKit/"):
+                if not (system or name.startswith("mcore/")
+                        or name in ("kit.h", "transport_kit.h")):
+                    problem = "the kit sees the public headers of the core only"
             if problem:
                 self.find_at(path, match, "include", f"{name}: {problem}")
 
@@ -538,13 +543,16 @@ def symbol_findings(listing):
             continue
         name = fields[-1]
         of_sanitizer = re.match(r"_+(odr_)?(asan|ubsan|tsan)[_.]", name)
-        if not name.startswith(C_SYMBOL_PREFIX) and not of_sanitizer:
-            yield Finding(path, 0, "symbol", f"{name} is global and not {C_SYMBOL_PREFIX}…")
+        prefix = next((prefix for folder, prefix in C_SYMBOL_PREFIXES.items()
+                       if folder + "/" in path), C_SYMBOL_PREFIXES["Sources/CMicroCore"])
+        if not name.startswith(prefix) and not of_sanitizer:
+            yield Finding(path, 0, "symbol", f"{name} is global and not {prefix}…")
 
 
 def check_symbols(folder):
     objects = [os.path.join(where, name)
-               for where, _, names in os.walk(os.path.join(folder, "Sources/CMicroCore"))
+               for part in C_SYMBOL_PREFIXES
+               for where, _, names in os.walk(os.path.join(folder, part))
                for name in sorted(names) if name.endswith(".o")]
     # An object whose source is gone is no part of the core.
     objects = [path for path in objects

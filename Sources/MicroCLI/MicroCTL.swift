@@ -17,6 +17,7 @@ struct MicroCTL: AsyncParsableCommand {
               microctl call 127.0.0.1:8080 greeter.Greeter/Hello '{"name":"Ada"}'
               microctl health greeter
               microctl new shop
+              microctl transport test ./shm.so
 
             Results go to standard output, as JSON with --json; errors to standard error.
 
@@ -25,7 +26,10 @@ struct MicroCTL: AsyncParsableCommand {
             precondition, 76 unimplemented, 77 internal, 78 unavailable.
             """,
         version: "0.1.0",
-        subcommands: [Services.self, Describe.self, Call.self, HealthCommand.self, New.self])
+        subcommands: [
+            Services.self, Describe.self, Call.self, HealthCommand.self, New.self,
+            TransportCommand.self,
+        ])
 }
 
 /// How results are printed.

@@ -38,7 +38,9 @@ extension RegisterOptions {
         _ body: @escaping @Sendable (Client) async throws -> T
     ) async throws -> T {
         try await use { register in
-            let client = Client(resolver: RegisterResolver(register: register))
+            var options = ClientOptions()
+            options.transports = TransportPlugin.configured
+            let client = Client(resolver: RegisterResolver(register: register), options: options)
             do {
                 let result = try await body(client)
                 await client.close(grace: .zero)

@@ -181,6 +181,7 @@ TEST(transports_can_be_added) {
     CHECK_INT(mcore_client_add_transport(w.client, "a", &too_short), MCORE_EINVAL);
     CHECK_INT(mcore_client_add_transport(w.client, "", &refusing), MCORE_EINVAL);
     CHECK_INT(mcore_client_add_transport(w.client, "a://", &refusing), MCORE_EINVAL);
+    CHECK_INT(mcore_client_add_transport(w.client, "tcp", &refusing), MCORE_OK);
     CHECK_INT(mcore_client_add_transport(w.client, "tcp", &refusing), MCORE_EEXIST);
     CHECK_INT(mcore_client_add_transport(w.client, "a", &refusing), MCORE_OK);
     CHECK_INT(mcore_client_add_transport(w.client, "a", &refusing), MCORE_EEXIST);

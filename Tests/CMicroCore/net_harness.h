@@ -43,7 +43,9 @@ struct net {
     const mcore_transport_plugin *client_t; /* with `client_self`: who connects; or `t` */
     void *self, *client_self;
     const char *name;
-    int secure; /* not open before a handshake, which takes bytes of the server */
+    int secure;   /* not open before a handshake, which takes bytes of the server */
+    int no_reset; /* an abort may look like an end to the peer */
+    int splits;   /* a send goes out in pieces, and the peer may be gone before the last */
     char address[128];
     side listener;
     side servers[64];
@@ -307,12 +309,18 @@ HARNESS void destroy_instances(net *n) {
     n->t->destroy(n->self);
 }
 
+/* What a test of other transports knows of them; or NULL. */
+static void (*net_traits)(net *n);
+
 HARNESS void net_init(net *n, const variant *v) {
     memset(n, 0, sizeof *n);
     n->name = v->name;
     n->t = v->transport();
     n->client_t = v->client ? v->client() : n->t;
     n->secure = (n->t->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
+    n->no_reset = strcmp(n->t->name, "unix") == 0;
+    n->splits = n->secure;
+    if (net_traits) net_traits(n);
 }
 
 HARNESS void net_open(net *n, const variant *v) {

@@ -51,8 +51,9 @@ void mcore_client_options_default(mcore_client_options *out_options);
 mcore_status mcore_client_create(mcore_loop *loop, const mcore_client_options *options,
                                  mcore_client **out_client);
 
-/* Adds a transport for addresses that begin with "scheme://". It must outlive the client.
- * Errors: MCORE_EEXIST, MCORE_ENOMEM, and those of its create(). */
+/* Adds a transport for addresses that begin with "scheme://", also instead of a built-in one that
+ * was not used yet. It must outlive the client. Errors: MCORE_EEXIST, MCORE_ENOMEM, and those of
+ * its create(). */
 mcore_status mcore_client_add_transport(mcore_client *client, const char *scheme,
                                         const mcore_transport_plugin *transport);
 

@@ -271,6 +271,12 @@ mcore_status mcore_server_listen(mcore_server *server, const mcore_transport_plu
 mcore_status mcore_server_drain(mcore_server *server, uint64_t grace_ms,
                                 void (*done)(void *ctx, uint32_t cut), void *ctx);
 
+/* For a program with one server on one loop: runs the loop on the calling thread until SIGTERM or
+ * SIGINT, and drains the server; another signal cuts off what is left. Nobody else may stop the
+ * loop. Errors: MCORE_EBUSY (the loop runs already), MCORE_ENOTSUP (a simulated loop),
+ * MCORE_ENOMEM; the server was not drained. */
+mcore_status mcore_server_run(mcore_server *server, uint64_t grace_ms);
+
 /* Frees a server that was drained, or that never listened. NULL is ignored. */
 void mcore_server_destroy(mcore_server *server);
 

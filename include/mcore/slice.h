@@ -10,6 +10,13 @@ typedef struct mcore_slice {
     size_t len;
 } mcore_slice;
 
+/* The bytes of a text that ends with a 0, without that. */
+static inline mcore_slice mcore_slice_of(const char *text) {
+    mcore_slice slice = {text, 0};
+    while (text[slice.len]) slice.len++;
+    return slice;
+}
+
 /* A header or metadata entry. Names are lower case on every protocol. */
 typedef struct mcore_header {
     mcore_slice name;

@@ -96,7 +96,7 @@ void mcore_transport_last_words(char *out, size_t size);
 /* ---- Faults ---- */
 
 /* What goes wrong, and how often. Chances are in a million, of each connect() or of each piece of
- * bytes that is sent or received. */
+ * bytes that is sent or received; on_open and on_closed have a failure_text then. */
 typedef struct mcore_faults {
     uint32_t struct_size;
     uint32_t read_bytes_max;  /* an on_data has 1 to so many bytes; 0: as they come */
@@ -106,9 +106,12 @@ typedef struct mcore_faults {
     uint32_t refuse;       /* connect: nobody listens */
     uint32_t black_hole;   /* connect: no answer until its timeout */
     uint32_t reset;        /* piece: the connection breaks, for both ends */
-    uint32_t end;          /* piece: the peer's bytes end here, as if it had closed in order */
-    uint32_t half_open;    /* piece: from here on all that is sent is taken and lost, and nothing
-                            * comes any more, the end neither */
+    uint32_t end;          /* received piece: the peer's bytes end before it, as if it had closed in
+                            * order; what is sent still arrives */
+    uint32_t half_open; /* piece: from here on all that is sent is lost (64 KiB are taken, the rest
+                         * stays outstanding), and nothing comes any more, the end neither. The
+                         * peer finds a reset when this end has closed; after a close(0) that has
+                         * something to wait for, that is two minutes later */
     uint32_t reserved;
 } mcore_faults;
 
@@ -118,6 +121,13 @@ typedef struct mcore_faults {
 mcore_status mcore_transport_faulty(const mcore_transport_plugin *inner, const mcore_faults *faults,
                                     const mcore_transport_plugin **out_transport);
 void mcore_transport_free_faulty(const mcore_transport_plugin *transport);
+
+/* Reads faults from text: read_bytes, write_bytes, delay_ms, seed, refuse, black_hole, reset, end
+ * and half_open, whole numbers; what is not named is 0. Any thread.
+ * Errors: MCORE_EINVAL, and `detail` names the option (one line, 0-terminated, cut at
+ * detail_size). */
+mcore_status mcore_faults_parse(const mcore_header *options, uint32_t option_count,
+                                mcore_faults *out_faults, char *detail, size_t detail_size);
 
 #ifdef __cplusplus
 }

@@ -142,7 +142,7 @@ typedef struct mcore_security {
 } mcore_security;
 
 /* Bits of mcore_transport_plugin.caps. */
-#define MCORE_TRANSPORT_CAP_SECURE UINT64_C(1) /* encrypted, and the peer is who it should be */
+#define MCORE_TRANSPORT_CAP_SECURE 1u /* encrypted, and the peer is who it should be */
 
 typedef struct mcore_transport_plugin mcore_transport_plugin;
 

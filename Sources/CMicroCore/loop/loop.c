@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "loop/loop_core.h"
+#include "loop/random.h"
 
 #include <assert.h>
 
@@ -13,6 +14,8 @@ enum { JOBS_PER_TURN = 1024 };
 static _Thread_local mcore_loop *current;
 
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop) { return loop->driver->uv(loop); }
+
+int mcore__loop_is_running(const mcore_loop *loop) { return atomic_load(&loop->running); }
 
 uint8_t *mcore__loop_read_buffer(mcore_loop *loop) { return loop->read_buffer; }
 

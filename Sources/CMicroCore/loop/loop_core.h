@@ -75,8 +75,4 @@ static inline int mcore__loop_stopping(mcore_loop *loop) {
 /* host.c: the services that transports get. */
 void mcore__host_init(mcore_loop *loop);
 
-/* random.c: xoshiro256++ (Blackman and Vigna), its state filled from a seed with splitmix64. */
-void mcore__random_seed(uint64_t state[4], uint64_t seed);
-uint64_t mcore__random_next(uint64_t state[4]);
-
 #endif

@@ -59,6 +59,9 @@ static inline mcore_loop *mcore__loop_of_host(void *host_self) {
     return ((mcore__host_self *)host_self)->loop;
 }
 
+/* Any thread. */
+int mcore__loop_is_running(const mcore_loop *loop);
+
 struct uv_loop_s;
 /* Only net/ may ask. NULL on a simulated loop. */
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop);

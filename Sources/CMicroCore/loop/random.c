@@ -1,4 +1,4 @@
-#include "loop/loop_core.h"
+#include "loop/random.h"
 
 static uint64_t splitmix64(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);

@@ -172,6 +172,7 @@ static void finish_close(mcore_conn *conn) {
     if (peer) {
         conn->peer = peer->peer = NULL;
         peer->peer_ended = 1;
+        finish_queue(peer, MCORE_OK); /* nobody reads it any more: no writer waits for that */
         mark(peer);
     }
     end(conn, MCORE_OK);

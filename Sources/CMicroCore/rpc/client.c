@@ -111,11 +111,22 @@ static int plugin_valid(const mcore_transport_plugin *plugin) {
            plugin->connect && plugin->send;
 }
 
+/* One that was added is created at once; only those that are built in wait for their first use. */
+static mcore_status replace_built_in(mcore_client *client, mcore__client_transport *built_in,
+                                     const mcore_transport_plugin *transport) {
+    const mcore_transport_plugin *before = built_in->plugin;
+    built_in->plugin = transport;
+    mcore_status status = mcore__client_open_transport(client, built_in);
+    if (status != MCORE_OK) built_in->plugin = before;
+    return status;
+}
+
 mcore_status mcore_client_add_transport(mcore_client *client, const char *scheme,
                                         const mcore_transport_plugin *transport) {
     if (!client || !scheme || !transport) return MCORE_EINVAL;
     if (!scheme_valid(scheme) || !plugin_valid(transport)) return MCORE_EINVAL;
-    if (transport_named(client, scheme, strlen(scheme))) return MCORE_EEXIST;
+    mcore__client_transport *known = transport_named(client, scheme, strlen(scheme));
+    if (known) return known->created ? MCORE_EEXIST : replace_built_in(client, known, transport);
     if (client->transport_count == MCORE__CLIENT_TRANSPORTS_MAX) return MCORE_ELIMIT;
     mcore__client_transport *added = append_transport(client, scheme, transport);
     mcore_status status = mcore__client_open_transport(client, added);

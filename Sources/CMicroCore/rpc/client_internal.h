@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define MCORE__CLIENT_TRANSPORTS_MAX 16u
-#define MCORE__CLIENT_SCHEME_MAX 32u
+#define MCORE__CLIENT_SCHEME_MAX 40u /* "tls+" and the name of a plugin */
 
 typedef struct mcore__client_transport {
     char scheme[MCORE__CLIENT_SCHEME_MAX];

@@ -302,7 +302,8 @@ extension Client {
         for request: ClientRequest, until deadline: EventLoopClock.Instant?, afresh: Bool = false
     ) async throws -> NodeSet {
         if let address = request.options.address {
-            let node = BalancedNode(id: address, address: address, weight: 1, isDraining: false)
+            let node = BalancedNode(
+                id: address, addresses: [address], weight: 1, isDraining: false)
             return NodeSet(revision: 1, nodes: [node])
         }
         let (directory, service) = (directory, request.service)

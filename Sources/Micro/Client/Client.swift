@@ -87,12 +87,12 @@ public final class Client: Sendable, ContextClient {
 
     private func makeSlots() throws -> ClientLoops {
         try checkOptions()
-        let limits = options.limits
+        let (limits, transports) = (options.limits, Transports(options.transports))
         return ClientLoops(
             all: environment.loops.workers.map {
                 ClientLoop(
-                    loop: $0, limits: limits, tls: tls, pick: options.selector.policy,
-                    directory: directory)
+                    loop: $0, limits: limits, transports: transports, tls: tls,
+                    pick: options.selector.policy, directory: directory)
             })
     }
 

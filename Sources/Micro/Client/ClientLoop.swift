@@ -2,6 +2,7 @@
 final class ClientLoop: @unchecked Sendable {  // its state is touched on its loop only
     let loop: EventLoop
     private let limits: ClientLimits
+    private let transports: Transports
     private let tls: ClientTLS
     private let pick: UInt32
     private let directory: NodeDirectory
@@ -13,11 +14,12 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
     private var isClosed = false
 
     init(
-        loop: EventLoop, limits: ClientLimits, tls: ClientTLS, pick: UInt32,
-        directory: NodeDirectory
+        loop: EventLoop, limits: ClientLimits, transports: Transports, tls: ClientTLS,
+        pick: UInt32, directory: NodeDirectory
     ) {
         self.loop = loop
         self.limits = limits
+        self.transports = transports
         self.tls = tls
         self.pick = pick
         self.directory = directory
@@ -28,7 +30,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         if let made { return made }
         guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
         let client = try LoopClient(
-            loop: loop, limits: limits
+            loop: loop, limits: limits, transports: transports
         ) { [tls] () throws(MicroError) in try tls.context() }
         made = client
         return client

@@ -11,6 +11,10 @@ public struct ClientOptions: Sendable {
     /// Whom the client trusts at "tls" addresses, and how it shows who it is. Default: the
     /// authorities of the system, and nothing.
     public var tls: ClientTLSOptions?
+    /// What carries connections to addresses of other schemes than those that are built in.
+    /// Default: what `MICRO_TRANSPORT` says, for clients of a service and those that are made
+    /// without a resolver; else none.
+    public var transports: [TransportPlugin] = []
     /// The largest answer, in bytes. Default 4 MiB.
     public var maxMessageBytes = 4 << 20
     /// Unfinished calls, for each event loop. Default 100,000.
@@ -62,7 +66,7 @@ public struct ClientOptions: Sendable {
                 "client options: reconnectMax is \(reconnectMax): it must not be less than "
                     + "reconnectMin, \(reconnectMin)")
         }
-        return problems + (tls?.problems ?? [])
+        return problems + (tls?.problems ?? []) + Transports(transports).problems
     }
 
     var limits: ClientLimits {

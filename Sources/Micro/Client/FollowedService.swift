@@ -104,7 +104,7 @@ extension NodeSet {
             revision: resolution.revision,
             nodes: chosen.map { node in
                 BalancedNode(
-                    id: node.id, address: node.address, weight: Int(node.weight),
+                    id: node.id, addresses: node.addresses, weight: Int(node.weight),
                     isDraining: node.state == .draining)
             })
     }

@@ -20,7 +20,8 @@ struct ClientLimits: Sendable {
 /// One node as the core's balancer knows it.
 struct BalancedNode: Sendable, Hashable {
     var id: String
-    var address: String
+    /// The first one that the client can connect to is used.
+    var addresses: [String]
     var weight: Int
     var isDraining: Bool
 }
@@ -65,16 +66,18 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     let loop: EventLoop
     private let raw: OpaquePointer
     private let makeTLS: MakeTLS
-    private var hasTLS = false
+    private let transports: Transports
+    /// Schemes beside the built-in ones that the core knows.
+    private var added: Set<String> = []
     private var targets: [TargetKey: LoopTarget] = [:]
     let texts = RecentTexts()
     private var isClosed = false
     private var isDestroyed = false
     private var whenClosed: [@Sendable () -> Void] = []
 
-    /// - Parameter tls: Called when the first "tls" address is used.
+    /// - Parameter tls: Called when the first address with TLS is used.
     init(
-        loop: EventLoop, limits: ClientLimits, tls: @escaping MakeTLS
+        loop: EventLoop, limits: ClientLimits, transports: Transports, tls: @escaping MakeTLS
     ) throws(MicroError) {
         var options = mcore_client_options()
         mcore_client_options_default(&options)
@@ -97,13 +100,29 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         self.loop = loop
         self.raw = created
         self.makeTLS = tls
+        self.transports = transports
     }
 
-    private func addTLS() throws(MicroError) {
-        guard !hasTLS else { return }
-        let transport = try makeTLS().transport()
-        try check(mcore_client_add_transport(raw, "tls", transport), "client", "add the scheme tls")
-        hasTLS = true
+    /// Makes the core know the transport of an address. Plugins win over the built-in ones.
+    private func addTransport(of address: TransportAddress) throws(MicroError) {
+        guard !added.contains(address.scheme) else { return }
+        let isSecure = TransportScheme.below(address.scheme) != nil
+        let table = try transports.table(for: address, tls: isSecure ? makeTLS() : nil)
+        let isBuiltIn =
+            table == mcore_transport_tcp() || table == mcore_transport_unix()
+            || table == mcore_transport_memory()
+        if !isBuiltIn {
+            try check(
+                mcore_client_add_transport(raw, address.scheme, table), "client",
+                "add the scheme \(address.scheme)")
+        }
+        added.insert(address.scheme)
+    }
+
+    /// Where to connect to a node; nil: it has no address of a transport that is known here.
+    private func address(of node: BalancedNode) -> TransportAddress? {
+        node.addresses.lazy.map { TransportAddress($0) }
+            .first { self.transports.carries($0.scheme) }
     }
 
     /// What balances over the nodes of `key`, if it was made.
@@ -148,11 +167,24 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     private func apply(
         _ nodes: NodeSet, to target: LoopTarget, of key: TargetKey
     ) throws(MicroError) {
-        if nodes.nodes.contains(where: { $0.address.hasPrefix("tls://") }) { try addTLS() }
-        var arena: [UInt8] = []
+        var reachable: [(node: BalancedNode, address: String)] = []
         for node in nodes.nodes {
+            guard let address = address(of: node) else { continue }
+            try addTransport(of: address)
+            reachable.append((node, address.description))
+        }
+        if let first = nodes.nodes.first, reachable.isEmpty {
+            let addresses = first.addresses.map { TransportAddress($0) }
+            throw MicroError.unavailable(
+                "client",
+                "no node of \(key) has an address that can be connected to: "
+                    + addresses.compactMap { self.transports.problem(with: $0) }
+                    .joined(separator: "; "))
+        }
+        var arena: [UInt8] = []
+        for (node, address) in reachable {
             arena.append(contentsOf: node.id.utf8)
-            arena.append(contentsOf: node.address.utf8)
+            arena.append(contentsOf: address.utf8)
         }
         let status = arena.withUnsafeBytes { arena in
             var offset = 0
@@ -161,16 +193,16 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
                 defer { offset += count }
                 return mcore_slice(data: arena.baseAddress.map { $0 + offset }, len: count)
             }
-            let raw = nodes.nodes.map { node in
+            let raw = reachable.map { node, address in
                 mcore_node(
-                    id: take(node.id), address: take(node.address),
+                    id: take(node.id), address: take(address),
                     weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0)
             }
             return raw.withUnsafeBufferPointer {
                 mcore_target_update(target.pointer, $0.baseAddress, $0.count)
             }
         }
-        try check(status, "client", "balance \(key) over \(nodes.nodes.map(\.address))")
+        try check(status, "client", "balance \(key) over \(reachable.map(\.address))")
     }
 
     /// Starts a call on a target that was given nodes. `call` is finished later, not in here, and

@@ -15,14 +15,16 @@ struct MessengerLimits: Sendable {
 final class LoopMessenger: Sendable {
     let loop: EventLoop
     private let pointer: CorePointer
+    private let transports: Transports
 
-    private init(loop: EventLoop, pointer: CorePointer) {
+    private init(loop: EventLoop, pointer: CorePointer, transports: Transports) {
         self.loop = loop
         self.pointer = pointer
+        self.transports = transports
     }
 
     static func create(
-        on loop: EventLoop, limits: MessengerLimits
+        on loop: EventLoop, limits: MessengerLimits, transports: Transports
     ) async throws -> LoopMessenger {
         try await loop.run {
             var options = mcore_messenger_options()
@@ -41,23 +43,27 @@ final class LoopMessenger: Sendable {
             guard let created else {
                 throw MicroError("transport", .internal, "the core made no messenger")
             }
-            return LoopMessenger(loop: loop, pointer: CorePointer(raw: created))
+            return LoopMessenger(
+                loop: loop, pointer: CorePointer(raw: created), transports: transports)
         }
     }
 
     deinit {
-        let pointer = pointer
-        loop.execute { mcore_messenger_close(pointer.raw, nil, nil) }
+        let (pointer, tables) = (pointer, LentTables(transports))
+        loop.execute {
+            mcore_messenger_close(
+                pointer.raw, giveBackTables, Unmanaged.passRetained(tables).toOpaque())
+        }
     }
 
     /// Connects `socket`, which is told what comes of it, and nothing when this throws. On the
     /// loop.
     ///
-    /// - Parameter tls: For "tls" addresses.
+    /// - Parameter tls: For addresses with TLS.
     func dial(
         _ socket: LoopSocket, _ address: TransportAddress, tls: TLSContext?, timeout: Duration
     ) throws(MicroError) {
-        let table = try address.transport(tls: tls)
+        let table = try transports.table(for: address, tls: tls)
         let retained = Unmanaged.passRetained(socket)
         var raw: OpaquePointer?
         let status = mcore_messenger_dial(
@@ -73,7 +79,7 @@ final class LoopMessenger: Sendable {
     func listen(
         _ listener: LoopListener, _ address: TransportAddress, tls: TLSContext?
     ) throws(MicroError) -> TransportAddress {
-        let table = try address.transport(tls: tls)
+        let table = try transports.table(for: address, tls: tls)
         let retained = Unmanaged.passRetained(listener)
         var raw: OpaquePointer?
         let (status, bound) = withDetail {
@@ -84,8 +90,26 @@ final class LoopMessenger: Sendable {
         if status < 0 { retained.release() }
         try checkTransport(status, "listen on \(address)")
         listener.raw = raw
+        guard !bound.isEmpty else {
+            listener.close()
+            throw MicroError.failedPrecondition(
+                "transport",
+                "the transport of \(address) does not say where it listens: "
+                    + "give an address that is not empty", reason: "INVALID")
+        }
         return TransportAddress(scheme: address.scheme, rest: bound)
     }
+}
+
+/// Tables of transports have to stay until the core has destroyed what it made of them.
+private final class LentTables: Sendable {
+    let transports: Transports
+    init(_ transports: Transports) { self.transports = transports }
+}
+
+private let giveBackTables: mcore_job = { tables in
+    guard let tables else { return }
+    Unmanaged<LentTables>.fromOpaque(tables).release()
 }
 
 private func checkTransport(
@@ -94,7 +118,8 @@ private func checkTransport(
     guard status < 0 else { return }
     let status = CoreStatus(raw: status)
     throw MicroError(
-        "transport", status.code, "\(what()): \(status.text)", reason: status.transportReason)
+        "transport", status.code, "\(what()): \(status.textWithLastWords)",
+        reason: status.transportReason)
 }
 
 extension CoreStatus {
@@ -106,6 +131,7 @@ extension CoreStatus {
         case Int32(MCORE_ECONNREFUSED), Int32(MCORE_ENOENT): "NOBODY_LISTENS"
         case Int32(MCORE_EINVAL): "INVALID"
         case Int32(MCORE_ELIMIT), Int32(MCORE_ENOMEM), Int32(MCORE_EMFILE): "LIMIT"
+        case Int32(MCORE_EPLUGIN): "PLUGIN"
         case Int32(MCORE_EPROTO): "PROTOCOL"
         case Int32(MCORE_ETIMEDOUT): "TIMEOUT"
         case Int32(MCORE_ETLS): "TLS"

@@ -33,15 +33,20 @@ final class LoopServer: Sendable {
     let loop: EventLoop
     private let pointer: CorePointer
     private let routes: RouteTable  // the handlers' contexts
+    private let transports: Transports  // live as long as their connections
 
-    private init(loop: EventLoop, pointer: CorePointer, routes: RouteTable) {
+    private init(
+        loop: EventLoop, pointer: CorePointer, routes: RouteTable, transports: Transports
+    ) {
         self.loop = loop
         self.pointer = pointer
         self.routes = routes
+        self.transports = transports
     }
 
     static func create(
-        on loop: EventLoop, routes: RouteTable, limits: ServerLimits, name: String
+        on loop: EventLoop, routes: RouteTable, limits: ServerLimits, name: String,
+        transports: Transports
     ) async throws -> LoopServer {
         try await loop.run {
             var options = mcore_server_options()
@@ -69,7 +74,9 @@ final class LoopServer: Sendable {
             guard let created else {
                 throw MicroError("server", .internal, "the core made no server")
             }
-            return LoopServer(loop: loop, pointer: CorePointer(raw: created), routes: routes)
+            return LoopServer(
+                loop: loop, pointer: CorePointer(raw: created), routes: routes,
+                transports: transports)
         }
     }
 
@@ -87,18 +94,33 @@ final class LoopServer: Sendable {
 
     /// Listens and returns the address that was bound, with its scheme.
     ///
-    /// - Parameter tls: For "tls" addresses.
+    /// - Parameter tls: For addresses with TLS.
     func listen(on address: TransportAddress, tls: TLSContext? = nil) async throws -> String {
         try await loop.run {
-            let transport = try address.transport(tls: tls)
+            let transport = try self.transports.table(for: address, tls: tls)
             var bound = [CChar](repeating: 0, count: 512)
             let status = mcore_server_listen(
                 self.pointer.raw, transport, address.rest, &bound, bound.count)
-            try check(status, "server", "listen on \(address)")
+            if status < 0 { throw LoopServer.cannotListen(on: address, status) }
             let end = bound.firstIndex(of: 0) ?? bound.endIndex
             let text = String(decoding: bound[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
+            guard !text.isEmpty else {
+                throw MicroError.failedPrecondition(
+                    "server",
+                    "the transport of \(address) does not say where it listens: "
+                        + "give an address that is not empty")
+            }
             return "\(address.scheme)://\(text)"
         }
+    }
+
+    /// With what a plugin had to say about it.
+    private static func cannotListen(
+        on address: TransportAddress, _ status: mcore_status
+    ) -> MicroError {
+        let status = CoreStatus(raw: status)
+        return MicroError(
+            "server", status.code, "listen on \(address): \(status.textWithLastWords)")
     }
 
     /// Drains in the order that `mcore_server_drain` describes.

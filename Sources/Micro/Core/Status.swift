@@ -15,6 +15,7 @@ struct CoreStatus: Sendable, Hashable {
     static let closed = CoreStatus(raw: Int32(MCORE_ECLOSED))
     static let unavailable = CoreStatus(raw: Int32(MCORE_EUNAVAILABLE))
     static let noSecureConnection = CoreStatus(raw: Int32(MCORE_ETLS))
+    static let brokenPlugin = CoreStatus(raw: Int32(MCORE_EPLUGIN))
     static let unsupported = CoreStatus(raw: Int32(MCORE_ENOTSUP))
 
     /// The core's own text for it, e.g. "address already in use".

@@ -107,9 +107,12 @@ final class TLSContext: Sendable {
         return detail
     }
 
-    /// TCP behind TLS. Valid as long as the context; who uses it holds that.
-    func transport() throws(MicroError) -> UnsafePointer<mcore_transport_plugin> {
-        guard let table = mcore_tls_transport(pointer.raw, mcore_transport_tcp()) else {
+    /// Another transport behind TLS. Valid as long as the context and `inner`; who uses it holds
+    /// them.
+    func transport(
+        over inner: UnsafePointer<mcore_transport_plugin>
+    ) throws(MicroError) -> UnsafePointer<mcore_transport_plugin> {
+        guard let table = mcore_tls_transport(pointer.raw, inner) else {
             throw MicroError("tls", .resourceExhausted, "no memory for the transport")
         }
         return table

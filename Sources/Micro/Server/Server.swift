@@ -161,9 +161,11 @@ public final class Server: EndpointHost {
     private func open() async throws {
         let routes = try makeRoutes()
         let certificates = try await openCertificates()
+        let transports = Transports(options.transports)
         for loop in environment.loops.workers {
             let loopServer = try await LoopServer.create(
-                on: loop, routes: routes, limits: options.limits, name: "micro")
+                on: loop, routes: routes, limits: options.limits, name: "micro",
+                transports: transports)
             state.withLock { $0.loopServers.append(loopServer) }
         }
         let loopServers = state.withLock { $0.loopServers }

@@ -1,10 +1,15 @@
 /// How a server listens, and the limits that it enforces before it takes memory.
 public struct ServerOptions: Sendable {
     /// Where to listen: "tcp://127.0.0.1:8080", "127.0.0.1:0" (any free port), "[::]:8080",
-    /// "unix:///run/greeter.sock". Default: any free port of the loopback interface, or what
-    /// `MICRO_SERVER_ADDRESS` says (several are separated by commas).
+    /// "unix:///run/greeter.sock". Default: any free port of the loopback interface, or with
+    /// ``transports`` where the first of them chooses; or what `MICRO_SERVER_ADDRESS` says (several
+    /// are separated by commas).
     public var addresses: [String]
-    /// How "tcp" addresses are encrypted. Default: not at all.
+    /// What carries addresses of other schemes than those that are built in, and those without a
+    /// scheme. Default: what `MICRO_TRANSPORT` says, for the server of a service.
+    public var transports: [TransportPlugin] = []
+    /// How "tcp" addresses, and those of plugins that are not secure themselves, are encrypted.
+    /// Default: not at all.
     public var tls: ServerTLSOptions?
     /// The largest message, in bytes, in either direction. Default 4 MiB.
     public var maxMessageBytes = 4 << 20
@@ -61,23 +66,33 @@ public struct ServerOptions: Sendable {
             outputBytes: maxOutputBytes)
     }
 
-    /// Where to listen, with the scheme that is bound: TLS lies over tcp.
+    /// Where to listen, with the scheme that is bound: TLS lies over what is not secure.
     var listeners: [TransportAddress] {
-        (addresses.isEmpty ? ["tcp://127.0.0.1:0"] : addresses).map { text in
-            let address = TransportAddress(text)
-            return address.isTCP && tls != nil
-                ? TransportAddress(scheme: "tls", rest: address.rest) : address
+        let transports = Transports(transports)
+        let addresses = addresses.map { transports.address($0) }
+        return (addresses.isEmpty ? [ServerOptions.anywhere(in: transports)] : addresses).map {
+            tls != nil && transports.canBeEncrypted($0.scheme) ? $0.encrypted : $0
         }
     }
 
-    private func problem(withAddress text: String) -> String? {
-        let address = TransportAddress(text)
-        if let problem = address.problem { return problem }
-        if address.scheme == "tls" {
+    private static func anywhere(in transports: Transports) -> TransportAddress {
+        let scheme = transports.standard
+        return TransportAddress(
+            scheme: scheme, rest: scheme == TransportScheme.tcp ? "127.0.0.1:0" : "")
+    }
+
+    private func problem(
+        withAddress text: String, in transports: Transports
+    ) -> String? {
+        let address = transports.address(text)
+        if let problem = transports.problem(with: address) { return problem }
+        if TransportScheme.below(address.scheme) != nil {
             return tls == nil ? "\(text): TLS needs options.tls, with a certificate" : nil
         }
         // Who set `tls` counts on it.
-        guard let tls, !address.isTCP, !tls.allowPlaintext else { return nil }
+        guard let tls, !transports.canBeEncrypted(address.scheme),
+            !transports.isSecure(address.scheme), !tls.allowPlaintext
+        else { return nil }
         return "\(text) is not encrypted: with options.tls it needs allowPlaintext"
     }
 
@@ -96,7 +111,12 @@ public struct ServerOptions: Sendable {
             ("bodyTimeout", bodyTimeout), ("idleTimeout", idleTimeout),
             ("writeTimeout", writeTimeout),
         ]
-        var problems = addresses.compactMap(problem(withAddress:)) + (tls?.problems ?? [])
+        let transports = Transports(transports)
+        var problems = transports.problems + (tls?.problems ?? [])
+        // Without its plugin an address would only be said to be unknown.
+        if problems.isEmpty {
+            problems = addresses.compactMap { problem(withAddress: $0, in: transports) }
+        }
         problems += counts.filter { $0.1 <= 0 || $0.1 > Int(Int32.max) }
             .map { "options.\($0.0) is \($0.1): it must be 1 to \(Int32.max)" }
         problems += durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }

@@ -8,6 +8,8 @@ extension Client {
     ///   - hooks: Wrapped around every call, the first outermost.
     public convenience init(options: ClientOptions = ClientOptions(), hooks: [ClientHook] = []) {
         let environment = Environment.current
+        var options = options
+        if options.transports.isEmpty { options.transports = TransportPlugin.configured }
         self.init(
             resolver: RegisterResolver(
                 register: DefaultEngines.register(environment), environment: environment),

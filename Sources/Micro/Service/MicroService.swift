@@ -67,6 +67,9 @@ public final class MicroService: EndpointHost {
         if options.server.addresses.isEmpty, let set = ProcessEnvironment["MICRO_SERVER_ADDRESS"] {
             options.server.addresses = set.split(separator: ",").map(String.init)
         }
+        if options.transports.isEmpty { options.transports = TransportPlugin.configured }
+        options.server.transports += options.transports
+        options.client.transports += options.transports
         options.logger[metadataKey: "service"] = .string(name)
         self.name = name
         self.version = version
@@ -401,11 +404,10 @@ public final class MicroService: EndpointHost {
 enum AdvertisedAddress {
     /// A bound address, with this machine's own where it was bound to all of them.
     static func reachable(_ bound: String) -> String {
-        for scheme in ["tcp", "tls"] {
-            for anywhere in ["\(scheme)://0.0.0.0:", "\(scheme)://[::]:"]
-            where bound.hasPrefix(anywhere) {
-                return "\(scheme)://\(HostAddress.reachable):\(bound.dropFirst(anywhere.count))"
-            }
+        let address = TransportAddress(bound)
+        for anywhere in ["0.0.0.0:", "[::]:"] where address.rest.hasPrefix(anywhere) {
+            let port = address.rest.dropFirst(anywhere.count)
+            return "\(address.scheme)://\(HostAddress.reachable):\(port)"
         }
         return bound
     }

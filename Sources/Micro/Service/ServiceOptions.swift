@@ -10,6 +10,10 @@ public struct ServiceOptions: Sendable {
     public var clientHooks: [ClientHook] = []
     /// How messages may be written, the preferred first.
     public var codecs = Codecs()
+    /// What carries connections beside the built-in transports, for the server and for the client.
+    /// Default: what `MICRO_TRANSPORT` says ("plugin:/path/of.so?option=value"; several are
+    /// separated by commas), else none.
+    public var transports: [TransportPlugin] = []
     /// Where nodes are found; nil: what `MICRO_REGISTER` says, else the `local` register.
     public var register: (any Register)?
     /// Where messages are published; nil: what `MICRO_BROKER` says, else one in memory.

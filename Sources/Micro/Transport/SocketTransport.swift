@@ -22,16 +22,14 @@ public struct SocketTransport: Transport {
 
     /// Connects to a listener. See ``Transport/dial(_:timeout:)``.
     public func dial(_ address: String, timeout: Duration) async throws -> any TransportSocket {
-        try state.check()
+        try await state.check()
         guard timeout >= .milliseconds(1) else {
             throw SocketTransportOptions.invalid(
                 "timeout is \(timeout): it must be 1 ms or longer", at: "timeout")
         }
-        let address = TransportAddress(address)
-        if let problem = address.problem {
-            throw SocketTransportOptions.invalid(problem, at: "address")
-        }
-        let tls = address.scheme == "tls" ? try await state.clientContext() : nil
+        let address = try state.options.checked(address)
+        let isEncrypted = TransportScheme.below(address.scheme) != nil
+        let tls = isEncrypted ? try await state.clientContext() : nil
         let messenger = try await state.messenger(
             for: address, elseOn: state.environment.loops.preferred)
         return try await SocketPipe.dial(address, on: messenger, tls: tls, timeout: timeout)
@@ -39,9 +37,10 @@ public struct SocketTransport: Transport {
 
     /// Listens. See ``Transport/listen(_:)``.
     public func listen(_ address: String) async throws -> any TransportListener {
-        try state.check()
+        try await state.check()
         let address = try state.options.listener(address)
-        let certificates = address.scheme == "tls" ? try await state.openCertificates() : nil
+        let isEncrypted = TransportScheme.below(address.scheme) != nil
+        let certificates = isEncrypted ? try await state.openCertificates() : nil
         let messenger = try await state.messenger(
             for: address, elseOn: state.environment.loops.next)
         return try await SocketListener.open(
@@ -58,6 +57,7 @@ private final class SocketTransportState: Sendable {
     private let clientTLS: ClientTLS
     /// By the numbers of their loops.
     private let messengers = Mutex<[Int: LoopMessenger]>([:])
+    private let isGood = Atomic<Bool>(false)
     private let certificates = Mutex<CertificateKeeper?>(nil)
 
     /// What both sides agree on by ALPN.
@@ -72,12 +72,15 @@ private final class SocketTransportState: Sendable {
             logger: logger)
     }
 
-    func check() throws(MicroError) {
-        let problems = options.problems
+    /// Loads plugins that are not loaded yet.
+    func check() async throws {
+        if isGood.load(ordering: .acquiring) { return }
+        let problems = try await environment.offload { [options] in options.problems }
         guard problems.isEmpty else {
             throw SocketTransportOptions.invalid(
                 problems.joined(separator: "; "), at: "options")
         }
+        isGood.store(true, ordering: .releasing)
     }
 
     func messenger(
@@ -92,7 +95,8 @@ private final class SocketTransportState: Sendable {
 
     private func messenger(on loop: EventLoop) async throws -> LoopMessenger {
         if let known = messengers.withLock({ $0[loop.index] }) { return known }
-        let made = try await LoopMessenger.create(on: loop, limits: options.limits)
+        let made = try await LoopMessenger.create(
+            on: loop, limits: options.limits, transports: Transports(options.transports))
         return messengers.withLock { messengers in
             let first = messengers[loop.index] ?? made
             messengers[loop.index] = first

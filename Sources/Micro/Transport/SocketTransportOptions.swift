@@ -1,7 +1,10 @@
 /// The limits of message sockets, and how they are encrypted.
 public struct SocketTransportOptions: Sendable {
-    /// How "tls" addresses are listened on, and "tcp" ones, which become "tls". Default: not at
-    /// all.
+    /// What carries addresses of other schemes than those that are built in, and those without a
+    /// scheme. Default: none; ``TransportPlugin/configured`` is what `MICRO_TRANSPORT` says.
+    public var transports: [TransportPlugin] = []
+    /// How "tcp" addresses that are listened on, and those of plugins that are not secure
+    /// themselves, are encrypted: their schemes become "tls" and "tls+name". Default: not at all.
     public var serverTLS: ServerTLSOptions?
     /// Whom dialled "tls" addresses have to be, and how this side shows who it is. Default: the
     /// authorities of the system are trusted, and nothing is shown.
@@ -46,20 +49,30 @@ public struct SocketTransportOptions: Sendable {
     ///
     /// - Throws: ``MicroError`` for an address that can't be listened on as the options have it.
     func listener(_ text: String) throws(MicroError) -> TransportAddress {
-        let address = TransportAddress(text)
-        if let problem = address.problem { throw Self.invalid(problem, at: "address") }
-        if address.isTCP, serverTLS != nil {
-            return TransportAddress(scheme: "tls", rest: address.rest)
-        }
-        if address.scheme == "tls", serverTLS == nil {
+        let transports = Transports(transports)
+        let address = try checked(text)
+        let isEncrypted = TransportScheme.below(address.scheme) != nil
+        guard let serverTLS else {
+            if !isEncrypted { return address }
             throw Self.invalid(
                 "\(text): TLS needs options.serverTLS, with a certificate", at: "address")
         }
+        if transports.canBeEncrypted(address.scheme) { return address.encrypted }
         // Who set `serverTLS` counts on it.
-        if let serverTLS, address.scheme != "tls", !serverTLS.allowPlaintext {
+        if !isEncrypted, !transports.isSecure(address.scheme), !serverTLS.allowPlaintext {
             throw Self.invalid(
                 "\(text) is not encrypted: with options.serverTLS it needs allowPlaintext",
                 at: "address")
+        }
+        return address
+    }
+
+    /// An address of a transport that is known.
+    func checked(_ text: String) throws(MicroError) -> TransportAddress {
+        let transports = Transports(transports)
+        let address = transports.address(text)
+        if let problem = transports.problem(with: address) {
+            throw Self.invalid(problem, at: "address")
         }
         return address
     }
@@ -80,7 +93,9 @@ public struct SocketTransportOptions: Sendable {
             ("maxUnaccepted", maxUnaccepted, 1 << 20),
         ]
         let durations = [("prefaceTimeout", prefaceTimeout), ("closeTimeout", closeTimeout)]
-        var problems = (serverTLS?.problems ?? []) + (clientTLS?.problems ?? [])
+        var problems =
+            Transports(transports).problems + (serverTLS?.problems ?? [])
+            + (clientTLS?.problems ?? [])
         problems += counts.filter { $0.1 <= 0 || $0.1 > $0.2 }
             .map { "options.\($0.0) is \($0.1): it must be 1 to \($0.2)" }
         problems += durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }

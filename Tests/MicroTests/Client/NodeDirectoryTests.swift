@@ -26,7 +26,7 @@ struct NodeDirectoryTests {
     ) async throws -> [String]? {
         // The resolver's news take a turn of the loop.
         try await Environment.current.clock.sleep(for: .milliseconds(1))
-        return directory.known("greeter", for: query)?.nodes.map(\.address)
+        return directory.known("greeter", for: query)?.nodes.flatMap(\.addresses)
     }
 
     @Test func whoIsFollowedIsNotAskedForAgain() async throws {
@@ -34,7 +34,7 @@ struct NodeDirectoryTests {
             resolver.tell(["memory://a"])
             #expect(try await addresses(directory) == nil)
             let first = try await directory.nodes(of: "greeter", for: RouteQuery())
-            #expect(first.nodes.map(\.address) == ["memory://a"])
+            #expect(first.nodes.flatMap(\.addresses) == ["memory://a"])
             #expect(try await addresses(directory) == ["memory://a"])
             resolver.tell(["memory://b", "memory://c"])
             #expect(try await addresses(directory) == ["memory://b", "memory://c"])
@@ -67,7 +67,7 @@ struct NodeDirectoryTests {
             _ = try await addresses(directory)
             let service = try #require(directory.followed("greeter"))
             let (nodes, stamp) = service.nodes(for: RouteQuery())
-            #expect(nodes?.nodes.map(\.address) == ["memory://a"])
+            #expect(nodes?.nodes.flatMap(\.addresses) == ["memory://a"])
             #expect(service.stamp == stamp)
             resolver.tell(["memory://b"])
             _ = try await addresses(directory)

@@ -20,6 +20,23 @@ struct SocketTransportConformanceTests {
         }
     }
 
+    /// In pieces of a few bytes, and late.
+    @Test(arguments: TransportConformance.checks)
+    func memoryInPieces(check: String) async throws {
+        try await withSimulation(seed: 1) {
+            var faults = TransportFaults()
+            faults.readBytes = check == "a slow reader stops the sender" ? 5000 : 700
+            faults.writeBytes = faults.readBytes
+            faults.delay = .milliseconds(2)
+            var options = SocketTransportOptions()
+            options.transports = [try TransportPlugin(faults: faults, in: "memory")]
+            let made = options
+            try await TransportConformance(
+                address: "memory://a", patience: .seconds(600)
+            ) { SocketTransport(options: made) }.run([check])
+        }
+    }
+
     @Test(arguments: TransportConformance.checks)
     func memoryOnThreads(check: String) async throws {
         let number = SocketTransportConformanceTests.number()

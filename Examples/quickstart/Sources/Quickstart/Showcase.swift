@@ -11,16 +11,18 @@ struct Showcase {
         defer { folder.remove() }
         var children: [ChildProcess] = []
         do {
-            // Any free port for the greeters: nobody needs to know it but the register.
+            // Greeters listen where their transport likes (on any free port): nobody needs to know
+            // but the register.
             for number in 1...3 {
                 let greeter = try ChildProcess(
                     "greeter", log: "\(folder.path)/greeter-\(number).log",
-                    environment: ["MICRO_SERVER_ADDRESS": "127.0.0.1:0"])
+                    environment: ["MICRO_SERVER_ADDRESS": ""])
                 children.append(greeter)
             }
             let frontDoor = try ChildProcess(
                 "frontdoor", log: "\(folder.path)/frontdoor.log",
-                environment: ["MICRO_SERVER_ADDRESS": wanted])
+                // For curl, whatever MICRO_TRANSPORT says.
+                environment: ["MICRO_SERVER_ADDRESS": "tcp://\(wanted)"])
             children.append(frontDoor)
             try await supervise(children, folder)
         } catch {

@@ -1,0 +1,3 @@
+/* breaks: blocks; run: --only echo */
+#define FAULT BLOCKS
+#include "base.h"

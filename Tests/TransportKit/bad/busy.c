@@ -1,0 +1,3 @@
+/* breaks: idle; run: --only idle */
+#define FAULT BUSY
+#include "base.h"

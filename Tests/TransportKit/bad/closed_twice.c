@@ -1,0 +1,3 @@
+/* breaks: closed-last */
+#define FAULT CLOSED_TWICE
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: crash */
+#define FAULT CRASHES
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: data-end */
+#define FAULT DATA_AFTER_END
+#include "base.h"

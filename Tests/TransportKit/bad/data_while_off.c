@@ -1,0 +1,3 @@
+/* breaks: reading-off */
+#define FAULT DATA_WHILE_OFF
+#include "base.h"

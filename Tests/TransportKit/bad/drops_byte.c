@@ -1,0 +1,3 @@
+/* breaks: bytes; also: accept-inside, no-stall */
+#define FAULT DROPS_BYTE
+#include "base.h"

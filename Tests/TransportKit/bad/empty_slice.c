@@ -1,0 +1,3 @@
+/* breaks: data-length */
+#define FAULT EMPTY_SLICE
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: end-behind-bytes */
+#define FAULT ENDS_EARLY
+#include "base.h"

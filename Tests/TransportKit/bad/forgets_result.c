@@ -1,0 +1,3 @@
+/* breaks: result */
+#define FAULT FORGETS_RESULT
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: nothing */
+#define FAULT NOTHING
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: bad-option */
+#define FAULT IGNORES_OPTIONS
+#include "base.h"

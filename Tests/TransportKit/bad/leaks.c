@@ -1,0 +1,3 @@
+/* breaks: leak */
+#define FAULT LEAKS
+#include "base.h"

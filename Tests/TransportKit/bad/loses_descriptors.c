@@ -1,0 +1,3 @@
+/* breaks: many */
+#define FAULT LOSES_DESCRIPTORS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: nested */
+#define FAULT NESTED
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: closed-in-time */
+#define FAULT NEVER_CLOSES
+#include "base.h"

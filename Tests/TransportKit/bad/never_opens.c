@@ -1,0 +1,3 @@
+/* breaks: open-in-time; also: open-once */
+#define FAULT NEVER_OPENS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: data-length */
+#define FAULT NULL_SLICE
+#include "base.h"

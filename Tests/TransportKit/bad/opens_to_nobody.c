@@ -1,0 +1,3 @@
+/* breaks: refused */
+#define FAULT OPENS_TO_NOBODY
+#include "base.h"

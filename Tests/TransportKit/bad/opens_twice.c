@@ -1,0 +1,3 @@
+/* breaks: open-once */
+#define FAULT OPENS_TWICE
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: thread */
+#define FAULT OTHER_THREAD
+#include "base.h"

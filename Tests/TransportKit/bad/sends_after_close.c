@@ -1,0 +1,3 @@
+/* breaks: closed-calls */
+#define FAULT SENDS_AFTER_CLOSE
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: sent-order */
+#define FAULT SENT_SWAPPED
+#include "base.h"

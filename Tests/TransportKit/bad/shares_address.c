@@ -1,0 +1,3 @@
+/* breaks: address-in-use */
+#define FAULT SHARES_ADDRESS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: no-stall; also: bytes, end */
+#define FAULT STALLS
+#include "base.h"

@@ -1,0 +1,3 @@
+/* breaks: bytes */
+#define FAULT SWAPS_BYTES
+#include "base.h"
