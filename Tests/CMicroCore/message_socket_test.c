@@ -223,6 +223,8 @@ static mcore_status listen_at(const char *address) {
     return status;
 }
 
+static const mcore_transport_plugin *transport; /* NULL: memory */
+
 static mcore_status world_open_with(uint64_t seed, const mcore_messenger_options *options) {
     mcore_allocator allocator = {NULL, heap_alloc, heap_resize, heap_release};
     size_t fail_at = heap.fail_at;
@@ -232,7 +234,7 @@ static mcore_status world_open_with(uint64_t seed, const mcore_messenger_options
     memset(&w, 0, sizeof w);
     CHECK_INT(mcore_loop_create_simulated(seed, &w.loop), MCORE_OK);
     mcore__timer_init(&w.stop, stop_loop, w.loop);
-    w.transport = mcore_transport_memory();
+    w.transport = transport ? transport : mcore_transport_memory();
     w.accept_like.close_on_end = 1;
     heap.made = 0;
     heap.fail_at = fail_at;
@@ -900,20 +902,45 @@ static void move(end *e) {
     }
 }
 
+static void chaotic_run(uint64_t seed) {
+    heap.fail_at = 0;
+    CHECK_INT(world_open_with(seed, NULL), MCORE_OK);
+    chaos_random = seed * 0x9e3779b97f4a7c15u;
+    w.accept_like.close_on_end = (int)(seed % 3);
+    for (int step = 0; step < 400; step++) {
+        w.accept_like.echo = (int)dice(2);
+        if (w.dialled_count < 30 && dice(8) == 0) dial();
+        if (w.dialled_count) move(&w.dialled[dice(w.dialled_count)]);
+        if (w.accepted_count) move(&w.accepted[dice(w.accepted_count)]);
+        if (dice(3) == 0) run_for(1);
+    }
+    world_close();
+}
+
 TEST(chaos) {
-    for (uint64_t seed = 1; seed <= 150; seed++) {
-        heap.fail_at = 0;
-        CHECK_INT(world_open_with(seed, NULL), MCORE_OK);
-        chaos_random = seed * 0x9e3779b97f4a7c15u;
-        w.accept_like.close_on_end = (int)(seed % 3);
-        for (int step = 0; step < 400; step++) {
-            w.accept_like.echo = (int)dice(2);
-            if (w.dialled_count < 30 && dice(8) == 0) dial();
-            if (w.dialled_count) move(&w.dialled[dice(w.dialled_count)]);
-            if (w.accepted_count) move(&w.accepted[dice(w.accepted_count)]);
-            if (dice(3) == 0) run_for(1);
-        }
-        world_close();
+    for (uint64_t seed = 1; seed <= 150; seed++) chaotic_run(seed);
+}
+
+TEST(chaos_on_a_bad_network) {
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        const mcore_transport_plugin *faulty;
+        mcore_faults faults = {
+            .struct_size = sizeof faults,
+            .read_bytes_max = seed % 2 ? 7 : 0,
+            .write_bytes_max = seed % 3 ? 9 : 0,
+            .delay_max_ms = seed % 4 ? 0 : 3,
+            .seed = seed,
+            .refuse = 50000,
+            .black_hole = 50000,
+            .reset = seed % 2 ? 20 : 20000,
+            .end = seed % 2 ? 20 : 20000,
+            .half_open = seed % 2 ? 20 : 20000,
+        };
+        CHECK_INT(mcore_transport_faulty(mcore_transport_memory(), &faults, &faulty), MCORE_OK);
+        transport = faulty;
+        chaotic_run(seed);
+        transport = NULL;
+        mcore_transport_free_faulty(faulty);
     }
 }
 
