@@ -213,7 +213,8 @@ protoc-plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Tests/CMicroCore Examples bench -name '*.[ch]' \
+C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Tests/CMicroCore \
+                   Tests/TransportKit Examples bench -name '*.[ch]' \
                    -not -path '*/.build/*')
 
 format: ## format Swift, and C where clang-format is installed
@@ -263,7 +264,8 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
 C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc,Tests/CMicroCore/$(name)_test.c))
 C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
-C_SOURCES      := $(C_CORE) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
+C_KIT          := $(sort $(wildcard Sources/TransportKit/*.c))
+C_SOURCES      := $(C_CORE) $(C_KIT) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 
 programs = $(patsubst %.c,.build/c/$(1)/%,$(2))
 
@@ -272,7 +274,8 @@ define C_OBJECTS
 .build/c/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	@echo "cc ($(1)) $$<"
-	@$(2) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	@$(2) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) \
+	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 -include $(patsubst %.c,.build/c/$(1)/%.d,$(3))
 endef

@@ -37,10 +37,10 @@ enum {
     ADDRESS_MAX = 64,
     RING_BYTES_MIN = 64 << 10,
     RING_BYTES_MAX = 16 << 20,
-    RING_BYTES_DEFAULT = 256 << 10,
-    PIECE_BYTES = 64 << 10, /* of one on_data; then the peer gets the room back */
-    PIECES_PER_TURN = 4,    /* then other connections have their turn */
-    REWIND_BYTES = 16 << 10,
+    RING_BYTES_DEFAULT = 1 << 20,
+    PIECE_BYTES = 64 << 10,  /* of one on_data; then the peer gets the room back */
+    PIECES_PER_TURN = 4,     /* then other connections have their turn */
+    REWIND_BYTES = 16 << 10, /* the part of a ring that small messages stay in */
     BACKLOG = 4096,
     ACCEPTS_PER_TURN = 64,
     GUESTS_MAX = 256, /* of an instance: accepted, and have not said hello yet */
@@ -74,8 +74,9 @@ typedef struct shared {
 
 _Static_assert(sizeof(shared) == HEAD_BYTES, "it is an interface between processes");
 
-/* The first message, from the client, with the memory and the client's bell; the server's answer
- * is the same, with the server's bell. A number is no use in another version. */
+/* The first message, from the client, with the memory and the client's bell. The server's answer
+ * looks the same, and comes with the server's bell. Two versions don't understand each other: how
+ * the memory is used has no other number than this. */
 typedef struct hello {
     char magic[8];
     uint32_t version, ring_bytes;
@@ -100,6 +101,7 @@ typedef struct instance {
     uint32_t spare_count;
 } instance;
 
+/* What one send() brought. */
 typedef struct batch {
     struct batch *next;
     uint64_t op;
@@ -107,7 +109,7 @@ typedef struct batch {
     uint32_t count, capacity; /* slices; capacity is what `slices` has room for */
     uint32_t first;           /* the first slice that was not copied */
     mcore_slice slices[];     /* the first one without what was copied of it */
-} batch;                      /* what one send() brought */
+} batch;
 
 typedef struct batch_list {
     batch *first, *last;
@@ -346,6 +348,7 @@ static void finish_first(mcore_conn *conn, mcore_status status) {
 /* ---- Life ---- */
 
 static void step(void *arg);
+static void dismiss(mcore_conn *guest);
 
 static mcore_conn *conn_new(instance *owner, int state, const mcore_transport_events *ev,
                             void *ctx) {
@@ -392,6 +395,7 @@ static void conn_dispose(mcore_conn *conn) {
 /* The peer learns it at once, by the socket; callbacks follow in `step`. The memory stays until
  * then: on_data may be showing it. */
 static void end(mcore_conn *conn, mcore_status why) {
+    while (conn->guests) dismiss(conn->guests);
     conn->state = DEAD;
     conn->why = why;
     stop_timer(conn);
@@ -455,9 +459,9 @@ static size_t room(mcore_conn *conn, size_t wanted) {
     return size - (size_t)(conn->written - taken);
 }
 
-/* A reader who keeps up makes it needless to go through the whole ring: both stay in a part of it
- * that is in their caches, and the rest takes no memory. When the reader has taken all, it holds no
- * byte, and does not look where the next one stands before it was written. */
+/* With a reader who keeps up, a part of the ring is enough: it stays in the caches, and the rest
+ * takes no memory. A reader who has taken all holds no byte, and does not look where the next one
+ * stands before there is one. */
 static void rewind_ring(mcore_conn *conn) {
     if (conn->written - conn->base < REWIND_BYTES) return;
     if (atomic_load_explicit(&conn->out->taken, memory_order_acquire) != conn->written) return;
@@ -818,7 +822,8 @@ static void on_hello(mcore_conn *guest) {
     mark(guest); /* there may be bytes */
 }
 
-/* What can't be accepted stays in the backlog, and the listener readable. */
+/* What can't be accepted now stays in the backlog, and the listener readable: it is not looked at
+ * for a while. */
 static void pause_accepting(mcore_conn *listener) {
     const mcore_host *host = listener->owner->host;
     if (start_timer(listener, PAUSE_MS * NS_PER_MS) == MCORE_OK)
@@ -1060,7 +1065,6 @@ static mcore_status shm_set_reading(mcore_conn *conn, uint32_t enabled) {
 static void shm_close(mcore_conn *conn, uint32_t abort) {
     if (conn->state == DEAD || conn->detached) return;
     if (conn->state == LISTENING) {
-        while (conn->guests) dismiss(conn->guests);
         end(conn, MCORE_OK);
         return;
     }

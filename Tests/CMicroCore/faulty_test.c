@@ -55,7 +55,6 @@ static const mcore_transport_plugin *late_memory(void) { return made[MEMORY_LATE
 
 static void traits(net *n) {
     n->no_reset = n->t == made[UNIX] || n->t == made[UNIX_LATE];
-    n->splits = n->t == made[TCP_PIECES] || n->t == made[MEMORY_LATE];
 }
 
 static const variant variants[] = {
@@ -70,6 +69,7 @@ static const variant variants[] = {
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 #include "net_conformance.h"
+#include "net_kit.h"
 
 /* ---- The rig: a simulated loop, and a table of this test ---- */
 

@@ -33,7 +33,7 @@ typedef struct side {
     uint64_t hash; /* of the bytes received */
     char failure[200];
     /* What it does by itself. */
-    int echo, close_on_eof, abort_on_data, close_on_data, pause_each_data;
+    int echo, close_on_eof;
     char *echo_copies[ECHOES_MAX];
 } side;
 
@@ -45,13 +45,12 @@ struct net {
     const char *name;
     int secure;   /* not open before a handshake, which takes bytes of the server */
     int no_reset; /* an abort may look like an end to the peer */
-    int splits;   /* a send goes out in pieces, and the peer may be gone before the last */
     char address[128];
     side listener;
     side servers[64];
     int server_count;
     side server_template; /* what accepted connections do */
-    int refuse, close_in_accept, send_in_accept, abort_in_accept;
+    int refuse;
     int (*done)(net *);
     int timed_out, mistakes, in_call;
     const char *first_mistake;
@@ -64,8 +63,6 @@ HARNESS void mistake(net *n, const char *what) {
 HARNESS void after_event(net *n) {
     if (n->done && n->done(n)) mcore_loop_stop(n->loop);
 }
-
-static const char greeting[] = "greeting";
 
 HARNESS mcore_status do_send(side *s, const void *bytes, size_t len) {
     mcore_slice v = {bytes, len};
@@ -130,9 +127,6 @@ HARNESS void *on_accept(void *ctx, mcore_conn *conn) {
     s->net = n;
     s->conn = conn;
     s->is_server = 1;
-    if (n->send_in_accept && do_send(s, greeting, sizeof greeting) < 0) mistake(n, "send");
-    if (n->close_in_accept) do_close(s, 0);
-    if (n->abort_in_accept) do_close(s, 1);
     after_event(n);
     return s;
 }
@@ -152,9 +146,6 @@ HARNESS void react_to_data(side *s, const mcore_slice *v, uint32_t count) {
             mistake(s->net, "echo");
         }
     }
-    if (s->pause_each_data) do_set_reading(s, 0);
-    if (s->abort_on_data) do_close(s, 1);
-    if (s->close_on_data) do_close(s, 0);
     if (count == 0 && s->close_on_eof) do_close(s, 0);
 }
 
@@ -319,7 +310,6 @@ HARNESS void net_init(net *n, const variant *v) {
     n->client_t = v->client ? v->client() : n->t;
     n->secure = (n->t->caps & MCORE_TRANSPORT_CAP_SECURE) != 0;
     n->no_reset = strcmp(n->t->name, "unix") == 0;
-    n->splits = n->secure;
     if (net_traits) net_traits(n);
 }
 

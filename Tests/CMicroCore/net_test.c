@@ -4,6 +4,7 @@
 #endif
 
 #include "net_conformance.h"
+#include "net_kit.h"
 
 /* ---- Memory: names belong to a loop ---- */
 

@@ -72,6 +72,7 @@ static const variant variants[] = {
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 #include "net_conformance.h"
+#include "net_kit.h"
 
 /* ---- Plaintext ---- */
 

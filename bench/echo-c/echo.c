@@ -1,11 +1,16 @@
 /* A gRPC echo server on the C core, for measuring it without Swift:
  *
  *     echo-c serve [--port PORT] [--address IP] [--loops N] [--codec bytes]
+ *     echo-c serve --transport unix|PLUGIN.so [--address ADDRESS] [--loops N]
+ *     echo-c call ...
  *     echo-c version
  *
  * "/echo.Echo/Unary" answers with its own message, on gRPC and on plain HTTP, "/echo.Echo/Chat"
- * each message of a stream. Prints "ready PORT". SIGTERM or SIGINT drains and ends it, and prints
- * "loops N...", the calls of each loop. The first loop accepts for all. */
+ * each message of a stream. Prints "ready PORT", or "ready ADDRESS" of another transport. SIGTERM
+ * or SIGINT drains and ends it, and prints "loops N...", the calls of each loop. The first loop
+ * accepts for all. */
+#include "echo-c.h"
+
 #include "mcore/server.h"
 #include "mcore/version.h"
 
@@ -18,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOPS_MAX = 64, GRACE_MS = 1000, EXIT_USAGE = 2 };
+enum { LOOPS_MAX = 64, GRACE_MS = 1000 };
 
 typedef struct worker {
     mcore_loop *loop;
@@ -32,13 +37,23 @@ typedef struct program {
     worker workers[LOOPS_MAX];
     uint32_t count;
     const char *address, *port;
+    const mcore_transport_plugin *transport;
     mcore_signal_watch *watches[2];
 } program;
 
-static void check(const char *what, mcore_status status) {
+void check(const char *what, mcore_status status) {
     if (!status) return;
     fprintf(stderr, "echo-c: %s: %s\n", what, mcore_status_text(status));
     exit(1);
+}
+
+const mcore_transport_plugin *transport_named(const char *name) {
+    const mcore_transport_plugin *transport;
+    char detail[256];
+    if (!strcmp(name, "tcp")) return mcore_transport_tcp();
+    if (!strcmp(name, "unix")) return mcore_transport_unix();
+    check(name, mcore_transport_load(name, NULL, &transport, detail, sizeof detail));
+    return transport;
 }
 
 /* ---- What it answers ---- */
@@ -137,17 +152,16 @@ static void print_calls(const program *p) {
 
 static void usage(const char *problem, const char *value) {
     if (problem) fprintf(stderr, "echo-c: %s %s\n", problem, value);
-    fprintf(stderr, "usage: echo-c serve [--port PORT] [--address IP] [--loops N] [--codec bytes]"
-                    " | version\n");
+    fprintf(stderr, "usage: echo-c serve [--port PORT] [--address ADDRESS] [--loops N]"
+                    " [--codec bytes] [--transport tcp|unix|PLUGIN.so] | call | version\n");
     exit(EXIT_USAGE);
 }
 
 static void read_options(program *p, int argc, char **argv) {
-    static const struct option options[] = {{"port", required_argument, NULL, 'p'},
-                                            {"address", required_argument, NULL, 'a'},
-                                            {"loops", required_argument, NULL, 'l'},
-                                            {"codec", required_argument, NULL, 'c'},
-                                            {0}};
+    static const struct option options[] = {
+        {"port", required_argument, NULL, 'p'},      {"address", required_argument, NULL, 'a'},
+        {"loops", required_argument, NULL, 'l'},     {"codec", required_argument, NULL, 'c'},
+        {"transport", required_argument, NULL, 't'}, {0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'p':
@@ -158,6 +172,9 @@ static void read_options(program *p, int argc, char **argv) {
             break;
         case 'l':
             p->count = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 't':
+            p->transport = transport_named(optarg);
             break;
         case 'c':
             if (strcmp(optarg, "bytes") != 0) usage("no such codec:", optarg);
@@ -195,10 +212,15 @@ static void listen_on_first(program *p) {
     worker *first = &p->workers[0];
     check("signal", mcore_loop_watch_signal(first->loop, SIGTERM, on_signal, p, &p->watches[0]));
     check("signal", mcore_loop_watch_signal(first->loop, SIGINT, on_signal, p, &p->watches[1]));
-    snprintf(address, sizeof address, "%s:%s", p->address, p->port);
-    check(address,
-          mcore_server_listen(first->server, mcore_transport_tcp(), address, bound, sizeof bound));
-    printf("ready %s\n", strrchr(bound, ':') + 1);
+    if (p->transport == mcore_transport_tcp())
+        snprintf(address, sizeof address, "%s:%s", p->address ? p->address : "127.0.0.1", p->port);
+    else
+        snprintf(address, sizeof address, "%s", p->address ? p->address : "");
+    check(address, mcore_server_listen(first->server, p->transport, address, bound, sizeof bound));
+    if (p->transport == mcore_transport_tcp())
+        printf("ready %s\n", strrchr(bound, ':') + 1);
+    else
+        printf("ready %s://%s\n", p->transport->name, bound);
     fflush(stdout);
 }
 
@@ -217,12 +239,14 @@ static void serve(program *p) {
 }
 
 int main(int argc, char **argv) {
-    static program p = {.count = 1, .address = "127.0.0.1", .port = "0"};
+    static program p = {.count = 1, .port = "0"};
+    p.transport = mcore_transport_tcp();
     if (argc < 2) usage(NULL, NULL);
     if (!strcmp(argv[1], "version")) {
         puts("micro C core " MCORE_VERSION_TEXT);
         return 0;
     }
+    if (!strcmp(argv[1], "call")) return call_main(argc - 1, argv + 1);
     if (strcmp(argv[1], "serve") != 0) usage("unknown:", argv[1]);
     read_options(&p, argc - 1, argv + 1);
     serve(&p);

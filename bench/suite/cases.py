@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from suite.load import Shape
 from suite.peers import CHAT, HEAVY, LIST, UNARY, Setup
 
-SUITES = ("rpc-server", "rpc-client", "streams", "tls", "memory", "scaling", "micro")
+SUITES = ("rpc-server", "rpc-client", "streams", "tls", "transports", "memory", "scaling",
+          "micro")
 
 FRAMEWORKS = ("grpc-cpp", "grpc-go", "grpc-swift-2")
 CEILINGS = ("nghttpd", "h2o", "epoll")
@@ -149,6 +150,20 @@ def tls():
                              *peers("bytes", f"plaintext; {BYTES}", ["grpc-cpp"])))
 
 
+def transports():
+    """RPC between two programs of the C core: shared memory, a plugin, against the built-in ones."""
+    for shape in (SHAPES["8x32"], Shape(32, 1), SHAPES["1x1"]):
+        yield Case(suite="transports", name=f"unary 32B {shape} over shm", kind="transport",
+                   shape=shape, latency=True, participants=(
+                       of_transport("shm", "ours"), of_transport("unix", "reference"),
+                       of_transport("tcp", "reference")))
+
+
+def of_transport(name, role):
+    return Participant("ours" if role == "ours" else name, "c-core",
+                       Setup("bytes", transport=name), role, f"RPC of the C core over {name}")
+
+
 IDLE_CONNECTIONS = 10_000
 
 
@@ -191,7 +206,7 @@ def micro():
     yield Case(suite="micro", name="the C core without sockets", kind="micro", participants=())
 
 
-TABLE = (rpc_server, rpc_client, streams, tls, memory, scaling, micro)
+TABLE = (rpc_server, rpc_client, streams, tls, transports, memory, scaling, micro)
 
 
 def all_cases():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 UNITS = {
     "server_cpu_us_per_request": "us",
+    "server_system_us_per_request": "us",
     "client_cpu_us_per_request": "us",
     "requests_per_second": "1/s",
     "messages_per_second": "1/s",

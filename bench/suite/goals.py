@@ -84,6 +84,8 @@ GOALS = (
     Goal("4 KiB over TLS: throughput against plaintext grpc-cpp",
          "unary 4KiB 8x32 TLS against plaintext bytes direct", "requests_per_second", "grpc-cpp",
          "ratio", least=1),
+    *(Goal(f"RPC over shared memory, {shape}: CPU against tcp", f"unary 32B {shape} over shm", CPU,
+           "tcp", "ratio", least=2) for shape in ("8x32", "32x1")),
     Goal("memory of an idle connection, in bytes", "10000 idle connections",
          "rss_bytes_per_connection", None, "ours", most=8192),
     Goal("system allocations per request, C core", COUNT, "allocations_per_request", "c-core",

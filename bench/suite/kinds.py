@@ -2,13 +2,14 @@
 
 from suite.memory import AllocationTrial, IdleTrial
 from suite.scaling import BalanceTrial, BesideTrial
-from suite.trials import ClientTrial, EpollTrial, StreamTrial, UnaryTrial
+from suite.trials import ClientTrial, EpollTrial, StreamTrial, TransportTrial, UnaryTrial
 
 KINDS = {
     "unary": UnaryTrial,
     "chat": StreamTrial,
     "list": StreamTrial,
     "client": ClientTrial,
+    "transport": TransportTrial,
     "idle": IdleTrial,
     "allocations": AllocationTrial,
     "beside": BesideTrial,

@@ -21,6 +21,7 @@ class Setup:
     loops: int = 1
     tls: bool = False
     size: int = 32  # of the file, for servers of files
+    transport: str | None = None  # of the C core: "tcp", "unix", "shm"
     options: tuple[str, ...] = ()
 
     def with_tls(self):
@@ -132,18 +133,36 @@ class Programs:
             argv += ["--handler", setup.handler]
         if setup.tls:
             argv += ["--tls", *self.certificate()]
+        if setup.transport:
+            argv += ["--transport", self.transport(setup.transport)]
+        if setup.transport == "unix":
+            argv += ["--address", os.path.join(self.work_folder, "echo.sock")]
         return Server(argv + list(setup.options), cpus, log, env=env)
+
+    def transport(self, name):
+        """What the C core calls a transport: shared memory is a plugin in Examples."""
+        if name != "shm":
+            return name
+        source = os.path.join(os.path.dirname(__file__), "../../Examples/shm/shm.c")
+        path = os.path.join(self.work_folder, "shm.so")
+        self._build_shared(source, path, ["-I", os.path.join(os.path.dirname(source),
+                                                             "../../include")])
+        return path
 
     def build_allocation_counter(self):
         """The library that counts allocations when it is preloaded."""
         source = os.path.join(os.path.dirname(__file__), "allocations.c")
         path = os.path.join(self.build_folder, "allocations.so")
-        if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
-            code, _, err = process.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-shared",
-                                        "-fPIC", source, "-o", path], 60)
-            if code:
-                raise Failed(f"the counter of allocations cannot be built: {err.strip()[-200:]}")
+        self._build_shared(source, path, ["-D_GNU_SOURCE"])
         return path
+
+    def _build_shared(self, source, path, options):
+        if os.path.exists(path) and os.path.getmtime(path) >= os.path.getmtime(source):
+            return
+        code, _, err = process.run(["cc", "-std=c11", "-O2", "-shared", "-fPIC", *options, source,
+                                    "-o", path], 60)
+        if code:
+            raise Failed(f"{os.path.basename(path)} cannot be built: {err.strip()[-200:]}")
 
     def certificate(self):
         """A certificate for 127.0.0.1 that signs itself, and its key."""

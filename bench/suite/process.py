@@ -114,6 +114,13 @@ def cpu_seconds(pid):
             return parse_stat(file.read()) / os.sysconf("SC_CLK_TCK")
 
 
+def system_seconds(pid):
+    """The system time of all threads of a process, in ticks of 10 ms."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[12]) / os.sysconf("SC_CLK_TCK")
+
+
 def parse_stat(text):
     """The ticks of user and system time in the text of /proc/PID/stat."""
     fields = text[text.rindex(")") + 1:].split()

@@ -13,7 +13,7 @@ READY_SECONDS = 20
 
 
 class Server:
-    """A server that runs, and the port it listens on."""
+    """A server that runs, and the port it listens on; its address, where that has no port."""
 
     def __init__(self, argv, cpus, log, port=None, env=None):
         """With a port the program is asked for it in `argv` and is ready when it can be connected
@@ -42,6 +42,10 @@ class Server:
         self.require_running()
         return process.cpu_seconds(self.pid)
 
+    def system_seconds(self):
+        self.require_running()
+        return process.system_seconds(self.pid)
+
     def rss_bytes(self):
         self.require_running()
         return process.rss_bytes(self.pid)
@@ -65,7 +69,8 @@ class Server:
             self._read()
             for line in self.output.split(b"\n")[:-1]:
                 if line.startswith(b"ready "):
-                    return int(line.split()[1])
+                    where = line.split()[1].decode()
+                    return int(where) if where.isdigit() else where
             self.require_running()
         raise Failed(f"{self.name} was not ready after {READY_SECONDS} s")
 

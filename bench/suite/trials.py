@@ -197,5 +197,37 @@ class ClientTrial:
         self.server.stop()
 
 
+class TransportTrial(ServerTrial):
+    """Two programs of the C core over a transport: what a request costs both of them."""
+
+    def take(self):
+        pace, shape = self.bench.pace, self.case.shape
+        argv = [self.bench.programs.path(self.participant.program), "call",
+                "--transport", self.bench.programs.transport(self.participant.setup.transport),
+                "--address", self._address(), "--connections", str(shape.connections),
+                "--streams", str(shape.streams), "--size", str(self.case.size)]
+        caller = Caller(argv, self.cpus)
+        caller.run(pace.warmup)
+        results = []
+
+        def run():
+            results.append(caller.run(pace.measured))
+            return results[0]["requests"]
+
+        before = self.server.system_seconds()
+        cpu = self.counted(run)
+        system = self.server.system_seconds() - before
+        result = results[0]
+        return {"server_cpu_us_per_request": cpu,
+                "server_system_us_per_request": system * 1e6 / result["requests"],
+                "client_cpu_us_per_request": result["cpu_us"] / result["requests"],
+                "requests_per_second": result["requests"] / result["seconds"],
+                **load.percentiles_of_call(result)}
+
+    def _address(self):
+        port = self.server.port
+        return f"127.0.0.1:{port}" if isinstance(port, int) else port
+
+
 def messages_of(result):
     return result.get("messages", result["requests"])

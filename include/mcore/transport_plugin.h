@@ -89,9 +89,9 @@ typedef struct mcore_host { /* host -> plugin; outlives every instance */
     mcore_status (*timer_stop)(void *self, uint64_t id);
 
     /* A job that can be started without memory, for callbacks that are due after a call returned:
-     * later_mark runs fn(ctx) once on the loop, in the same turn or the next; marking it again
-     * before it ran changes nothing. later_free also cancels; inside fn, too. Errors:
-     * MCORE_ENOMEM. */
+     * later_mark runs fn(ctx) once on the loop, in the same turn if it has room; marking it again
+     * before it ran changes nothing, inside fn it runs once more. later_free also cancels; inside
+     * fn, too. Errors: MCORE_ENOMEM. */
     mcore_status (*later_new)(void *self, void (*fn)(void *ctx), void *ctx,
                               mcore_later **out_later);
     void (*later_mark)(void *self, mcore_later *later);
@@ -192,8 +192,10 @@ struct mcore_transport_plugin { /* plugin -> host; static, immutable */
     /* The next three spread connections over loops; a transport has all of them or none, and then
      * connections stay on the loop that accepted them.
      * Takes the connection off this loop, so that another instance can adopt it. Only inside
-     * on_accept, which must then return NULL; `conn` is dead and gets no on_closed. The ticket is
-     * handed to exactly one adopt() or discard(), on any loop. */
+     * on_accept, before anything was sent, and on_accept must then return NULL; `conn` is dead and
+     * gets no on_closed. The ticket is handed to exactly one adopt() or discard(), on any loop; it
+     * may outlive this instance, so that it is not of host->alloc. Errors: MCORE_EINVAL,
+     * MCORE_EBUSY (something was sent), MCORE_ENOMEM. */
     mcore_status (*detach)(mcore_conn *conn, void **out_ticket);
     /* On success the ticket is used up, and on_data, on_sent and on_closed follow as after
      * on_accept. On an error the ticket is still the caller's. */

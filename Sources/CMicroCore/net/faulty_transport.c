@@ -248,6 +248,11 @@ static mcore_transport_plugin table_around(const mcore_transport_plugin *inner) 
     return table;
 }
 
+int mcore__transport_is_faulty(const mcore_transport_plugin *plugin) {
+    return MCORE_HAS(mcore_transport_plugin, plugin, create_from) &&
+           plugin->create_from == faulty_create_from;
+}
+
 mcore_status mcore_transport_faulty(const mcore_transport_plugin *inner, const mcore_faults *faults,
                                     const mcore_transport_plugin **out_transport) {
     if (!inner || !faults || !out_transport) return MCORE_EINVAL;

@@ -271,6 +271,11 @@ static void init_table(void *piece, mcore_tls_context *context, const void *key)
     out->plugin.discard = tls_discard;
 }
 
+int mcore__transport_is_tls(const mcore_transport_plugin *plugin) {
+    return MCORE_HAS(mcore_transport_plugin, plugin, create_from) &&
+           plugin->create_from == tls_create_from;
+}
+
 const mcore_transport_plugin *mcore_tls_transport(mcore_tls_context *context,
                                                   const mcore_transport_plugin *inner) {
     if (!context || !inner) return NULL;

@@ -4,6 +4,7 @@
 #endif
 
 #include "base/memory.h"
+#include "net/transport.h"
 #include "plugin/guard.h"
 #include "plugin/plugin.h"
 
@@ -68,7 +69,8 @@ static int is_built_in(const char *name) {
 /* Whoever tests a guard takes one that is built in. */
 static int is_own(const mcore_transport_plugin *plugin) {
     return plugin == mcore_transport_tcp() || plugin == mcore_transport_unix() ||
-           plugin == mcore_transport_memory();
+           plugin == mcore_transport_memory() || mcore__transport_is_tls(plugin) ||
+           mcore__transport_is_faulty(plugin);
 }
 
 mcore_status mcore__plugin_check(const mcore_transport_plugin *plugin, char *detail, size_t size) {
