@@ -40,7 +40,7 @@ LAYERS = [
     ["Core"],
     "Options Logger Meter Tracer Profiler Util Context".split(),
     "Codec Config Database FSM Auth Health MTLS Network Reflection Resolver Register Router"
-    " Selector Store Sync Broker Stream".split(),
+    " Selector Store Sync Broker Stream Transport".split(),
     "Client Server Proxy Flow Resilience".split(),
     ["Service"],
 ]
@@ -84,6 +84,7 @@ C_LAYERS = {
     "frame": ["base"],
     "http2": ["base", "frame"],
     "loop": ["base"],
+    "message": ["base", "frame", "loop"],
     "net": ["base", "loop", "tls"],
     "plugin": ["base", "loop", "net", "tls"],
     "rpc": ["base", "hash", "frame", "http2", "loop", "net"],

@@ -365,6 +365,66 @@ TEST(a_client_takes_nothing_but_http2) {
     }
 }
 
+static mcore_slice named_protocol;
+
+static void name_protocol(mcore_tls_options *options) { options->protocol = named_protocol; }
+
+static mcore_tls_context *context_for(uint32_t role, const char *protocol) {
+    int is_server = role == MCORE_TLS_SERVER;
+    named_protocol = tls_text(protocol);
+    return tls_context(role, is_server ? tls_server : NULL, is_server ? NULL : tls_ca,
+                       name_protocol);
+}
+
+TEST(a_protocol_that_is_named_has_to_be_agreed_on) {
+    tls_usual();
+    static char longest[256];
+    memset(longest, 'x', 255);
+    const struct {
+        const char *server, *client;
+        int agreed;
+    } rows[] = {
+        {"micro-message", "micro-message", 1},
+        {longest, longest, 1},
+        {"micro-message", "micro", 0},
+        {"micro-message", NULL, 0},
+        {NULL, "micro-message", 0},
+        {NULL, "http/1.1", 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        pair p = {0};
+        start(&p, context_for(MCORE_TLS_CLIENT, rows[i].client),
+              context_for(MCORE_TLS_SERVER, rows[i].server), "service");
+        if (rows[i].agreed) {
+            check_open(&p);
+            CHECK_SLICE(security_of(&p.server).protocol, rows[i].client);
+            CHECK_SLICE(security_of(&p.client).protocol, rows[i].client);
+        } else {
+            check_failed(&p.server, "no application protocol in common (ALPN)");
+            CHECK_INT(p.client.status, MCORE_ETLS);
+        }
+        stop(&p);
+    }
+}
+
+TEST(a_client_that_names_no_protocol_is_not_one_of_ours) {
+    tls_usual();
+    mcore_tls_context *context = context_for(MCORE_TLS_SERVER, "micro-message");
+    end server = {0};
+    SSL_CTX *ctx;
+    SSL *ssl = raw_client(NULL, 0, &ctx);
+    CHECK_INT(mcore__tls_session_create(context, NULL, &server.session), MCORE_OK);
+    drive(ssl, &server);
+    check_failed(&server, "the peer did not agree on the protocol \"micro-message\" by ALPN");
+    ERR_clear_error();
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    mcore__tls_session_destroy(server.session);
+    mcore__buffer_free(&server.out);
+    mcore__buffer_free(&server.plain);
+    mcore_tls_context_release(context);
+}
+
 /* ---- Names ---- */
 
 typedef struct name_row {

@@ -1,4 +1,5 @@
 #include "rig.h"
+#include "mcore/transport.h"
 #include "micro.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
  *
  * TLS 1.3 and 1.2, the latter with ECDHE and AEAD only; no renegotiation, no compression, no early
  * data. Peers are always verified: there is no way to switch that off. A server chooses "h2" or
- * "http/1.1" by ALPN, and a client takes nothing but "h2".
+ * "http/1.1" by ALPN, and a client takes nothing but "h2", unless another protocol is named.
  *
  * Thread: any, unless a function says otherwise. */
 #ifndef MCORE_TLS_H
@@ -61,6 +61,8 @@ typedef struct mcore_tls_options {
     /* The last use of `ctx`, when nothing uses the context any more. May be NULL. */
     void (*on_released)(void *ctx);
     void *ctx;
+    mcore_slice protocol; /* what has to be agreed on by ALPN, for both roles, "micro-message";
+                           * empty: see above */
 } mcore_tls_options;
 
 void mcore_tls_options_default(uint32_t role, mcore_tls_options *out_options);

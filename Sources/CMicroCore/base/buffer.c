@@ -59,6 +59,17 @@ mcore_status mcore__buffer_append_text(mcore__buffer *b, const char *text) {
     return mcore__buffer_append(b, text, strlen(text));
 }
 
+mcore_status mcore__buffer_append_toward(mcore__buffer *b, const void *bytes, size_t len,
+                                         size_t total) {
+    size_t have = mcore__buffer_len(b);
+    if (b->capacity - b->end < len) {
+        size_t extra = have < total - have ? have : total - have;
+        mcore_status status = mcore__buffer_reserve(b, extra > len ? extra : len);
+        if (status != MCORE_OK) return status;
+    }
+    return mcore__buffer_append(b, bytes, len);
+}
+
 void mcore__buffer_consume(mcore__buffer *b, size_t len) {
     assert(len <= mcore__buffer_len(b));
     b->begin += len;

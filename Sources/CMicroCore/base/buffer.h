@@ -23,6 +23,10 @@ mcore_status mcore__buffer_reserve(mcore__buffer *b, size_t extra);
 static inline uint8_t *mcore__buffer_tail(const mcore__buffer *b) { return b->data + b->end; }
 mcore_status mcore__buffer_append(mcore__buffer *b, const void *bytes, size_t len);
 mcore_status mcore__buffer_append_text(mcore__buffer *b, const char *text);
+/* The same for bytes of something that will have `total` of them, and is all that the buffer has.
+ * The allocation follows what has arrived: who announces 4 MiB has not sent them yet. */
+mcore_status mcore__buffer_append_toward(mcore__buffer *b, const void *bytes, size_t len,
+                                         size_t total);
 /* Drops `len` bytes from the front; an empty buffer starts over at its beginning. */
 void mcore__buffer_consume(mcore__buffer *b, size_t len);
 /* Empties it and keeps the allocation if that is at most `keep` bytes. */

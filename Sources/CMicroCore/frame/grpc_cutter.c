@@ -49,19 +49,6 @@ static void advance(mcore_slice *input, size_t len) {
     input->len -= len;
 }
 
-/* Appends `len` bytes of a message of `total` bytes, prefix included. The allocation follows what
- * has arrived, twofold at a time and never beyond the message: a prefix costs its sender 5 bytes
- * and must not cost us 4 MiB. */
-static mcore_status keep(mcore__buffer *partial, const void *bytes, size_t len, size_t total) {
-    size_t have = mcore__buffer_len(partial);
-    if (partial->capacity - partial->end < len) {
-        size_t extra = have < total - have ? have : total - have;
-        mcore_status status = mcore__buffer_reserve(partial, extra > len ? extra : len);
-        if (status != MCORE_OK) return status;
-    }
-    return mcore__buffer_append(partial, bytes, len);
-}
-
 mcore_status mcore__grpc_cut(mcore__grpc_cutter *cutter, mcore_slice *input, uint32_t *out_ready,
                              mcore_slice *out_message, uint32_t *out_compressed) {
     mcore__buffer *partial = &cutter->partial;
@@ -72,7 +59,8 @@ mcore_status mcore__grpc_cut(mcore__grpc_cutter *cutter, mcore_slice *input, uin
     prefix p = peek_prefix(partial, *input);
     if (p.bytes[0] > 1) return MCORE_EPROTO;
     if (p.known < sizeof p.bytes) {
-        mcore_status status = keep(partial, input->data, input->len, sizeof p.bytes);
+        mcore_status status =
+            mcore__buffer_append_toward(partial, input->data, input->len, sizeof p.bytes);
         if (status == MCORE_OK) advance(input, input->len);
         return status;
     }
@@ -86,7 +74,7 @@ mcore_status mcore__grpc_cut(mcore__grpc_cutter *cutter, mcore_slice *input, uin
         advance(input, total);
     } else {
         size_t take = total - have < input->len ? total - have : input->len;
-        mcore_status status = keep(partial, input->data, take, total);
+        mcore_status status = mcore__buffer_append_toward(partial, input->data, take, total);
         if (status != MCORE_OK) return status;
         advance(input, take);
         if (have + take < total) return MCORE_OK;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SESSIONS_LIMIT = 65536, SERVER_NAME_BYTES_MAX = 255 };
+enum { SESSIONS_LIMIT = 65536, SERVER_NAME_BYTES_MAX = 255, PROTOCOL_BYTES_MAX = 255 };
 
 typedef struct mcore__tls_attachment {
     struct mcore__tls_attachment *next;
@@ -41,6 +41,8 @@ static const char *read_options(const mcore_tls_options *from, mcore_tls_options
     if (out->server_name.len > SERVER_NAME_BYTES_MAX ||
         (out->server_name.len && memchr(out->server_name.data, 0, out->server_name.len)))
         return "options: server_name must be a host name or an IP address";
+    if (out->protocol.len > PROTOCOL_BYTES_MAX)
+        return "options: protocol must have at most 255 bytes";
     if (out->role == MCORE_TLS_CLIENT && (out->client_certificates || out->allow_plaintext))
         return "options: client_certificates and allow_plaintext are for servers";
     return NULL;
@@ -119,10 +121,19 @@ static void free_context(mcore_tls_context *context) {
     }
     free_material(&context->files);
     mcore__free((void *)(uintptr_t)context->options.server_name.data);
+    mcore__free((void *)(uintptr_t)context->options.protocol.data);
     BIO_meth_free(context->bio);
     pthread_mutex_destroy(&context->reloading);
     pthread_mutex_destroy(&context->lock);
     mcore__free(context);
+}
+
+/* 1 unless there is no memory. */
+static int copy_text(mcore_slice from, mcore_slice *out) {
+    *out = (mcore_slice){NULL, 0};
+    if (!from.len) return 1;
+    *out = (mcore_slice){mcore__strndup(from.data, from.len), from.len};
+    return out->data != NULL;
 }
 
 static mcore_status new_context(const mcore_tls_options *options, mcore_tls_context **out_context) {
@@ -135,13 +146,11 @@ static mcore_status new_context(const mcore_tls_options *options, mcore_tls_cont
     atomic_init(&context->references, 1);
     context->options = *options;
     context->options.material = NULL;
-    context->options.server_name = (mcore_slice){NULL, 0};
-    mcore_slice name = options->server_name;
-    if (name.len)
-        context->options.server_name = (mcore_slice){mcore__strndup(name.data, name.len), name.len};
+    int copied = copy_text(options->server_name, &context->options.server_name) &
+                 copy_text(options->protocol, &context->options.protocol);
     context->bio = mcore__tls_session_bio();
     mcore_status status = copy_material(options->material, &context->files);
-    if (status != MCORE_OK || !context->bio || (name.len && !context->options.server_name.data)) {
+    if (status != MCORE_OK || !context->bio || !copied) {
         free_context(context);
         return MCORE_ENOMEM;
     }

@@ -13,16 +13,30 @@ enum {
 
 /* ---- ALPN ---- */
 
-static const unsigned char server_protocols[] = "\x02h2\x08http/1.1";
-static const unsigned char client_protocols[] = "\x02h2";
+static const unsigned char rpc_server[] = "\x02h2\x08http/1.1", rpc_client[] = "\x02h2";
 
+enum { PROTOCOL_BYTES = 256 };
+
+/* The one that the options name, as it is on the wire: with its length before it. */
+static unsigned int write_protocol(const mcore_tls_options *options,
+                                   unsigned char out[PROTOCOL_BYTES]) {
+    out[0] = (unsigned char)options->protocol.len;
+    memcpy(out + 1, options->protocol.data, options->protocol.len);
+    return 1 + (unsigned int)options->protocol.len;
+}
+
+/* What is chosen points into the first of the two lists, which has to stay. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                            const unsigned char *offered, unsigned int offered_len, void *ctx) {
-    (void)ssl, (void)ctx;
-    unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, out_len, server_protocols, sizeof server_protocols - 1,
-                              offered, offered_len) != OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    (void)ssl;
+    const mcore_tls_options *options = ctx;
+    unsigned char *chosen, own[PROTOCOL_BYTES];
+    int result = options->protocol.len
+                     ? SSL_select_next_proto(&chosen, out_len, offered, offered_len, own,
+                                             write_protocol(options, own))
+                     : SSL_select_next_proto(&chosen, out_len, rpc_server, sizeof rpc_server - 1,
+                                             offered, offered_len);
+    if (result != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
 }
@@ -117,10 +131,15 @@ static int set_sessions(SSL_CTX *ctx, const mcore_tls_options *options) {
 }
 
 static int set_protocols(SSL_CTX *ctx, const mcore_tls_options *options) {
-    if (options->role == MCORE_TLS_CLIENT) /* 0 is success, alone here */
-        return SSL_CTX_set_alpn_protos(ctx, client_protocols, sizeof client_protocols - 1) == 0;
-    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    return 1;
+    unsigned char own[PROTOCOL_BYTES];
+    if (options->role == MCORE_TLS_SERVER) {
+        SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, (void *)(uintptr_t)options);
+        return 1;
+    }
+    int failed = options->protocol.len
+                     ? SSL_CTX_set_alpn_protos(ctx, own, write_protocol(options, own))
+                     : SSL_CTX_set_alpn_protos(ctx, rpc_client, sizeof rpc_client - 1);
+    return !failed;
 }
 
 static mcore_status set_up(mcore__tls_generation *generation, const mcore_tls_options *options,

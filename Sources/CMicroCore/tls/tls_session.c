@@ -190,16 +190,23 @@ static mcore_status leave(mcore__tls_session *session, int result) {
 
 /* ---- The handshake ---- */
 
-/* The server has to have chosen HTTP/2, which is all that a client of ours speaks. */
+/* A server has to have chosen HTTP/2, which is all that a client of ours speaks, and both sides
+ * what their options name. */
 static int protocol_is_good(mcore__tls_session *session) {
-    const unsigned char *protocol;
+    const unsigned char *chosen;
     unsigned int len;
-    if (SSL_is_server(session->ssl)) return 1;
-    SSL_get0_alpn_selected(session->ssl, &protocol, &len);
-    if (len == 2 && memcmp(protocol, "h2", 2) == 0) return 1;
+    mcore_slice named = session->context->options.protocol;
+    if (SSL_is_server(session->ssl) && !named.len) return 1;
+    mcore_slice wanted = named.len ? named : (mcore_slice){"h2", 2};
+    SSL_get0_alpn_selected(session->ssl, &chosen, &len);
+    if (len == wanted.len && memcmp(chosen, wanted.data, len) == 0) return 1;
     size_t size;
     char *out = mcore__tls_complain(session, &size);
-    mcore__tls_say(out, size, "the server does not speak HTTP/2 (it chose no \"h2\" by ALPN)");
+    if (named.len)
+        mcore__tls_say(out, size, "the peer did not agree on the protocol \"%.*s\" by ALPN",
+                       (int)named.len, (const char *)named.data);
+    else
+        mcore__tls_say(out, size, "the server does not speak HTTP/2 (it chose no \"h2\" by ALPN)");
     return 0;
 }
 

@@ -118,14 +118,9 @@ final class LoopServer: Sendable {
     private static func cannotListen(
         on address: TransportAddress, _ status: mcore_status
     ) -> MicroError {
-        var words = [CChar](repeating: 0, count: 256)
-        mcore_transport_last_words(&words, words.count)
-        let end = words.firstIndex(of: 0) ?? words.endIndex
-        let said = String(decoding: words[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
         let status = CoreStatus(raw: status)
         return MicroError(
-            "server", status.code,
-            "listen on \(address): \(status.text)\(said.isEmpty ? "" : ": ")\(said)")
+            "server", status.code, "listen on \(address): \(status.textWithLastWords)")
     }
 
     /// Drains in the order that `mcore_server_drain` describes.

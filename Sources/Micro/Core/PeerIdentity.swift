@@ -62,9 +62,13 @@ extension PeerIdentity {
     init?(ofCall call: OpaquePointer) {
         var security = mcore_security()
         security.struct_size = UInt32(MemoryLayout<mcore_security>.size)
-        guard mcore_call_security(call, &security) >= 0, security.peer_subject.len > 0 else {
-            return nil
-        }
+        guard mcore_call_security(call, &security) >= 0 else { return nil }
+        self.init(security)
+    }
+
+    /// nil: it has proved nothing.
+    init?(_ security: mcore_security) {
+        guard security.peer_subject.len > 0 else { return nil }
         self.init(
             subject: String(security.peer_subject),
             uris: PeerIdentity.strings(security.peer_uris, security.peer_uri_count),

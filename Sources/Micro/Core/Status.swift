@@ -10,6 +10,8 @@ struct CoreStatus: Sendable, Hashable {
     static let cancelled = CoreStatus(raw: Int32(MCORE_ECANCELED))
     static let timedOut = CoreStatus(raw: Int32(MCORE_ETIMEDOUT))
     static let draining = CoreStatus(raw: Int32(MCORE_EDRAINING))
+    static let busy = CoreStatus(raw: Int32(MCORE_EBUSY))
+    static let limit = CoreStatus(raw: Int32(MCORE_ELIMIT))
     static let closed = CoreStatus(raw: Int32(MCORE_ECLOSED))
     static let unavailable = CoreStatus(raw: Int32(MCORE_EUNAVAILABLE))
     static let noSecureConnection = CoreStatus(raw: Int32(MCORE_ETLS))

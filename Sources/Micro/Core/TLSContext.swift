@@ -30,6 +30,8 @@ struct TLSRules: Sendable {
     var handshakeTimeout: Duration = .seconds(5)
     /// Of a client: what the server's certificate has to be for; "": the host of the address.
     var serverName = ""
+    /// What both sides have to agree on by ALPN; "": what RPC speaks.
+    var protocolName = ""
 }
 
 /// What a context has seen.
@@ -69,13 +71,16 @@ final class TLSContext: Sendable {
             options.ctx = Unmanaged.passRetained(FailureBox(onFailure)).toOpaque()
         }
         var created: OpaquePointer?
-        var serverName = rules.serverName
+        var (serverName, protocolName) = (rules.serverName, rules.protocolName)
         let (status, detail) = withDetail { detail, size in
             serverName.withUTF8 { name in
-                material.withCore { material in
-                    options.server_name = mcore_slice(UnsafeRawBufferPointer(name))
-                    options.material = material
-                    return mcore_tls_context_create(&options, &created, detail, size)
+                protocolName.withUTF8 { protocolName in
+                    material.withCore { material in
+                        options.server_name = mcore_slice(UnsafeRawBufferPointer(name))
+                        options.protocol = mcore_slice(UnsafeRawBufferPointer(protocolName))
+                        options.material = material
+                        return mcore_tls_context_create(&options, &created, detail, size)
+                    }
                 }
             }
         }

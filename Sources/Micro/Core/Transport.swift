@@ -47,6 +47,18 @@ enum TransportScheme {
     }
 }
 
+extension CoreStatus {
+    /// Why a transport could not be created, listen or connect just now on this thread, with what a
+    /// plugin had to say about it.
+    var textWithLastWords: String {
+        let (_, said) = withDetail {
+            mcore_transport_last_words($0, $1)
+            return 0
+        }
+        return said.isEmpty ? text : "\(text): \(said)"
+    }
+}
+
 /// The transports that a server or a client can use: those that are built in, and its plugins,
 /// which win over them.
 struct Transports: Sendable {

@@ -4,6 +4,7 @@ internal import Synchronization
 /// The TLS context of one client, which its loops share.
 final class ClientTLS: Sendable {
     private let options: ClientTLSOptions?
+    private let protocolName: String
     private let environment: Environment
     private let logger: Logger
     private let state = Mutex(State())
@@ -15,8 +16,13 @@ final class ClientTLS: Sendable {
         var isClosed = false
     }
 
-    init(_ options: ClientTLSOptions?, environment: Environment, logger: Logger) {
+    /// - Parameter protocolName: What is agreed on by ALPN; "": what RPC speaks.
+    init(
+        _ options: ClientTLSOptions?, protocolName: String = "", environment: Environment,
+        logger: Logger
+    ) {
         self.options = options
+        self.protocolName = protocolName
         self.environment = environment
         self.logger = logger
     }
@@ -31,8 +37,10 @@ final class ClientTLS: Sendable {
     /// Reads what the options name. Before ``context()``.
     func prepare() async throws {
         guard let options, needsPreparation else { return }
+        var rules = options.rules
+        rules.protocolName = protocolName
         let keeper = try await CertificateKeeper.open(
-            options.rules, options.material, environment: environment, logger: logger)
+            rules, options.material, environment: environment, logger: logger)
         let isWanted = state.withLock { state in
             guard state.keeper == nil, !state.isClosed else { return false }
             state.keeper = keeper
@@ -49,7 +57,8 @@ final class ClientTLS: Sendable {
         guard options == nil else {
             throw MicroError("client", .unavailable, "the client is closed")
         }
-        let context = try TLSContext(TLSRules(role: .client), TLSMaterial())
+        let context = try TLSContext(
+            TLSRules(role: .client, protocolName: protocolName), TLSMaterial())
         return state.withLock { state in
             let first = state.standard ?? context
             state.standard = first
