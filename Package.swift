@@ -129,7 +129,7 @@ let package = Package(
 
         .testTarget(
             name: "MicroTests",
-            dependencies: ["Micro", "MicroTesting"],
+            dependencies: ["CMicroCore", "Micro", "MicroTesting"],
             swiftSettings: swiftSettings
         ),
         // Generated code alone, of names that are hard to generate for; public, in its own module.

@@ -1,3 +1,4 @@
+import CMicroCore
 import Testing
 
 @testable import Micro
@@ -115,6 +116,39 @@ import Testing
         }
         #expect(answered > 200)
         #expect(try await run(seed: 3) == run(seed: 3))
+    }
+
+    /// A table that is linked in, behind the guard, is a transport as any other.
+    @Test func tablesOfTheProgramCanBeRegistered() async throws {
+        let table = try #require(mcore_transport_memory())
+        let plugin = try TransportPlugin(table: UnsafeRawPointer(table))
+        #expect(plugin.name == "memory")
+        #expect(!plugin.version.isEmpty)
+        try await withSimulation(seed: 1) {
+            var options = ServerOptions(addresses: ["greeter"])
+            options.transports = [plugin]
+            let server = Server(name: "greeter", options: options)
+            server.handle("Greeter.Hello") { (request: Hello, _) in
+                Greeting(message: "Hello, \(request.name)")
+            }
+            try await server.start()
+            let client = Client(
+                resolver: StaticResolver([:]), options: .with { $0.transports = [plugin] })
+            let reply: Greeting = try await client.call(
+                "greeter", "Greeter.Hello", Hello(name: "Ada"),
+                options: CallOptions(address: "memory://greeter"))
+            #expect(reply.message == "Hello, Ada")
+            await client.close()
+            try await server.drain()
+        }
+        var broken = mcore_transport_plugin()
+        let error = #expect(throws: MicroError.self) {
+            try withUnsafePointer(to: &broken) {
+                try TransportPlugin(table: UnsafeRawPointer($0))
+            }
+        }
+        #expect(error?.code == .failedPrecondition)
+        #expect(error?.detail.contains("major version 0") == true, "\(error?.detail ?? "")")
     }
 
     /// A node that has several addresses is called at the first that can be.
