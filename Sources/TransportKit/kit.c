@@ -183,10 +183,7 @@ static int run_until(kit *k, int (*done)(kit *k), uint64_t ms) {
             break;
         mcore_loop_run(k->loop);
         mcore_loop_timer_cancel(k->loop, id);
-        pthread_mutex_lock(&k->run->lock);
-        int overtime = k->run->overtime;
-        pthread_mutex_unlock(&k->run->lock);
-        if (overtime) break;
+        if (k->run->overtime) break;
     }
     k->done = NULL;
     return done(k);

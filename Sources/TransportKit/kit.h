@@ -66,11 +66,12 @@ typedef struct kit_run {
     int is_bare; /* the scenario uses those */
     const mcore_header *options;
     uint32_t option_count;
-    const char *scenario;
-    uint64_t passed, failed_count, skipped, began_ns;
+    atomic_int overtime;
 
     pthread_mutex_t lock; /* of what follows */
-    int failed, is_skipped, overtime;
+    const char *scenario;
+    uint64_t passed, failed_count, skipped, began_ns;
+    int failed, is_skipped;
     char rule[40], text[900];
     kit *kits[2]; /* of the scenario; the second one has a thread of its own */
 } kit_run;

@@ -98,25 +98,27 @@ static void play(kit_run *run, const kit_scenario *scenario) {
 }
 
 static void run_one(kit_run *run, const kit_scenario *scenario) {
+    pthread_mutex_lock(&run->lock);
     run->scenario = scenario->name;
     run->began_ns = mcore_monotonic_ns();
-    run->failed = run->is_skipped = run->overtime = 0;
+    run->failed = run->is_skipped = 0;
+    run->overtime = 0;
     run->rule[0] = run->text[0] = 0;
     run->is_bare = scenario->is_bare;
+    pthread_mutex_unlock(&run->lock);
     kit_crash_prepare(run);
     report(run, TRANSPORT_KIT_STARTED, 0);
     play(run, scenario);
     uint64_t took = mcore_monotonic_ns() - run->began_ns;
-    if (run->failed) {
-        run->failed_count++;
-        report(run, TRANSPORT_KIT_FAILED, took);
-    } else if (run->is_skipped) {
-        run->skipped++;
-        report(run, TRANSPORT_KIT_SKIPPED, took);
-    } else {
-        run->passed++;
-        report(run, TRANSPORT_KIT_PASSED, took);
-    }
+    pthread_mutex_lock(&run->lock);
+    int kind = run->failed       ? TRANSPORT_KIT_FAILED
+               : run->is_skipped ? TRANSPORT_KIT_SKIPPED
+                                 : TRANSPORT_KIT_PASSED;
+    run->failed_count += kind == TRANSPORT_KIT_FAILED;
+    run->skipped += kind == TRANSPORT_KIT_SKIPPED;
+    run->passed += kind == TRANSPORT_KIT_PASSED;
+    pthread_mutex_unlock(&run->lock);
+    report(run, kind, took);
 }
 
 static mcore_status run_all(kit_run *run, transport_kit_result *result) {

@@ -78,8 +78,8 @@ static void look(kit_run *run) {
         for (int i = 0; i < 2; i++)
             if (run->kits[i]) mcore_loop_stop(run->kits[i]->loop);
     }
+    if (stuck) tell_stuck(run, stuck, ms); /* which does not return */
     pthread_mutex_unlock(&run->lock);
-    if (stuck) tell_stuck(run, stuck, ms);
 }
 
 static void *watch(void *arg) {
