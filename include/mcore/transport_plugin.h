@@ -109,7 +109,8 @@ typedef struct mcore_transport_events { /* host implements, plugin calls; outliv
     void *(*on_accept)(void *ctx, mcore_conn *conn);
     /* n slices, none of them empty; bytes arrive in order, in pieces of any size. n 0: the peer
      * sent its last byte; once, behind all bytes, and not when the connection breaks off, which is
-     * on_closed with an error. send() still works then: the connection stays until close(). */
+     * on_closed with an error. The connection stays until close(), and what is sent is taken, also
+     * when the peer drops it. */
     void (*on_data)(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t n);
     /* One per accepted send(), in order; the bytes are the host's again. MCORE_OK: the transport
      * has taken all of them, which does not mean that the peer has. Once one failed, all later ones
