@@ -3,15 +3,15 @@
 // For a program it is a socket like that of TCP, so this file also shows how a plugin over sockets
 // is written.
 //
-// Everything that must be given back has an owner whose destructor does it (owners.hpp): so a
+// Everything that must be given back has an owner whose destructor does it (plugin.hpp): so a
 // function that fails half way simply returns. There are no exceptions, there is no RTTI, and
 // memory is the host's.
-#include "owners.hpp"
+#include "plugin.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <atomic>
 #include <cerrno>
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -21,7 +21,6 @@
 #include <string_view>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #ifndef IPPROTO_MPTCP // older headers of the C library don't know it
 #define IPPROTO_MPTCP 262
@@ -36,129 +35,6 @@ constexpr size_t slices_per_write = 64;
 constexpr uint64_t millisecond = 1000000;
 constexpr uint64_t accept_pause = 100 * millisecond;
 constexpr uint64_t farewell = 2000 * millisecond; // how long a peer may take to end, too
-
-constexpr struct {
-    int error;
-    mcore_status status;
-} statuses[] = {
-    {ENOMEM, MCORE_ENOMEM},
-    {ENOBUFS, MCORE_ENOMEM},
-    {EMFILE, MCORE_EMFILE},
-    {ENFILE, MCORE_EMFILE},
-    {EACCES, MCORE_EACCES},
-    {EPERM, MCORE_EACCES},
-    {EADDRINUSE, MCORE_EADDRINUSE},
-    {EADDRNOTAVAIL, MCORE_EINVAL},
-    {EAFNOSUPPORT, MCORE_EINVAL},
-    {ECONNREFUSED, MCORE_ECONNREFUSED},
-    {ECONNRESET, MCORE_ECONNRESET},
-    {EPIPE, MCORE_ECONNRESET}, // the peer is gone, and more is not known
-    {ETIMEDOUT, MCORE_ETIMEDOUT},
-    {ENETUNREACH, MCORE_EUNREACH},
-    {EHOSTUNREACH, MCORE_EUNREACH},
-};
-
-mcore_status status_of(int error) noexcept {
-    for (auto &known : statuses) {
-        if (known.error == error) return known.status;
-    }
-    return MCORE_EIO;
-}
-
-[[gnu::format(printf, 3, 4)]] void say(const mcore_host *host, int32_t level, const char *format,
-                                       ...) noexcept {
-    char line[256];
-    va_list values;
-    va_start(values, format);
-    int length = vsnprintf(line, sizeof line, format, values);
-    va_end(values);
-    if (length < 0) return;
-    host->log(host->self, level, line, std::min<size_t>(length, sizeof line - 1));
-}
-
-// ---- Sends --------------------------------------------------------------------------------------
-
-// One call of send(): the bytes are the host's, the array of slices that follows it is a copy. A
-// slice that is written in part begins where the rest of it does.
-struct Send {
-    Send *next;
-    uint64_t op;
-    uint32_t begin, end; // of the slices that are not written
-    size_t size;         // of the memory
-    mcore_slice *slices() noexcept { return reinterpret_cast<mcore_slice *>(this + 1); }
-};
-
-class SendQueue {
-  public:
-    explicit SendQueue(const mcore_host *host) noexcept : host_(host) {}
-    SendQueue(const SendQueue &) = delete;
-    ~SendQueue() {
-        while (first_) pop();
-    }
-
-    bool is_empty() const noexcept { return !first_; }
-    void swap(SendQueue &other) noexcept {
-        std::swap(first_, other.first_);
-        std::swap(last_, other.last_);
-    }
-    mcore_status push(uint64_t op, const mcore_slice *v, uint32_t n) noexcept {
-        uint32_t count = 0;
-        for (uint32_t i = 0; i < n; i++) count += v[i].len > 0;
-        if (!count) return MCORE_EINVAL;
-        uint64_t wide = sizeof(Send) + uint64_t{count} * sizeof(mcore_slice);
-        size_t size = static_cast<size_t>(wide);
-        if (size != wide) return MCORE_ENOMEM;
-        void *memory = host_->alloc(host_->self, size);
-        if (!memory) return MCORE_ENOMEM;
-        Send *send = new (memory) Send{nullptr, op, 0, 0, size};
-        for (uint32_t i = 0; i < n; i++) {
-            if (v[i].len) send->slices()[send->end++] = v[i];
-        }
-        append(send);
-        return MCORE_OK;
-    }
-    uint64_t pop() noexcept {
-        Send *send = take();
-        uint64_t op = send->op;
-        host_->dealloc(host_->self, send, send->size);
-        return op;
-    }
-    size_t gather(iovec *out, size_t limit) const noexcept {
-        size_t count = 0;
-        for (Send *send = first_; send; send = send->next) {
-            for (uint32_t i = send->begin; i < send->end; i++) {
-                if (count == limit) return count;
-                const mcore_slice &slice = send->slices()[i];
-                out[count++] = {const_cast<void *>(slice.data), slice.len};
-            }
-        }
-        return count;
-    }
-    // Moves the sends that the next `written` bytes complete to the end of `done`.
-    void advance(size_t written, SendQueue &done) noexcept {
-        while (written) {
-            mcore_slice &slice = first_->slices()[first_->begin];
-            size_t part = std::min(written, slice.len);
-            slice = {static_cast<const char *>(slice.data) + part, slice.len - part};
-            written -= part;
-            if (!slice.len && ++first_->begin == first_->end) done.append(take());
-        }
-    }
-
-  private:
-    void append(Send *send) noexcept {
-        *(first_ ? &last_->next : &first_) = send;
-        last_ = send;
-    }
-    Send *take() noexcept {
-        Send *send = first_;
-        first_ = std::exchange(send->next, nullptr);
-        return send;
-    }
-
-    const mcore_host *host_;
-    Send *first_ = nullptr, *last_ = nullptr; // last_ is valid while there is a first_
-};
 
 // ---- Addresses ----------------------------------------------------------------------------------
 
@@ -295,10 +171,9 @@ struct mcore_conn {
     void die(mcore_status status) noexcept;
     void deliver(bool is_readable) noexcept;
     // Behind close(0) the bytes are dropped, even if reading is off: who sends them must not wait.
-    bool takes_bytes() const noexcept { return !ended && (reading || closing); }
+    bool wants_input() const noexcept { return !ended && (reading || closing); }
 
-    bool paused = false; // a listener that is out of descriptors
-    bool reading = true;
+    bool reading = true;      // of a listener: accepting
     bool closing = false;     // close() was called
     bool aborted = false;     // with 1
     bool ended = false;       // the peer sent its last byte
@@ -332,7 +207,7 @@ mcore_status mcore_conn::connect(Descriptor &from, uint64_t timeout_ms) noexcept
     if (status < 0) return status;
     if (timeout_ms) {
         uint64_t limit = UINT64_MAX / millisecond;
-        uint64_t delay_ns = (timeout_ms < limit ? timeout_ms : limit) * millisecond;
+        uint64_t delay_ns = std::min(timeout_ms, limit) * millisecond;
         status = timer.start(delay_ns, on_timer, this);
         if (status < 0) return status;
     }
@@ -364,18 +239,12 @@ void mcore_conn::accept_some() noexcept {
             accept(Descriptor(fd), peer);
             continue;
         }
-        switch (errno) {
-        case EAGAIN:
-            return;
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM: // it stays readable, and nothing is won by looking at it all the time
-            if (timer.start(accept_pause, on_timer, this) == MCORE_OK) paused = true;
-            return;
-        default:
-            continue; // what befell one connection before we took it
-        }
+        if (errno == EAGAIN) return;
+        mcore_status status = status_of(errno);
+        if (status != MCORE_EMFILE && status != MCORE_ENOMEM) continue; // of one that is gone again
+        // It stays readable, and nothing is won by looking at it all the time.
+        reading = timer.start(accept_pause, on_timer, this) < 0;
+        return;
     }
 }
 
@@ -384,8 +253,9 @@ void mcore_conn::accept(Descriptor from, const Address &peer) noexcept {
     if (!conn || conn->start(from, MCORE_READABLE) < 0) return from.reset_on_close();
     conn->address = peer;
     conn->ctx = ev->on_accept(ctx, conn.get());
-    if (!conn->ctx) return conn->socket.reset_on_close(); // refused; or detached, and has none
-    conn.release();                                       // deliver() will end it
+    // Refused, or detached: then the socket is in the ticket. Else deliver() will end it.
+    if (!conn->ctx) return conn->socket.reset_on_close();
+    conn.release();
 }
 
 // Inside of on_accept, before anything was done with the connection.
@@ -439,13 +309,13 @@ void mcore_conn::write_some() noexcept {
 
 void mcore_conn::read_some() noexcept {
     size_t left = turn_bytes;
-    while (state == State::open && left && takes_bytes()) {
+    while (state == State::open && left && wants_input()) {
         ssize_t n = recv(socket.get(), instance->buffer, buffer_size, 0);
         if (n < 0) {
+            mcore_status status = status_of(errno);
             if (errno == EAGAIN) return;
-            // Who has all that we said may go as it likes.
-            if (errno != EINTR) die(has_all_of_it() ? mcore_status{MCORE_OK} : status_of(errno));
-            continue;
+            if (errno == EINTR) continue;
+            return die(has_all_of_it() ? mcore_status{MCORE_OK} : status); // then it may just go
         }
         mcore_slice slice = {instance->buffer, static_cast<size_t>(n)};
         ended = n == 0;
@@ -524,7 +394,7 @@ void mcore_conn::on_ready(void *self, uint32_t events) noexcept {
 void mcore_conn::on_timer(void *self) noexcept {
     auto *conn = static_cast<mcore_conn *>(self);
     conn->timer.has_fired();
-    if (conn->state == State::listening) conn->paused = false;
+    if (conn->state == State::listening) conn->reading = true;
     if (conn->state == State::connecting) conn->die(MCORE_ETIMEDOUT);
     if (conn->state == State::open) {
         bool waits =
@@ -555,21 +425,10 @@ void mcore_conn::deliver(bool is_readable) noexcept {
 
 // Also needed when nothing has changed: a watch that has reported an error rests until it is set.
 void mcore_conn::set_interest() noexcept {
-    uint32_t interest = 0;
-    switch (state) {
-    case State::dead:
-        return;
-    case State::listening:
-        interest = paused ? 0 : MCORE_READABLE;
-        break;
-    case State::connecting:
-        interest = MCORE_WRITABLE;
-        break;
-    case State::open:
-        interest = (takes_bytes() ? MCORE_READABLE : 0) | (queued.is_empty() ? 0 : MCORE_WRITABLE);
-        break;
-    }
-    mcore_status status = watch.set(interest);
+    if (state == State::dead) return;
+    bool reads = state != State::connecting && wants_input();
+    bool writes = state == State::connecting || !queued.is_empty();
+    mcore_status status = watch.set((reads ? MCORE_READABLE : 0) | (writes ? MCORE_WRITABLE : 0));
     if (status < 0) die(status);
 }
 
@@ -586,7 +445,10 @@ static mcore_status choose_protocol(Instance *instance, bool may_fall_back) noex
             "this kernel has no Multipath TCP, and fallback is no");
         return MCORE_ENOTSUP;
     }
-    say(instance->host, MCORE_LOG_INFO, "this kernel has no Multipath TCP: plain TCP is used");
+    static std::atomic_flag is_said = ATOMIC_FLAG_INIT; // there is an instance for each loop
+    if (!is_said.test_and_set()) {
+        say(instance->host, MCORE_LOG_INFO, "this kernel has no Multipath TCP: plain TCP is used");
+    }
     instance->protocol = IPPROTO_TCP;
     return MCORE_OK;
 }
@@ -594,9 +456,7 @@ static mcore_status choose_protocol(Instance *instance, bool may_fall_back) noex
 static mcore_status parse_options(const mcore_host *host, const mcore_header *options,
                                   uint32_t count, bool *may_fall_back) noexcept {
     for (uint32_t i = 0; i < count; i++) {
-        std::string_view name(static_cast<const char *>(options[i].name.data), options[i].name.len);
-        std::string_view value(static_cast<const char *>(options[i].value.data),
-                               options[i].value.len);
+        std::string_view name = view(options[i].name), value = view(options[i].value);
         if (name != "fallback") {
             say(host, MCORE_LOG_ERROR, "unknown option \"%.*s\"", int(name.size()), name.data());
             return MCORE_EINVAL;
