@@ -87,16 +87,24 @@ def example_cases():
     for makefile in sorted(glob.glob(os.path.join(ROOT, "Examples/*/Makefile"))):
         folder = os.path.dirname(makefile)
         name = os.path.basename(folder)
-        source = os.path.join(folder, name + ".c")
-        if not os.path.exists(source):
-            continue
-        with open(source, encoding="utf-8") as file:
+        plugin = os.path.join(folder, f".build/{name}.so")
+        for source in (os.path.join(folder, name + ending) for ending in (".c", ".cpp")):
+            if os.path.exists(source) and is_plugin(folder):
+                yield Case(f"Examples/{name}", plugin, source)
+
+
+def is_plugin(folder):
+    for path in glob.glob(os.path.join(folder, "*.[ch]*")):
+        with open(path, encoding="utf-8") as file:
             if '"mcore/transport_plugin.h"' in file.read():
-                yield Case(f"Examples/{name}", os.path.join(folder, f".build/{name}.so"), source)
+                return True
+    return False
 
 
 def build_example(case, compiler):
-    built = subprocess.run(["make", "-s", "-C", os.path.dirname(case.source), f"CC={compiler}"],
+    built = subprocess.run(["make", "-s", "-C", os.path.dirname(case.source), f"CC={compiler}",
+                            f"CXX={compiler}++" if compiler.endswith(("clang", "/clang"))
+                            else "CXX=c++"],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if built.returncode == 0:
         os.chmod(case.plugin, 0o755)

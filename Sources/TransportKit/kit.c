@@ -123,7 +123,7 @@ void kit_open(kit *k, kit_run *run, int place) {
         run->o.simulated ? mcore_loop_create_simulated(7, &k->loop) : mcore_loop_create(&k->loop);
     if (status < 0) {
         k->loop = NULL;
-        kit_note(run, KIT_OF(DESTROY), "the kit can't make a loop: %s", kit_status_name(status));
+        kit_note(run, KIT_OF(INSTANCE), "the kit can't make a loop: %s", kit_status_name(status));
         return;
     }
     k->deadline_ms = now_ms(k) + run->o.limit_ms;
@@ -145,7 +145,7 @@ static void check_created(kit *k, mcore_status status) {
     char words[200] = "", what[240];
     if (status < 0) mcore_transport_last_words(words, sizeof words);
     snprintf(what, sizeof what, "create()%s%s", words[0] ? " said: " : "", words);
-    kit_expect(k, status, MCORE_OK, KIT_OF(DESTROY), what);
+    kit_expect(k, status, MCORE_OK, KIT_OF(INSTANCE), what);
 }
 
 void kit_instances(kit *k) {

@@ -56,7 +56,7 @@ typedef struct mcore_later mcore_later; /* a job that is kept ready; the host's 
 typedef struct mcore_host { /* host -> plugin; outlives every instance */
     uint32_t struct_size, abi_major;
     void *self;                              /* first argument of every function below */
-    void *(*alloc)(void *self, size_t size); /* NULL on failure */
+    void *(*alloc)(void *self, size_t size); /* aligned as by malloc; NULL on failure */
     void (*dealloc)(void *self, void *ptr, size_t size);
     /* One line without an end of line. What is logged as an error inside create(), listen() or
      * connect() becomes part of the error that the user sees: say there which option or which
@@ -105,7 +105,7 @@ typedef struct mcore_transport_events { /* host implements, plugin calls; outliv
     void (*on_open)(void *ctx, mcore_conn *conn, mcore_status status);
     /* A peer has connected. `ctx` is the listener's. Returns the new connection's own ctx; NULL
      * refuses it: the plugin closes it and calls nothing more for it. Inside of it, send, close,
-     * set_reading and peer_name may be called, or detach. */
+     * set_reading and peer_name may be called, or detach; and the listener may be closed. */
     void *(*on_accept)(void *ctx, mcore_conn *conn);
     /* n slices, none of them empty; bytes arrive in order, in pieces of any size. n 0: the peer
      * sent its last byte; once, behind all bytes, and not when the connection breaks off, which is
@@ -180,7 +180,8 @@ struct mcore_transport_plugin { /* plugin -> host; static, immutable */
      * MCORE_EINVAL (a listener). */
     mcore_status (*set_reading)(mcore_conn *conn, uint32_t enabled);
     /* abort 0: what was accepted by send() is delivered first, then the connection ends.
-     * abort 1: it ends now; outstanding sends get on_sent with MCORE_ECLOSED.
+     * abort 1: it ends now; outstanding sends get on_sent with MCORE_ECLOSED (before it was open:
+     * MCORE_ECANCELED will do).
      * A listener ends in either way. Idempotent, but 1 may follow 0; on_closed follows, after 1 at
      * once. No on_data is called after it, and bytes that the peer still sends are dropped. */
     void (*close)(mcore_conn *conn, uint32_t abort);

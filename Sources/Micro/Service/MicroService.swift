@@ -277,7 +277,9 @@ public final class MicroService: EndpointHost {
         var problems = options.problems + engines.problems + server.problems()
         problems += subscriptions.compactMap(\.problem)
         if phase != .idle { problems.append(MicroService.startedBefore) }
-        return problems
+        // The same transport can be the server's and the client's.
+        var seen: Set<String> = []
+        return problems.filter { seen.insert($0).inserted }
     }
 
     private static let startedBefore = "the service was started before"

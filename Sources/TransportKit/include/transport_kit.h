@@ -48,7 +48,7 @@ extern "C" {
     X(LOOPS, "loops", "instances on two loops, connections between them")                          \
     X(PEER_NAME, "peer-name", "peer_name writes the address, and its length")                      \
     X(OPTIONAL, "optional", "optional slots answer as the header says")                            \
-    X(DESTROY, "destroy", "instances come and go")                                                 \
+    X(INSTANCE, "instance", "create() makes instances, which come and go")                         \
     X(CRASH, "crash", "the process survives")
 
 enum { TRANSPORT_KIT_STARTED, TRANSPORT_KIT_PASSED, TRANSPORT_KIT_FAILED, TRANSPORT_KIT_SKIPPED };
