@@ -403,8 +403,7 @@ static mcore_status fake_node_open(fake_node *node, mcore_loop *loop, const char
     node->plugin = mcore_transport_memory();
     snprintf(node->name, sizeof node->name, "%s", name);
     snprintf(node->address, sizeof node->address, "memory://%s", name);
-    mcore_status status =
-        node->plugin->create(mcore_loop_host(loop), NULL, 0, &node->self);
+    mcore_status status = node->plugin->create(mcore_loop_host(loop), NULL, 0, &node->self);
     if (status != MCORE_OK) return status;
     for (size_t i = 0; i < 64; i++) {
         if (fake_nodes[i]) continue;

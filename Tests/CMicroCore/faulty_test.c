@@ -53,9 +53,7 @@ static const mcore_transport_plugin *tcp_in_pieces(void) { return made[TCP_PIECE
 static const mcore_transport_plugin *late_unix(void) { return made[UNIX_LATE]; }
 static const mcore_transport_plugin *late_memory(void) { return made[MEMORY_LATE]; }
 
-static void traits(net *n) {
-    n->no_reset = n->t == made[UNIX] || n->t == made[UNIX_LATE];
-}
+static void traits(net *n) { n->no_reset = n->t == made[UNIX] || n->t == made[UNIX_LATE]; }
 
 static const variant variants[] = {
     {"faulty tcp", over_tcp, 0, "127.0.0.1:0", NULL},

@@ -105,9 +105,9 @@ static void stop(void *loop) { mcore_loop_stop(loop); }
 
 void rig_init(rig *r, const char *path) {
     micro_check_status(mcore_loop_create_simulated(7, &r->loop), "loop");
-    micro_check_status(mcore_transport_memory()->create(mcore_loop_host(r->loop),
-                                                        NULL, 0, &r->transport),
-                       "transport");
+    micro_check_status(
+        mcore_transport_memory()->create(mcore_loop_host(r->loop), NULL, 0, &r->transport),
+        "transport");
     mcore__timer_init(&r->stop, stop, r->loop);
     frames_blocks_init(&r->blocks, path);
     for (int i = 0; i < RIG_PEERS; i++) r->peers[i].rig = r;
