@@ -214,7 +214,7 @@ protoc-plugins:
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
 C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Tests/CMicroCore \
-                   Tests/TransportKit Examples bench -name '*.[ch]' \
+                   Tests/TransportKit Examples bench \( -name '*.[ch]' -o -name '*.[ch]pp' \) \
                    -not -path '*/.build/*')
 
 format: ## format Swift, and C where clang-format is installed

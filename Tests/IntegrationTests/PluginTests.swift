@@ -10,16 +10,40 @@ extension EndToEnd {
 
         /// Builds the example of shared memory where nobody else may write.
         private func sharedMemory(_ folder: TestFolder) async throws -> String {
-            let path = "\(folder.path)/shm.so"
+            try await build("Examples/shm/shm.c", in: folder)
+        }
+
+        private func build(_ source: String, in folder: TestFolder) async throws -> String {
+            let name = source.split(separator: "/").last ?? "plugin"
+            let path = "\(folder.path)/\(name).so"
             let built = try await Program.run(
                 "cc",
                 [
-                    "-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-shared",
-                    "-I\(Installation.root)/include", "\(Installation.root)/Examples/shm/shm.c",
-                    "-o", path,
+                    "-std=c11", "-O2", "-fPIC", "-fvisibility=default", "-shared",
+                    "-I\(Installation.root)/include", "\(Installation.root)/\(source)", "-o", path,
                 ])
             try #require(built.exit == .code(0), "\(built.errors)")
             return path
+        }
+
+        @Test func microctlRunsTheConformanceKit() async throws {
+            let folder = try TestFolder()
+            let good = try await sharedMemory(folder)
+            let passed = try await Program.run(
+                Installation.microctl, ["transport", "test", "--only", "echo,refused", good])
+            #expect(passed.exit == .code(0), "\(passed.errors)")
+            #expect(passed.output.hasSuffix("2 passed, 0 failed\n"), "\(passed.output)")
+
+            let bad = try await build("Tests/TransportKit/bad/sent_swapped.c", in: folder)
+            let failed = try await Program.run(
+                Installation.microctl, ["transport", "test", "--only", "splits-many", bad])
+            #expect(failed.exit == .code(1))
+            #expect(failed.output.contains("FAIL splits-many: sent-order: "), "\(failed.output)")
+
+            let missing = try await Program.run(
+                Installation.microctl, ["transport", "test", "/not/there.so"])
+            #expect(missing.exit == .code(2))
+            #expect(missing.errors.contains("/not/there.so"), "\(missing.errors)")
         }
 
         @Test func aServiceRunsOverAPluginBySettingOneVariable() async throws {

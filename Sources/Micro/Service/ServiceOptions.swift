@@ -12,7 +12,7 @@ public struct ServiceOptions: Sendable {
     public var codecs = Codecs()
     /// What carries connections beside the built-in transports, for the server and for the client.
     /// Default: what `MICRO_TRANSPORT` says ("plugin:/path/of.so?option=value"; several are
-    /// separated by commas), else none.
+    /// separated by commas, one in a path is "%2C"), else none.
     public var transports: [TransportPlugin] = []
     /// Where nodes are found; nil: what `MICRO_REGISTER` says, else the `local` register.
     public var register: (any Register)?
