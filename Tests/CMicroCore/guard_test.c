@@ -441,6 +441,23 @@ TEST(an_end_inside_close_is_named) {
     finish(1);
 }
 
+TEST(one_that_breaks_a_rule_when_it_is_ended_is_ended_all_the_same) {
+    begin();
+    dial();
+    as_plugin(opens);
+    send_one();
+    p.closed_inside = 1;
+    as_plugin(opens);
+    run();
+    CHECK_INT(g.told[MCORE_RULE_OPEN_ONCE], 1);
+    CHECK_INT(g.told[MCORE_RULE_NESTED], 1);
+    CHECK_INT(g.told[MCORE_RULE_CLOSED_IN_TIME], 0);
+    CHECK_INT(g.heard.closes, 1);
+    CHECK_INT(g.heard.sents, 1);
+    CHECK_INT(g.heard.why, MCORE_EPLUGIN);
+    finish(1);
+}
+
 TEST(an_end_before_it_is_open_is_named) {
     begin();
     dial();

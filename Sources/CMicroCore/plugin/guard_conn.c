@@ -149,19 +149,19 @@ void mcore__guard_conn_await(mcore_conn *conn, uint64_t wait_ns) {
 /* The later job of a connection that broke a rule. */
 static void end_it(void *arg) {
     mcore_conn *conn = arg;
-    if (conn->inner_closed) {
-        mcore__guard_conn_finish(conn, MCORE_EPLUGIN);
-        return;
-    }
-    if (conn->closing < 2) {
+    if (!conn->inner_closed && conn->closing < 2) {
         mcore__guard_call call;
         conn->closing = 2;
         mcore__guard_enter(&call, conn->owner, "close");
         conn->owner->guard->inner->close(conn->inner, 1);
         mcore__guard_leave(&call);
     }
-    /* Until it is done with the bytes of outstanding sends, the host may not have them back. */
-    mcore__guard_conn_await(conn, conn->owner->guard->patience_ns);
+    /* Until it is done with the bytes of outstanding sends, the host may not have them back. It may
+     * have said so in the call, against another rule. */
+    if (conn->inner_closed)
+        mcore__guard_conn_finish(conn, MCORE_EPLUGIN);
+    else
+        mcore__guard_conn_await(conn, conn->owner->guard->patience_ns);
 }
 
 void mcore__guard_conn_break(mcore_conn *conn, uint32_t rule, const char *format, ...) {
