@@ -160,7 +160,7 @@ c-tsan: deps ## the C tests that start threads, under ThreadSanitizer
 c-valgrind: deps ## the C tests, built plain, under valgrind
 	@Scripts/deps.sh valgrind
 	@$(MAKE) -j $(JOBS) --output-sync=target c-plain-programs
-	RUNNER="valgrind --quiet --error-exitcode=1 --leak-check=full" \
+	SLOW_TIMES=30 RUNNER="valgrind --fair-sched=yes --quiet --error-exitcode=1 --leak-check=full" \
 	    Scripts/run_c_tests.sh $(call programs,plain,$(C_TESTS))
 
 swift-test: deps ## the Swift tests that need no process but their own

@@ -39,6 +39,7 @@ static int usage(const char *program, const char *problem) {
             "  --limit MS       how long a scenario may take (20000)\n"
             "  --stuck MS       how long a call may take before the run is given up (10000)\n"
             "  --patience MS    how late a callback may be (1000)\n"
+            "  --slow TIMES     so many times slower than usual, as under valgrind (1)\n"
             "  --load PERCENT   of the work of the scenarios with much of it (100)\n",
             program, problem, program, program);
     return 2;
@@ -81,6 +82,7 @@ static int take_option(const char *name, const char *value, transport_kit_option
     if (strcmp(name, "--limit") == 0) return take_number(value, &o->limit_ms);
     if (strcmp(name, "--stuck") == 0) return take_number(value, &o->stuck_ms);
     if (strcmp(name, "--patience") == 0) return take_number(value, &o->patience_ms);
+    if (strcmp(name, "--slow") == 0) return take_number(value, &o->slow_times);
     if (strcmp(name, "--load") == 0) return take_number(value, &o->load_percent);
     return 0;
 }

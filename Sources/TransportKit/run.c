@@ -154,6 +154,10 @@ static void take_options(transport_kit_options *o, const transport_kit_options *
     if (!o->stuck_ms) o->stuck_ms = 10000;
     if (!o->patience_ms) o->patience_ms = 1000;
     if (!o->load_percent) o->load_percent = 100;
+    if (!o->slow_times) o->slow_times = 1;
+    o->limit_ms *= o->slow_times;
+    o->stuck_ms *= o->slow_times;
+    o->patience_ms *= o->slow_times;
 }
 
 typedef struct source { /* of the table: a file, or the program */

@@ -13,6 +13,7 @@ static void kit_report(void *ctx, const transport_kit_event *event) {
 
 static void pass_kit(const variant *v) {
     char address[128];
+    const char *slow = getenv("SLOW_TIMES");
     if (!v->address)
         snprintf(address, sizeof address, "%s/kit-{n}", folder);
     else if (v->address[0] == '@')
@@ -25,6 +26,7 @@ static void pass_kit(const variant *v) {
         .address = address,
         .client = v->client ? v->client() : NULL,
         .load_percent = 4,
+        .slow_times = slow ? (uint32_t)strtoul(slow, NULL, 10) : 1,
         .patience_ms = 5000,
         .report = kit_report,
         .ctx = (void *)(uintptr_t)v->name,

@@ -80,6 +80,9 @@ typedef struct transport_kit_options {
     uint32_t stuck_ms;     /* of a call that does not return, then the run ends. 0: 10,000 */
     uint32_t patience_ms;  /* how long a callback may be late. 0: 1,000 */
     uint32_t load_percent; /* of the scenarios with much work; for slow builds. 0: 100 */
+    uint32_t slow_times;   /* how many times slower than usual the process is, as under valgrind:
+                            * the times above are that much longer, and as much processor time may
+                            * be spent at rest. 0: 1 */
     /* A crash prints its scenario and slot there, async-signal-safe, before the handler that was
      * there before has it. 0: handlers are left alone. */
     int32_t crash_fd;
