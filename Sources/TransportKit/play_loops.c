@@ -10,6 +10,7 @@ enum { CONNECTIONS = 40, BYTES = 100000, HOME = 0, AWAY = 1 };
 /* What the two threads tell each other; of the scenario, until both have ended. */
 typedef struct shared {
     kit_run *run;
+    void (*play_away)(kit *k, struct shared *s); /* on the other loop */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -140,14 +141,15 @@ static void play_other(kit *k, shared *s) {
     kit_wait(k, home_done, KIT_OF(LOOPS), "the end of all connections from another loop");
 }
 
-static void *play_away(void *arg) {
+/* The other thread, with a loop of its own. */
+static void *away(void *arg) {
     shared *s = arg;
     kit *k = calloc(1, sizeof *k);
     if (k) {
         kit_open(k, s->run, AWAY);
         if (k->loop) {
             enter(s, AWAY, k);
-            if (!setjmp(k->escape)) play_other(k, s);
+            if (!setjmp(k->escape)) s->play_away(k, s);
         }
     }
     leave(s, AWAY);
@@ -164,11 +166,12 @@ static void join(kit *k) {
     free(s);
 }
 
-static shared *begin(kit *k, void *(*away)(void *)) {
+static shared *begin(kit *k, void (*play_away)(kit *, shared *)) {
     if (k->run->o.simulated) kit_skip(k, "a simulated loop has no second thread");
     shared *s = calloc(1, sizeof *s);
     kit_check(k, s != NULL, KIT_OF(CRASH), "the kit has no memory");
     s->run = k->run;
+    s->play_away = play_away;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     enter(s, HOME, k);
@@ -179,7 +182,7 @@ static shared *begin(kit *k, void *(*away)(void *)) {
 }
 
 static void spans_loops(kit *k) {
-    shared *s = begin(k, play_away);
+    shared *s = begin(k, play_other);
     play_home(k, s);
 }
 
@@ -239,21 +242,6 @@ static void adopt_side(kit *k, shared *s) {
               k->servers);
 }
 
-static void *adopt_away(void *arg) {
-    shared *s = arg;
-    kit *k = calloc(1, sizeof *k);
-    if (k) {
-        kit_open(k, s->run, AWAY);
-        if (k->loop) {
-            enter(s, AWAY, k);
-            if (!setjmp(k->escape)) adopt_side(k, s);
-        }
-    }
-    leave(s, AWAY);
-    if (k && kit_shut(k)) free(k);
-    return NULL;
-}
-
 static int all_served(kit *k) {
     for (kit_end *end = k->ends; end; end = end->next) {
         if (end->role != KIT_CLIENT || end->closed) continue;
@@ -272,7 +260,7 @@ static void moves_to_loop(kit *k) {
               "detach, adopt and discard: all of them or none; it has %d, %d, %d", has_detach,
               has_adopt, has_discard);
     if (!has_detach) kit_skip(k, "it has no detach");
-    shared *s = begin(k, adopt_away);
+    shared *s = begin(k, adopt_side);
     k->take_ticket = take_ticket;
     wait_for_other(s, HOME);
     kit_listen(k);

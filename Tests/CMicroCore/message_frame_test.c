@@ -2,43 +2,11 @@
 
 #include "base/memory.h"
 #include "frame/message_frame.h"
-#include "mcore/allocator.h"
+#include "failing_heap.h"
 
 #define TEXT(literal) ((mcore_slice){literal, sizeof literal - 1})
 
 static const mcore__message_limits plenty = {16384, 128, 4 << 20};
-
-/* ---- Memory that can fail ---- */
-
-static struct {
-    size_t made, fail_at;
-    int64_t live;
-} heap;
-
-static int heap_fails(void) { return ++heap.made == heap.fail_at; }
-
-static void *heap_alloc(void *self, size_t size) {
-    (void)self;
-    void *ptr = heap_fails() ? NULL : malloc(size);
-    heap.live += ptr != NULL;
-    return ptr;
-}
-
-static void *heap_resize(void *self, void *ptr, size_t size) {
-    (void)self;
-    if (heap_fails()) return NULL;
-    void *to = realloc(ptr, size);
-    heap.live += !ptr && to;
-    return to;
-}
-
-static void heap_release(void *self, void *ptr) {
-    (void)self;
-    heap.live -= ptr != NULL;
-    free(ptr);
-}
-
-static const mcore_allocator failing = {NULL, heap_alloc, heap_resize, heap_release};
 
 /* ---- Messages as text ---- */
 
@@ -138,7 +106,7 @@ TEST(a_message_that_arrived_whole_is_not_copied) {
     add(&wire, NULL, 0, TEXT("hello"));
     add(&wire, NULL, 0, TEXT("world"));
     mcore__message_cutter_init(&cutter, &plenty);
-    CHECK_INT(mcore_set_allocator(&failing), MCORE_OK);
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
     memset(&heap, 0, sizeof heap);
     mcore_slice input = {wire.data, wire.end};
     for (int i = 0; i < 2; i++) {
@@ -345,7 +313,7 @@ TEST(garbage_does_no_harm) {
 }
 
 TEST(every_allocation_may_fail) {
-    CHECK_INT(mcore_set_allocator(&failing), MCORE_OK);
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
     static const mcore_header header = {{"id", 2}, {"7", 1}};
     mcore_header headers[100];
     for (int i = 0; i < 100; i++) headers[i] = header;

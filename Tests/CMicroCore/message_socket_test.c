@@ -1,9 +1,10 @@
 /* Message sockets on a simulated loop over the memory transport: between themselves, against peers
  * that speak bytes, and while everything fails. */
+#include "failing_heap.h"
+
 #include "base/memory.h"
 #include "frame/message_frame.h"
 #include "loop/loop_internal.h"
-#include "mcore/allocator.h"
 #include "mcore/message_socket.h"
 #include "mcore/transport.h"
 #include "test.h"
@@ -12,43 +13,6 @@
 #define MS UINT64_C(1000000)
 
 enum { ENDS_MAX = 64, LOG_BYTES = 4096 };
-
-/* ---- Memory that can fail, and is counted ---- */
-
-static struct {
-    size_t made, fail_at;
-    int64_t live;
-    uint64_t random;
-    uint32_t fail_percent;
-} heap;
-
-static int heap_fails(void) {
-    if (++heap.made == heap.fail_at) return 1;
-    if (!heap.fail_percent) return 0;
-    heap.random = heap.random * 6364136223846793005u + 1442695040888963407u;
-    return (heap.random >> 33) % 100 < heap.fail_percent;
-}
-
-static void *heap_alloc(void *self, size_t size) {
-    (void)self;
-    void *ptr = heap_fails() ? NULL : malloc(size);
-    heap.live += ptr != NULL;
-    return ptr;
-}
-
-static void *heap_resize(void *self, void *ptr, size_t size) {
-    (void)self;
-    if (heap_fails()) return NULL;
-    void *to = realloc(ptr, size);
-    heap.live += !ptr && to;
-    return to;
-}
-
-static void heap_release(void *self, void *ptr) {
-    (void)self;
-    heap.live -= ptr != NULL;
-    free(ptr);
-}
 
 /* ---- The world: one loop, one messenger, a listener, ends ---- */
 
@@ -226,11 +190,10 @@ static mcore_status listen_at(const char *address) {
 static const mcore_transport_plugin *transport; /* NULL: memory */
 
 static mcore_status world_open_with(uint64_t seed, const mcore_messenger_options *options) {
-    mcore_allocator allocator = {NULL, heap_alloc, heap_resize, heap_release};
     size_t fail_at = heap.fail_at;
     memset(&heap, 0, sizeof heap);
     heap.random = seed;
-    CHECK_INT(mcore_set_allocator(&allocator), MCORE_OK);
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
     memset(&w, 0, sizeof w);
     CHECK_INT(mcore_loop_create_simulated(seed, &w.loop), MCORE_OK);
     mcore__timer_init(&w.stop, stop_loop, w.loop);

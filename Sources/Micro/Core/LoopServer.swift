@@ -98,12 +98,10 @@ final class LoopServer: Sendable {
     func listen(on address: TransportAddress, tls: TLSContext? = nil) async throws -> String {
         try await loop.run {
             let transport = try self.transports.table(for: address, tls: tls)
-            var bound = [CChar](repeating: 0, count: 512)
-            let status = mcore_server_listen(
-                self.pointer.raw, transport, address.rest, &bound, bound.count)
+            let (status, text) = withDetail { bound, size in
+                mcore_server_listen(self.pointer.raw, transport, address.rest, bound, size)
+            }
             if status < 0 { throw LoopServer.cannotListen(on: address, status) }
-            let end = bound.firstIndex(of: 0) ?? bound.endIndex
-            let text = String(decoding: bound[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
             guard !text.isEmpty else {
                 throw MicroError.failedPrecondition(
                     "server",

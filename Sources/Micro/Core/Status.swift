@@ -53,6 +53,18 @@ func check(
     throw MicroError(id, status.code, "\(what()): \(status.text)")
 }
 
+/// Calls the core with room for one line of text.
+func withDetail(
+    _ body: (UnsafeMutablePointer<CChar>?, Int) -> mcore_status
+) -> (mcore_status, String) {
+    var detail = [CChar](repeating: 0, count: 512)
+    let status = detail.withUnsafeMutableBufferPointer { body($0.baseAddress, $0.count) }
+    let end = detail.firstIndex(of: 0) ?? detail.endIndex
+    return (
+        status, String(decoding: detail[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    )
+}
+
 /// A handle of the core that may be carried to the thread it belongs to.
 struct CorePointer: @unchecked Sendable {  // used on the thread that its header names
     let raw: OpaquePointer

@@ -135,18 +135,6 @@ final class TLSContext: Sendable {
     }
 }
 
-/// Calls the core with room for one line of text.
-func withDetail(
-    _ body: (UnsafeMutablePointer<CChar>?, Int) -> mcore_status
-) -> (mcore_status, String) {
-    var detail = [CChar](repeating: 0, count: 512)
-    let status = detail.withUnsafeMutableBufferPointer { body($0.baseAddress, $0.count) }
-    let end = detail.firstIndex(of: 0) ?? detail.endIndex
-    return (
-        status, String(decoding: detail[..<end].map(UInt8.init(bitPattern:)), as: UTF8.self)
-    )
-}
-
 extension TLSMaterial {
     /// Lends it in the core's form.
     fileprivate func withCore<T>(_ body: (UnsafePointer<mcore_tls_material>) -> T) -> T {
