@@ -32,12 +32,7 @@ public struct BrokerConformance: Sendable {
     }
 
     /// The checks that failed, and how.
-    public struct Failure: Error, CustomStringConvertible {
-        /// "check: what was wrong", one for each check that failed.
-        public var messages: [String]
-        /// All of them, one to a line.
-        public var description: String { messages.joined(separator: "\n") }
-    }
+    public typealias Failure = ConformanceFailure
 
     /// The names of the checks, in the order they are run.
     public static var checks: [String] { all.map(\.name) }
@@ -46,24 +41,16 @@ public struct BrokerConformance: Sendable {
     ///
     /// - Throws: ``Failure`` with every check that failed; `CancellationError`.
     public func run(_ names: [String]? = nil) async throws {
-        var messages = (names ?? []).filter { !Self.checks.contains($0) }
-            .map { "\($0): there is no such check" }
-        for check in Self.all where names?.contains(check.name) ?? true {
-            try Task.checkCancellation()
+        try await runChecks(Self.all, only: names, name: { $0.name }) { check in
+            let broker = try await make()
             do {
-                let broker = try await make()
-                do {
-                    try await check.body(self)(broker)
-                    await broker.close(timeout: .zero)
-                } catch {
-                    await broker.close(timeout: .zero)
-                    throw error
-                }
+                try await check.body(self)(broker)
+                await broker.close(timeout: .zero)
             } catch {
-                messages.append("\(check.name): \(error)")
+                await broker.close(timeout: .zero)
+                throw error
             }
         }
-        if !messages.isEmpty { throw Failure(messages: messages) }
     }
 
     private struct Check: Sendable {
@@ -133,25 +120,9 @@ public struct BrokerConformance: Sendable {
         try expect(false, "\(what): nothing was thrown, expected \(code) \(reason ?? "")")
     }
 
-    /// What `body` returns, unless that takes longer than `limit`: then nil.
-    private func within<T: Sendable>(
-        _ limit: Duration, _ broker: any Broker, _ body: @escaping @Sendable () async throws -> T
-    ) async throws -> T? {
-        let clock = broker.environment.clock
-        return try await withThrowingTaskGroup(of: T?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await clock.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
-    }
-
     private func next(_ subscription: Subscription, _ broker: any Broker) async throws -> Delivery {
         let patience = patience
-        let found = try await within(patience, broker) { try await subscription.next() }
+        let found = try await within(patience, broker.environment) { try await subscription.next() }
         guard let found, let delivery = found else {
             throw MicroError(
                 "broker.conformance", .deadlineExceeded,
@@ -163,7 +134,7 @@ public struct BrokerConformance: Sendable {
     }
 
     private func expectSilence(_ subscription: Subscription, _ broker: any Broker) async throws {
-        let found = try? await within(pause, broker) { try await subscription.next() }
+        let found = try? await within(pause, broker.environment) { try await subscription.next() }
         if let found, let delivery = found {
             try expect(
                 false, "\(subscription.pattern) got \(delivery.message.text), expected nothing")
@@ -810,7 +781,7 @@ public struct BrokerConformance: Sendable {
         try await broker.publish(
             order, to: "orders.created", key: "7", headers: ["tenant": "acme"])
         let subscription = orders
-        let found = try await within(patience, broker) {
+        let found = try await within(patience, broker.environment) {
             var iterator = subscription.makeAsyncIterator()
             return try await iterator.next()
         }

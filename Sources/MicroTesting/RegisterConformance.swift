@@ -36,12 +36,7 @@ public struct RegisterConformance: Sendable {
     }
 
     /// The checks that failed, and how.
-    public struct Failure: Error, CustomStringConvertible {
-        /// "check: what was wrong", one for each check that failed.
-        public var messages: [String]
-        /// All of them, one to a line.
-        public var description: String { messages.joined(separator: "\n") }
-    }
+    public typealias Failure = ConformanceFailure
 
     /// The names of the checks, in the order they are run.
     public static var checks: [String] { all.map(\.name) }
@@ -50,24 +45,16 @@ public struct RegisterConformance: Sendable {
     ///
     /// - Throws: ``Failure`` with every check that failed; `CancellationError`.
     public func run(_ names: [String]? = nil) async throws {
-        var messages = (names ?? []).filter { !Self.checks.contains($0) }
-            .map { "\($0): there is no such check" }
-        for check in Self.all where names?.contains(check.name) ?? true {
-            try Task.checkCancellation()
+        try await runChecks(Self.all, only: names, name: { $0.name }) { check in
+            let register = try await make()
             do {
-                let register = try await make()
-                do {
-                    try await check.body(self)(register)
-                    await register.close()
-                } catch {
-                    await register.close()
-                    throw error
-                }
+                try await check.body(self)(register)
+                await register.close()
             } catch {
-                messages.append("\(check.name): \(error)")
+                await register.close()
+                throw error
             }
         }
-        if !messages.isEmpty { throw Failure(messages: messages) }
     }
 
     private struct Check: Sendable {

@@ -31,12 +31,7 @@ public struct StoreConformance: Sendable {
     }
 
     /// The checks that failed, and how.
-    public struct Failure: Error, CustomStringConvertible {
-        /// "check: what was wrong", one for each check that failed.
-        public var messages: [String]
-        /// All of them, one to a line.
-        public var description: String { messages.joined(separator: "\n") }
-    }
+    public typealias Failure = ConformanceFailure
 
     /// The names of the checks, in the order they are run.
     public static var checks: [String] { all.map(\.name) }
@@ -45,24 +40,16 @@ public struct StoreConformance: Sendable {
     ///
     /// - Throws: ``Failure`` with every check that failed; `CancellationError`.
     public func run(_ names: [String]? = nil) async throws {
-        var messages = (names ?? []).filter { !Self.checks.contains($0) }
-            .map { "\($0): there is no such check" }
-        for check in Self.all where names?.contains(check.name) ?? true {
-            try Task.checkCancellation()
+        try await runChecks(Self.all, only: names, name: { $0.name }) { check in
+            let subject = try await make()
             do {
-                let subject = try await make()
-                do {
-                    try await check.body(self)(subject)
-                    await subject.close()
-                } catch {
-                    await subject.close()
-                    throw error
-                }
+                try await check.body(self)(subject)
+                await subject.close()
             } catch {
-                messages.append("\(check.name): \(error)")
+                await subject.close()
+                throw error
             }
         }
-        if !messages.isEmpty { throw Failure(messages: messages) }
     }
 
     private struct Check: Sendable {
@@ -129,23 +116,6 @@ public struct StoreConformance: Sendable {
         throw MicroError(
             "store.conformance", .failedPrecondition,
             "\(what): nothing was thrown, expected \(code) \(reason ?? "")")
-    }
-
-    /// What `body` returns, unless that takes longer than `limit`: then nil.
-    private func within<T: Sendable>(
-        _ limit: Duration, _ environment: Environment,
-        _ body: @escaping @Sendable () async throws -> T
-    ) async throws -> T? {
-        let clock = environment.clock
-        return try await withThrowingTaskGroup(of: T?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await clock.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
     }
 
     private struct User: Codable, Sendable, Equatable {

@@ -35,12 +35,7 @@ public struct TransportConformance: Sendable {
     }
 
     /// The checks that failed, and how.
-    public struct Failure: Error, CustomStringConvertible {
-        /// "check: what was wrong", one for each check that failed.
-        public var messages: [String]
-        /// All of them, one to a line.
-        public var description: String { messages.joined(separator: "\n") }
-    }
+    public typealias Failure = ConformanceFailure
 
     /// The names of the checks, in the order they are run.
     public static var checks: [String] { all.map(\.name) }
@@ -49,23 +44,15 @@ public struct TransportConformance: Sendable {
     ///
     /// - Throws: ``Failure`` with every check that failed; `CancellationError`.
     public func run(_ names: [String]? = nil) async throws {
-        var messages = (names ?? []).filter { !Self.checks.contains($0) }
-            .map { "\($0): there is no such check" }
-        for check in Self.all where names?.contains(check.name) ?? true {
-            try Task.checkCancellation()
-            do {
-                let transport = try await make()
-                let body = check.body(self)
-                let address = address()
-                let isDone: Void? = try await within(patience) {
-                    try await body(transport, address)
-                }
-                try expect(isDone != nil, "not done after \(patience)")
-            } catch {
-                messages.append("\(check.name): \(error)")
+        try await runChecks(Self.all, only: names, name: { $0.name }) { check in
+            let transport = try await make()
+            let body = check.body(self)
+            let address = address()
+            let isDone: Void? = try await within(patience, .current) {
+                try await body(transport, address)
             }
+            try expect(isDone != nil, "not done after \(patience)")
         }
-        if !messages.isEmpty { throw Failure(messages: messages) }
     }
 
     private struct Check: Sendable {
@@ -120,22 +107,6 @@ public struct TransportConformance: Sendable {
         throw MicroError(
             "transport.conformance", .failedPrecondition,
             "\(what): nothing was thrown, expected \(reasons)")
-    }
-
-    /// What `body` returns, unless that takes longer than `limit`: then nil.
-    private func within<T: Sendable>(
-        _ limit: Duration, _ body: @escaping @Sendable () async throws -> T
-    ) async throws -> T? {
-        let clock = Environment.current.clock
-        return try await withThrowingTaskGroup(of: T?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await clock.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
     }
 
     private func text(_ text: String) -> TransportMessage {
