@@ -89,7 +89,10 @@ static int call_both(mcore_loop *loop, const char *one, const char *other) {
     const mcore_node nodes[] = {{.id = mcore_slice_of("one"), .address = mcore_slice_of(one)},
                                 {.id = mcore_slice_of("other"), .address = mcore_slice_of(other)}};
     check("client", mcore_client_create(loop, NULL, &self.client));
-    check("target", mcore_client_open_target(self.client, MCORE_PICK_ROUND_ROBIN, &self.greeter));
+    mcore_target_options options;
+    mcore_target_options_default(&options);
+    options.pick = MCORE_PICK_ROUND_ROBIN;
+    check("target", mcore_client_open_target(self.client, &options, &self.greeter));
     check("nodes", mcore_target_update(self.greeter, nodes, 2));
     call(&self);
     check("run", mcore_loop_run(loop));

@@ -546,7 +546,12 @@ static mcore_status open_world(uint64_t seed, uint32_t node_count, uint32_t pick
     memory.made = 0;
     memory.fail_at = fail_at;
     mcore_status status = mcore_client_create(w.loop, options, &w.client);
-    if (status == MCORE_OK) status = mcore_client_open_target(w.client, pick, &w.target);
+    mcore_target_options target_options;
+    mcore_target_options_default(&target_options);
+    target_options.pick = pick;
+    if (status == MCORE_OK) {
+        status = mcore_client_open_target(w.client, &target_options, &w.target);
+    }
     if (status == MCORE_OK) status = use_nodes(node_count);
     return status;
 }

@@ -190,7 +190,7 @@ TEST(draining_nodes_are_the_last_choice) {
 TEST(targets_share_connections_by_address) {
     OPEN(1, MCORE_PICK_P2C);
     mcore_target *other;
-    CHECK_INT(mcore_client_open_target(w.client, MCORE_PICK_RANDOM, &other), MCORE_OK);
+    CHECK_INT(mcore_client_open_target(w.client, NULL, &other), MCORE_OK);
     mcore_node node = {SLICE("another-name"), slice_of(w.nodes[0].address), 1, 0};
     CHECK_INT(mcore_target_update(other, &node, 1), MCORE_OK);
     mcore_call_plan plan = fake_plan();
@@ -315,12 +315,16 @@ TEST(much_metadata) {
 TEST(targets_are_checked) {
     OPEN(0, MCORE_PICK_P2C);
     mcore_target *target;
-    CHECK_INT(mcore_client_open_target(w.client, 0, &target), MCORE_EINVAL);
-    CHECK_INT(mcore_client_open_target(w.client, 4, &target), MCORE_EINVAL);
-    CHECK_INT(mcore_client_open_target(NULL, 1, &target), MCORE_EINVAL);
+    mcore_target_options options;
+    mcore_target_options_default(&options);
+    for (uint32_t wrong = 0; wrong < 99; wrong += 98) {
+        options.pick = wrong;
+        CHECK_INT(mcore_client_open_target(w.client, &options, &target), MCORE_EINVAL);
+    }
+    CHECK_INT(mcore_client_open_target(NULL, NULL, &target), MCORE_EINVAL);
     mcore_target_close(NULL);
     CHECK_INT(mcore_client_close(w.client, 0, on_client_closed, &w), MCORE_OK);
-    CHECK_INT(mcore_client_open_target(w.client, 1, &target), MCORE_EDRAINING);
+    CHECK_INT(mcore_client_open_target(w.client, NULL, &target), MCORE_EDRAINING);
     run_for(10);
     close_world();
 }

@@ -120,7 +120,7 @@ static void open_trip(trip *t, const mcore_transport_plugin *transport, const ch
     CHECK_INT(mcore_server_listen(t->server, transport, listen_on, bound, sizeof bound), MCORE_OK);
     snprintf(t->address, sizeof t->address, "%s://%s", scheme, bound);
     CHECK_INT(mcore_client_create(t->loop, NULL, &t->client), MCORE_OK);
-    CHECK_INT(mcore_client_open_target(t->client, MCORE_PICK_P2C, &t->target), MCORE_OK);
+    CHECK_INT(mcore_client_open_target(t->client, NULL, &t->target), MCORE_OK);
     mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0};
     CHECK_INT(mcore_target_update(t->target, &node, 1), MCORE_OK);
 }

@@ -83,7 +83,7 @@ static void call_it(service *s) {
                             .content_type = mcore_slice_of("application/grpc"),
                             .timeout_ns = UINT64_C(60000000000)};
     CHECK_INT(mcore_client_create(s->loop, NULL, &s->client), MCORE_OK);
-    CHECK_INT(mcore_client_open_target(s->client, MCORE_PICK_RANDOM, &target), MCORE_OK);
+    CHECK_INT(mcore_client_open_target(s->client, NULL, &target), MCORE_OK);
     CHECK_INT(mcore_target_update(target, &node, 1), MCORE_OK);
     CHECK_INT(mcore_client_start(s->client, target, &plan, on_result, s, &id), MCORE_OK);
 }

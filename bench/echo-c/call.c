@@ -130,7 +130,10 @@ static void open_line(caller *c, line *l) {
     check("client", mcore_client_create(c->loop, NULL, &l->client));
     if (strcmp(c->scheme, "tcp") != 0 && strcmp(c->scheme, "unix") != 0)
         check("transport", mcore_client_add_transport(l->client, c->scheme, c->transport));
-    check("target", mcore_client_open_target(l->client, MCORE_PICK_ROUND_ROBIN, &l->target));
+    mcore_target_options options;
+    mcore_target_options_default(&options);
+    options.pick = MCORE_PICK_ROUND_ROBIN;
+    check("target", mcore_client_open_target(l->client, &options, &l->target));
     mcore_node node = {.id = {"node", 4}, .address = {c->address, strlen(c->address)}};
     check(c->address, mcore_target_update(l->target, &node, 1));
     c->open++;

@@ -27,7 +27,7 @@ static client_state *open_client(const char *path,
     s->rig.on_data_frame = on_data_frame;
     rig_listen(&s->rig);
     micro_check_status(mcore_client_create(s->rig.loop, NULL, &s->client), "client");
-    micro_check_status(mcore_client_open_target(s->client, MCORE_PICK_P2C, &s->target), "target");
+    micro_check_status(mcore_client_open_target(s->client, NULL, &s->target), "target");
     char ids[RIG_PEERS][8], addresses[RIG_PEERS][24];
     mcore_node nodes[RIG_PEERS];
     for (int i = 0; i < RIG_PEERS; i++) {

@@ -74,8 +74,16 @@ typedef struct mcore_node {
     uint32_t draining;   /* 1: only when there is no other */
 } mcore_node;
 
-/* A target exists until it is closed; calls that were started go on. */
-mcore_status mcore_client_open_target(mcore_client *client, uint32_t pick,
+typedef struct mcore_target_options {
+    uint32_t struct_size;
+    uint32_t pick; /* MCORE_PICK_*; P2C */
+} mcore_target_options;
+
+void mcore_target_options_default(mcore_target_options *out_options);
+
+/* A target exists until it is closed; calls that were started go on. `options` is copied, NULL
+ * means the defaults. Errors: MCORE_EINVAL, MCORE_EDRAINING, MCORE_ENOMEM. */
+mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
                                       mcore_target **out_target);
 
 /* Replaces the nodes; those with a known id and address keep their connection and statistics, the

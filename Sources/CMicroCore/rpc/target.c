@@ -93,18 +93,36 @@ static void wake_parked(void *ctx) {
 
 /* ---- Life ---- */
 
-mcore_status mcore_client_open_target(mcore_client *client, uint32_t pick,
+void mcore_target_options_default(mcore_target_options *out_options) {
+    *out_options = (mcore_target_options){
+        .struct_size = sizeof *out_options,
+        .pick = MCORE_PICK_P2C,
+    };
+}
+
+/* What the caller does not know of has its default. */
+static mcore_status read_options(const mcore_target_options *from, mcore_target_options *out) {
+    mcore_target_options_default(out);
+    if (!from) return MCORE_OK;
+    if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
+    memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
+    out->struct_size = sizeof *out;
+    return out->pick < MCORE_PICK_RANDOM || out->pick > MCORE_PICK_P2C ? MCORE_EINVAL : MCORE_OK;
+}
+
+mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
                                       mcore_target **out_target) {
-    if (!client || !out_target || pick < MCORE_PICK_RANDOM || pick > MCORE_PICK_P2C) {
-        return MCORE_EINVAL;
-    }
+    if (!client || !out_target) return MCORE_EINVAL;
+    mcore_target_options read;
+    mcore_status status = read_options(options, &read);
+    if (status != MCORE_OK) return status;
     if (client->closing) return MCORE_EDRAINING;
     mcore_target *target = mcore__zalloc(sizeof *target);
     if (!target) return MCORE_ENOMEM;
     mcore_loop *loop = client->loop;
     target->client = client;
     mcore__table_init(&target->nodes, mcore_loop_random(loop), mcore_loop_random(loop));
-    mcore__picker_init(&target->picker, pick);
+    mcore__picker_init(&target->picker, read.pick);
     mcore__retry_budget_init(&target->budget, client->options.retry_budget_percent,
                              client->options.retry_budget_min, mcore_loop_now_ns(loop));
     mcore__list_init(&target->parked);

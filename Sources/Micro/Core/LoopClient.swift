@@ -146,8 +146,11 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
         // A program that makes up addresses must not grow it; calls that were started go on.
         if targets.count >= LoopClient.targetsMax { closeTargets() }
+        var options = mcore_target_options()
+        mcore_target_options_default(&options)
+        options.pick = pick
         var created: OpaquePointer?
-        try check(mcore_client_open_target(raw, pick, &created), "client", "make a balancer")
+        try check(mcore_client_open_target(raw, &options, &created), "client", "make a balancer")
         guard let created else { throw MicroError("client", .internal, "the core made no target") }
         let target = LoopTarget(created)
         targets[key] = target
