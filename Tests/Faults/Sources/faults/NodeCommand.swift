@@ -64,7 +64,9 @@ final class Work: Sendable {
 
     func run(_ id: Int) throws -> Int {
         count.add(1, ordering: .relaxed)
-        if isFailing.load(ordering: .relaxed) { throw MicroError.unavailable("work", "out of order") }
+        if isFailing.load(ordering: .relaxed) {
+            throw MicroError.unavailable("work", "out of order")
+        }
         if burn > .zero {
             let end = ContinuousClock.now + burn
             while ContinuousClock.now < end {}
