@@ -211,8 +211,9 @@ mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried t
     static const struct {
         uint32_t rank, tried_too;
     } steps[] = {
-        {MCORE__PICK_READY, 0},    {MCORE__PICK_DRAINING, 0},    {MCORE__PICK_READY, 1},
-        {MCORE__PICK_DRAINING, 1}, {MCORE__PICK_BACKING_OFF, 0}, {MCORE__PICK_BACKING_OFF, 1},
+        {MCORE__PICK_READY, 0},       {MCORE__PICK_DRAINING, 0},    {MCORE__PICK_READY, 1},
+        {MCORE__PICK_DRAINING, 1},    {MCORE__PICK_EJECTED, 0},     {MCORE__PICK_EJECTED, 1},
+        {MCORE__PICK_BACKING_OFF, 0}, {MCORE__PICK_BACKING_OFF, 1},
     };
     mcore__pick_tried none = {NULL, 0};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {

@@ -15,6 +15,7 @@
 enum {
     MCORE__PICK_READY,       /* reachable as far as anyone knows */
     MCORE__PICK_DRAINING,    /* asked to be left alone; only when none is ready */
+    MCORE__PICK_EJECTED,     /* reachable, and better left alone; only when nobody else is */
     MCORE__PICK_BACKING_OFF, /* could not be reached just now; only when there is no other */
     MCORE__PICK_RANKS
 };
@@ -69,11 +70,11 @@ typedef struct mcore__pick_tried {
 } mcore__pick_tried;
 
 /* The next entry, or NULL when there is none. Among the ready and draining ones those that were not
- * tried come first; then those that were; then those that are backing off. */
+ * tried come first; then those that were; then those that are ejected, and those backing off. */
 mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried tried,
                                       uint64_t now_ns, uint64_t random);
 
-/* 1 when a pick would give an entry that was not tried and is not backing off. Changes nothing. */
+/* 1 when there is an entry that was not tried and is ready or draining. Changes nothing. */
 int mcore__picker_has_other(const mcore__picker *picker, mcore__pick_tried tried);
 
 /* An attempt was answered, or failed, `latency_ns` after it began. The moving averages forget with

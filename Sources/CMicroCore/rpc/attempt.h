@@ -41,6 +41,7 @@ typedef enum mcore__attempt_state {
 typedef enum mcore__attempt_kind {
     MCORE__ATTEMPT_PICKED,    /* an attempt begins */
     MCORE__ATTEMPT_NO_NODE,   /* there is none, or (wait_for_ready) none that can be reached */
+    MCORE__ATTEMPT_LEFT,      /* waited long enough for a connection, and there is another node */
     MCORE__ATTEMPT_UNREACHED, /* no connection to the node came about */
     MCORE__ATTEMPT_UNWRITTEN, /* nothing of the request was written */
     MCORE__ATTEMPT_REFUSED,   /* written, and provably not processed */

@@ -15,6 +15,7 @@ static mcore__node *new_node(mcore_target *target, const mcore_node *from) {
     memcpy(node->id, from->id.data, from->id.len);
     node->pick.serial = ++target->client->serials;
     mcore__list_init(&node->of_channel);
+    mcore__node_health_init(node);
     return node;
 }
 
@@ -24,34 +25,6 @@ void mcore__node_release(mcore__node *node) {
     if (--node->refs > 0) return;
     mcore__channel_detach(node);
     mcore__free(node);
-}
-
-static uint32_t rank_of(const mcore__node *node) {
-    if (node->channel->state == MCORE__CHANNEL_BACKING_OFF) return MCORE__PICK_BACKING_OFF;
-    return node->draining ? MCORE__PICK_DRAINING : MCORE__PICK_READY;
-}
-
-void mcore__node_changed(mcore__node *node) {
-    mcore_target *target = node->target;
-    if (!node->listed) return;
-    mcore__picker_change(&target->picker, &node->pick, node->pick.weight, rank_of(node));
-    if (node->pick.rank != MCORE__PICK_BACKING_OFF && !mcore__list_empty(&target->parked)) {
-        mcore__later_mark(target->client->loop, &target->wake);
-    }
-}
-
-void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code) {
-    /* The answers of a node that is overloaded or broken; it may well be quick to give them. */
-    int good = code != MCORE_RPC_UNAVAILABLE && code != MCORE_RPC_RESOURCE_EXHAUSTED &&
-               code != MCORE_RPC_DEADLINE_EXCEEDED;
-    node->successes++;
-    mcore__pick_observe(&node->pick, latency_ns, good,
-                        mcore_loop_now_ns(node->target->client->loop));
-}
-
-void mcore__node_failed(mcore__node *node) {
-    node->failures++;
-    mcore__pick_observe(&node->pick, 0, 0, mcore_loop_now_ns(node->target->client->loop));
 }
 
 /* ---- Calls ---- */
@@ -97,6 +70,17 @@ void mcore_target_options_default(mcore_target_options *out_options) {
     *out_options = (mcore_target_options){
         .struct_size = sizeof *out_options,
         .pick = MCORE_PICK_P2C,
+        .eject_failures = 5,
+        .eject_deviations_milli = 1900,
+        .eject_latency_min_ms = 100,
+        .eject_calls_min = 100,
+        .eject_interval_ms = 10000,
+        .eject_ms = 1000,
+        .eject_max_ms = 30000,
+        .eject_share_percent = 50,
+        .panic_percent = 50,
+        .retry_budget_percent = UINT32_MAX,
+        .retry_budget_min = UINT32_MAX,
     };
 }
 
@@ -107,7 +91,17 @@ static mcore_status read_options(const mcore_target_options *from, mcore_target_
     if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
     memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
     out->struct_size = sizeof *out;
-    return out->pick < MCORE_PICK_RANDOM || out->pick > MCORE_PICK_P2C ? MCORE_EINVAL : MCORE_OK;
+    if (out->pick < MCORE_PICK_RANDOM || out->pick > MCORE_PICK_P2C) return MCORE_EINVAL;
+    return mcore__ejection_check(out);
+}
+
+static void init_budget(mcore_target *target, const mcore_target_options *options) {
+    const mcore_client_options *client = &target->client->options;
+    uint32_t percent = options->retry_budget_percent, min = options->retry_budget_min;
+    mcore__retry_budget_init(&target->budget,
+                             percent == UINT32_MAX ? client->retry_budget_percent : percent,
+                             min == UINT32_MAX ? client->retry_budget_min : min,
+                             mcore_loop_now_ns(target->client->loop));
 }
 
 mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
@@ -123,8 +117,8 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
     target->client = client;
     mcore__table_init(&target->nodes, mcore_loop_random(loop), mcore_loop_random(loop));
     mcore__picker_init(&target->picker, read.pick);
-    mcore__retry_budget_init(&target->budget, client->options.retry_budget_percent,
-                             client->options.retry_budget_min, mcore_loop_now_ns(loop));
+    init_budget(target, &read);
+    mcore__ejection_init(target, &read);
     mcore__list_init(&target->parked);
     mcore__later_init(&target->wake, wake_parked, target);
     mcore__list_append(&client->targets, &target->of_client);
@@ -135,18 +129,24 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
 static void unlist(mcore__node *node) {
     mcore__table_remove(&node->target->nodes, &node->entry);
     mcore__picker_remove(&node->target->picker, &node->pick);
+    mcore__node_health_stop(node);
     node->listed = 0;
     mcore__node_release(node);
 }
 
 static void free_target(mcore_target *target) {
     for (uint32_t i = 0; i < target->node_count; i++) unlist(target->order[i]);
+    mcore__ejection_stop(target);
     mcore__later_cancel(target->client->loop, &target->wake);
     mcore__list_remove(&target->of_client);
     mcore__table_free(&target->nodes);
     mcore__picker_free(&target->picker);
     mcore__free(target->order);
     mcore__free(target);
+}
+
+int mcore__target_used(const mcore_target *target, uint64_t now_ns, uint64_t lately_ns) {
+    return target->calls > 0 || now_ns - target->budget.updated_ns < lately_ns;
 }
 
 void mcore__target_release(mcore_target *target) {
@@ -226,17 +226,19 @@ static void commit(mcore_target *target, const mcore_node *nodes, mcore__node **
         mcore__node *node = order[i];
         node->draining = nodes[i].draining != 0;
         if (node->listed) {
-            mcore__picker_change(&target->picker, &node->pick, nodes[i].weight, rank_of(node));
+            mcore__picker_change(&target->picker, &node->pick, nodes[i].weight,
+                                 mcore__node_rank(node));
             continue;
         }
         node->listed = 1;
         mcore__node_hold(node);
-        mcore__picker_add(&target->picker, &node->pick, nodes[i].weight, rank_of(node),
+        mcore__picker_add(&target->picker, &node->pick, nodes[i].weight, mcore__node_rank(node),
                           mcore_loop_now_ns(loop), mcore_loop_random(loop));
     }
     mcore__free(target->order);
     target->order = order;
     target->node_count = count;
+    mcore__ejection_recount(target);
     if (!mcore__list_empty(&target->parked)) mcore__later_mark(loop, &target->wake);
 }
 
@@ -274,6 +276,17 @@ mcore_status mcore_target_update(mcore_target *target, const mcore_node *nodes, 
 
 /* ---- Statistics ---- */
 
+static void fill_health(const mcore__node *node, mcore_node_stats *out_stats) {
+    const mcore__outlier *outlier = &node->health.outlier;
+    out_stats->why = mcore__node_why(node);
+    out_stats->picked_as = node->pick.rank;
+    out_stats->ejections = node->ejections;
+    out_stats->on_probation = outlier->state == MCORE__OUTLIER_PROBATION;
+    out_stats->ejected_by = outlier->cause;
+    out_stats->weight = node->pick.weight;
+    if (outlier->state == MCORE__OUTLIER_EJECTED) out_stats->ejected_until_ns = outlier->until_ns;
+}
+
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats) {
     if (!target || !out_stats) return MCORE_EINVAL;
@@ -287,6 +300,7 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
         .connected = node->channel->state == MCORE__CHANNEL_READY,
         .backing_off = node->channel->state == MCORE__CHANNEL_BACKING_OFF,
     };
+    fill_health(node, &stats);
     /* A caller that knows fewer fields gets fewer. */
     uint32_t size = out_stats->struct_size;
     if (size == 0 || size > sizeof stats) size = sizeof stats;

@@ -5,6 +5,7 @@
 #include "hash/picker.h"
 #include "hash/table.h"
 #include "rpc/attempt.h"
+#include "rpc/ejection.h"
 #include "rpc/client_internal.h"
 
 struct mcore__channel;
@@ -20,7 +21,8 @@ typedef struct mcore__node {
     uint32_t listed; /* it is in the picker */
     uint32_t draining;
     uint64_t stamp; /* of the last update that named it */
-    uint64_t successes, failures;
+    uint64_t successes, failures, ejections;
+    mcore__node_health health;
     size_t id_len;
     char id[];
 } mcore__node;
@@ -33,6 +35,7 @@ struct mcore_target {
     uint32_t node_count;
     mcore__picker picker;
     mcore__retry_budget budget;
+    mcore__ejection ejection;
     mcore__list parked; /* calls that wait for a node that can be reached */
     mcore__later wake;
     uint64_t stamp;
@@ -47,16 +50,10 @@ int mcore__target_has_other(const mcore_target *target, const mcore__client_call
 
 void mcore__node_hold(mcore__node *node);
 void mcore__node_release(mcore__node *node);
-/* An attempt on the node was answered (`code`), or ended without an answer. One that was cancelled
- * is neither. */
-void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code);
-void mcore__node_failed(mcore__node *node);
-
-/* The node's channel went into back-off, or came out of it. */
-void mcore__node_changed(mcore__node *node);
-
 /* Lets a call wait for a node. */
 void mcore__target_park(mcore_target *target, mcore__client_call *call);
+/* 1 when it has calls, or had some within the last `lately_ns`. */
+int mcore__target_used(const mcore_target *target, uint64_t now_ns, uint64_t lately_ns);
 /* A call of it has ended. */
 void mcore__target_release(mcore_target *target);
 
