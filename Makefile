@@ -262,7 +262,7 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
                    -ldispatch -lBlocksRuntime)
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
-C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
+C_THREAD_TESTS := $(wildcard $(foreach name,limiter loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
 C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
 C_KIT          := $(sort $(wildcard Sources/TransportKit/*.c))
 C_SOURCES      := $(C_CORE) $(C_KIT) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
