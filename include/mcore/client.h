@@ -42,6 +42,12 @@ typedef struct mcore_client_options {
     uint32_t retry_budget_percent; /* retries per 100 calls, of a target; 20 */
     uint32_t retry_budget_min;     /* and as many per second in any case; 10 */
     mcore_slice user_agent;        /* empty: "micro/<version>" */
+    uint32_t probe_ms;            /* a PING while a call waits and nothing arrives; 500; 0: never */
+    uint32_t probe_timeout_ms;    /* no answer to it: the connection is dead; 1,000. Until the
+                                   * answer comes, other nodes are preferred */
+    uint32_t connect_patience_ms; /* so long calls wait for a connection while there is another
+                                   * node; 500 */
+    uint32_t reserved;            /* 0 */
 } mcore_client_options;
 
 void mcore_client_options_default(mcore_client_options *out_options);
@@ -113,6 +119,26 @@ typedef struct mcore_target_options {
      * 1,000; 0: no bound. */
     uint32_t ring_load_percent;
     uint32_t reserved;
+
+    /* ---- Outcomes ---- */
+
+    /* A node on which calls break is ejected: left alone for `eject_ms` the first time,
+     * as many times longer as it was ejected lately, at most `eject_max_ms`. Then it is on
+     * probation: the next failure ejects it again. Only failures of the transport count, that is,
+     * requests that were lost, and those that timed out without a byte of an answer. A node that
+     * can't be reached is not ejected, but backed off from. */
+    uint32_t eject_failures;         /* ... by so many failures in a row; 5; 0: none */
+    uint32_t eject_deviations_milli; /* ... by a success rate so many thousandths of a standard
+                                      * deviation below the mean of five nodes or more; 1,900 */
+    uint32_t eject_latency_percent; /* ... by a latency of so much of the others' median; 0: none */
+    uint32_t eject_latency_min_ms;  /* ... and of this at least; 100 */
+    uint32_t eject_calls_min;       /* in an interval, or rate and latency are not judged; 100 */
+    uint32_t eject_interval_ms;     /* 10,000 */
+    uint32_t eject_ms, eject_max_ms; /* 1,000 and 30,000 */
+    uint32_t eject_share_percent;    /* of the nodes, at most; one of two or more always may; 50 */
+    uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50; 0:
+                             * never */
+    uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
 } mcore_target_options;
 
 void mcore_target_options_default(mcore_target_options *out_options);
@@ -135,6 +161,19 @@ mcore_status mcore_target_configure(mcore_target *target, const mcore_target_opt
 
 void mcore_target_close(mcore_target *target);
 
+/* Why a node is picked as it is. */
+enum {
+    MCORE_NODE_READY = 0,
+    MCORE_NODE_DRAINING = 1,
+    MCORE_NODE_EJECTED = 2,    /* calls on it broke */
+    MCORE_NODE_SILENT = 4,     /* it owes an answer to a PING */
+    MCORE_NODE_CONNECTING = 5, /* after a failure, or for longer than connect_patience_ms */
+    MCORE_NODE_BACKING_OFF = 6
+};
+
+/* What a node was ejected for. */
+enum { MCORE_EJECTED_FOR_FAILURES = 1, MCORE_EJECTED_FOR_RATE = 2, MCORE_EJECTED_FOR_LATENCY = 3 };
+
 typedef struct mcore_node_stats {
     uint32_t struct_size;
     uint32_t outstanding; /* calls in flight */
@@ -143,6 +182,14 @@ typedef struct mcore_node_stats {
     uint64_t latency_ewma_ns; /* 0 before the first answer */
     uint32_t connected;       /* 1: a connection is ready */
     uint32_t backing_off;     /* 1: not tried until the back-off ends */
+    uint32_t why;             /* MCORE_NODE_* */
+    uint32_t picked_as;       /* 0: ready, and so on down: only when there is none that is better */
+    uint32_t ejected_by;      /* MCORE_EJECTED_FOR_*, the last time; 0: never was */
+    uint32_t on_probation;    /* 1: the next failure ejects it again */
+    uint64_t ejections;
+    uint64_t ejected_until_ns; /* of the loop's clock; 0: it is not */
+    uint32_t weight;
+    uint32_t reserved;
 } mcore_node_stats;
 
 /* Errors: MCORE_ENOENT, also for a node that is not in the subset. */

@@ -17,6 +17,7 @@ mcore__node *mcore__node_create(mcore_target *target, const mcore_node *from) {
     node->pick.serial = ++target->client->serials;
     node->pick.identity = mcore_xxh64(from->id.data, from->id.len, 0);
     mcore__list_init(&node->of_channel);
+    mcore__node_health_init(node);
     return node;
 }
 
@@ -40,34 +41,6 @@ void mcore__node_end(mcore__node *node) {
         mcore__picker_end(&node->target->picker, &node->pick);
     else
         node->pick.outstanding--;
-}
-
-uint32_t mcore__node_rank(const mcore__node *node) {
-    if (node->channel->state == MCORE__CHANNEL_BACKING_OFF) return MCORE__PICK_BACKING_OFF;
-    return node->draining ? MCORE__PICK_DRAINING : MCORE__PICK_READY;
-}
-
-void mcore__node_changed(mcore__node *node) {
-    mcore_target *target = node->target;
-    if (!node->listed) return;
-    mcore__picker_change(&target->picker, &node->pick, node->pick.weight, mcore__node_rank(node));
-    if (node->pick.rank != MCORE__PICK_BACKING_OFF && !mcore__list_empty(&target->parked)) {
-        mcore__later_mark(target->client->loop, &target->wake);
-    }
-}
-
-void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code) {
-    /* The answers of a node that is overloaded or broken; it may well be quick to give them. */
-    int good = code != MCORE_RPC_UNAVAILABLE && code != MCORE_RPC_RESOURCE_EXHAUSTED &&
-               code != MCORE_RPC_DEADLINE_EXCEEDED;
-    node->successes++;
-    mcore__pick_observe(&node->pick, latency_ns, good,
-                        mcore_loop_now_ns(node->target->client->loop));
-}
-
-void mcore__node_failed(mcore__node *node) {
-    node->failures++;
-    mcore__pick_observe(&node->pick, 0, 0, mcore_loop_now_ns(node->target->client->loop));
 }
 
 /* ---- Calls ---- */
@@ -126,20 +99,21 @@ static void wake_parked(void *ctx) {
 mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
                                       mcore_target **out_target) {
     if (!client || !out_target) return MCORE_EINVAL;
-    mcore__target_settings settings;
-    mcore_status status = mcore__target_settings_read(options, &settings);
+    mcore_target_options read;
+    mcore_status status = mcore__target_options_read(options, &read);
     if (status != MCORE_OK) return status;
     if (client->closing) return MCORE_EDRAINING;
     mcore_target *target = mcore__zalloc(sizeof *target);
     if (!target) return MCORE_ENOMEM;
     mcore_loop *loop = client->loop;
     target->client = client;
-    target->settings = settings;
+    target->settings = mcore__target_settings_of(&read);
     mcore__table_init(&target->nodes, mcore_loop_random(loop), mcore_loop_random(loop));
-    mcore__picker_options picker = mcore__target_picker_options(&settings);
+    mcore__picker_options picker = mcore__target_picker_options(&target->settings);
     mcore__picker_init(&target->picker, &picker);
-    mcore__retry_budget_init(&target->budget, client->options.retry_budget_percent,
-                             client->options.retry_budget_min, mcore_loop_now_ns(loop));
+    mcore__retry_budget_init(&target->budget, 0, 0, mcore_loop_now_ns(loop));
+    mcore__target_limit_retries(target, &read);
+    mcore__ejection_init(target, &read);
     mcore__list_init(&target->parked);
     mcore__later_init(&target->wake, wake_parked, target);
     mcore__list_append(&client->targets, &target->of_client);
@@ -150,12 +124,14 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
 void mcore__node_unlist(mcore__node *node) {
     mcore__table_remove(&node->target->nodes, &node->entry);
     mcore__picker_remove(&node->target->picker, &node->pick);
+    mcore__node_health_stop(node);
     node->listed = 0;
     mcore__node_release(node);
 }
 
 static void free_target(mcore_target *target) {
     for (uint32_t i = 0; i < target->node_count; i++) mcore__node_unlist(target->order[i]);
+    mcore__ejection_stop(target);
     mcore__later_cancel(target->client->loop, &target->wake);
     mcore__list_remove(&target->of_client);
     mcore__table_free(&target->nodes);
@@ -163,6 +139,10 @@ static void free_target(mcore_target *target) {
     mcore__free(target->order);
     mcore__free(target->list);
     mcore__free(target);
+}
+
+int mcore__target_used(const mcore_target *target, uint64_t now_ns, uint64_t lately_ns) {
+    return target->calls > 0 || now_ns - target->budget.updated_ns < lately_ns;
 }
 
 void mcore__target_release(mcore_target *target) {
@@ -177,6 +157,17 @@ void mcore_target_close(mcore_target *target) {
 
 /* ---- Statistics ---- */
 
+static void fill_health(const mcore__node *node, mcore_node_stats *out_stats) {
+    const mcore__outlier *outlier = &node->health.outlier;
+    out_stats->why = mcore__node_why(node);
+    out_stats->picked_as = node->pick.rank;
+    out_stats->ejections = node->ejections;
+    out_stats->on_probation = outlier->state == MCORE__OUTLIER_PROBATION;
+    out_stats->ejected_by = outlier->cause;
+    out_stats->weight = node->pick.weight;
+    if (outlier->state == MCORE__OUTLIER_EJECTED) out_stats->ejected_until_ns = outlier->until_ns;
+}
+
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats) {
     if (!target || !out_stats) return MCORE_EINVAL;
@@ -190,6 +181,7 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
         .connected = node->channel->state == MCORE__CHANNEL_READY,
         .backing_off = node->channel->state == MCORE__CHANNEL_BACKING_OFF,
     };
+    fill_health(node, &stats);
     /* A caller that knows fewer fields gets fewer. */
     uint32_t size = out_stats->struct_size;
     if (size == 0 || size > sizeof stats) size = sizeof stats;

@@ -5,6 +5,7 @@
 #include "hash/picker.h"
 #include "hash/table.h"
 #include "rpc/attempt.h"
+#include "rpc/ejection.h"
 #include "rpc/client_internal.h"
 
 struct mcore__channel;
@@ -20,7 +21,8 @@ typedef struct mcore__node {
     uint32_t listed; /* it is in the picker */
     uint32_t draining;
     uint64_t stamp; /* of the last update that named it */
-    uint64_t successes, failures;
+    uint64_t successes, failures, ejections;
+    mcore__node_health health;
     size_t id_len;
     char id[];
 } mcore__node;
@@ -49,6 +51,7 @@ struct mcore_target {
     uint32_t node_count;
     mcore__picker picker;
     mcore__retry_budget budget;
+    mcore__ejection ejection;
     mcore__list parked; /* calls that wait for a node that can be reached */
     mcore__later wake;
     uint64_t stamp;
@@ -56,9 +59,11 @@ struct mcore_target {
     uint32_t closed; /* by its owner */
 };
 
-/* Errors: MCORE_EINVAL. */
-mcore_status mcore__target_settings_read(const mcore_target_options *options,
-                                         mcore__target_settings *out_settings);
+/* What the caller does not know of has its default. Errors: MCORE_EINVAL. */
+mcore_status mcore__target_options_read(const mcore_target_options *from,
+                                        mcore_target_options *out_options);
+mcore__target_settings mcore__target_settings_of(const mcore_target_options *options);
+void mcore__target_limit_retries(mcore_target *target, const mcore_target_options *options);
 mcore__picker_options mcore__target_picker_options(const mcore__target_settings *settings);
 
 /* What a call's key amounts to, 0 when there is none; from the first one on the target can follow
@@ -75,8 +80,6 @@ mcore__node *mcore__target_find(const mcore_target *target, mcore_slice id);
 
 /* A node that is nowhere yet, without a channel. NULL: no memory. */
 mcore__node *mcore__node_create(mcore_target *target, const mcore_node *from);
-/* How good it is to pick, MCORE__PICK_*. */
-uint32_t mcore__node_rank(const mcore__node *node);
 /* Takes a listed node out of its target. */
 void mcore__node_unlist(mcore__node *node);
 void mcore__node_hold(mcore__node *node);
@@ -84,16 +87,10 @@ void mcore__node_release(mcore__node *node);
 /* An attempt on the node begins, and is over, however it ended. */
 void mcore__node_begin(mcore__node *node);
 void mcore__node_end(mcore__node *node);
-/* An attempt on the node was answered (`code`), or ended without an answer. One that was cancelled
- * is neither. */
-void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code);
-void mcore__node_failed(mcore__node *node);
-
-/* The node's channel went into back-off, or came out of it. */
-void mcore__node_changed(mcore__node *node);
-
 /* Lets a call wait for a node. */
 void mcore__target_park(mcore_target *target, mcore__client_call *call);
+/* 1 when it has calls, or had some within the last `lately_ns`. */
+int mcore__target_used(const mcore_target *target, uint64_t now_ns, uint64_t lately_ns);
 /* A call of it has ended. */
 void mcore__target_release(mcore_target *target);
 
