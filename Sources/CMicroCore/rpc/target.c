@@ -95,6 +95,9 @@ static mcore_status read_options(const mcore_target_options *from, mcore_target_
     return mcore__ejection_check(out);
 }
 
+/* Of the calls without a group, which could say so. */
+enum { HEDGE_PERCENT = 10 };
+
 static void init_budget(mcore_target *target, const mcore_target_options *options) {
     const mcore_client_options *client = &target->client->options;
     uint32_t percent = options->retry_budget_percent, min = options->retry_budget_min;
@@ -117,6 +120,7 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
     target->client = client;
     mcore__table_init(&target->nodes, mcore_loop_random(loop), mcore_loop_random(loop));
     mcore__picker_init(&target->picker, read.pick);
+    target->hedge_share.percent = HEDGE_PERCENT;
     init_budget(target, &read);
     mcore__ejection_init(target, &read);
     mcore__list_init(&target->parked);
