@@ -8,6 +8,7 @@
 #ifndef MCORE_CLIENT_H
 #define MCORE_CLIENT_H
 
+#include "mcore/limiter.h"
 #include "mcore/loop.h"
 #include "mcore/message.h"
 #include "mcore/server.h"
@@ -196,6 +197,62 @@ typedef struct mcore_node_stats {
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats);
 
+/* ---- Groups ---- */
+
+/* Calls that have their limits, their circuit breaker and their hedging in common: as a rule those
+ * of one endpoint. */
+typedef struct mcore_call_group mcore_call_group;
+
+/* hedge_delay_ms: as long as 95 % of the group's recent answers took; no hedges until 50 calls
+ * were answered. */
+#define MCORE_HEDGE_P95 UINT32_MAX
+
+typedef struct mcore_call_group_options {
+    uint32_t struct_size;
+    /* The breaker rejects a call with the probability (requests - K * accepts) / (requests + 1) of
+     * the window ("Site Reliability Engineering", chapter 21), where a request is a call that was
+     * let through and has ended, and accepted is one that did not end with UNAVAILABLE,
+     * DEADLINE_EXCEEDED or INTERNAL, was not shed by the node, and was not lost on the way. What
+     * the caller cancelled does not count at all. */
+    uint32_t breaker_percent;   /* K; 200; 100 or more; 0: no breaker */
+    uint32_t breaker_window_ms; /* 10,000; at least 100 */
+    uint32_t breaker_calls_min; /* requests in the window, or nothing is rejected; 20 */
+    /* A hedge is a second attempt of an idempotent call of one message each way, on another node,
+     * while the first goes on. The first good answer is the call's, the other attempt is cancelled.
+     * It is one of the plan's attempts, and is paid from the retry budget of the target. */
+    uint32_t hedge_delay_ms; /* after which it begins; 0: none; or MCORE_HEDGE_P95 */
+    uint32_t hedge_percent;  /* of the group's calls, at most; 10 */
+    mcore_limiter *limiter;  /* asked for each call, with the loop's time; retained; NULL: none */
+} mcore_call_group_options;
+
+void mcore_call_group_options_default(mcore_call_group_options *out_options);
+
+/* `options` is copied, NULL means the defaults. Errors: MCORE_EINVAL, MCORE_ENOMEM. */
+mcore_status mcore_client_open_group(mcore_client *client, const mcore_call_group_options *options,
+                                     mcore_call_group **out_group);
+/* Other options from now on; what was counted stays, unless the window is another one.
+ * Errors: MCORE_EINVAL, and nothing is changed. */
+mcore_status mcore_call_group_configure(mcore_call_group *group,
+                                        const mcore_call_group_options *options);
+/* Calls that were started go on; it may outlive the client. NULL is ignored. */
+void mcore_call_group_close(mcore_call_group *group);
+
+typedef struct mcore_call_group_stats {
+    uint32_t struct_size;
+    uint32_t in_flight;
+    uint64_t started; /* calls that were let through */
+    uint64_t failed;  /* ... and did not end as accepted */
+    uint64_t refused_by_breaker, refused_by_limit;
+    uint64_t hedges, hedge_wins;
+    uint64_t window_requests, window_accepts; /* of the breaker */
+    uint32_t reject_permille;                 /* of calls that come now */
+    uint32_t reserved;
+    uint64_t rejecting_since_ns; /* of the loop's clock; 0: it rejects none */
+    uint64_t hedge_delay_ns;     /* now; 0: no hedges */
+} mcore_call_group_stats;
+
+void mcore_call_group_get_stats(mcore_call_group *group, mcore_call_group_stats *out_stats);
+
 /* ---- Calls ---- */
 
 typedef struct mcore_call_plan {
@@ -219,7 +276,18 @@ typedef struct mcore_call_plan {
                            * client that knows the same nodes (their ids, weights and zones), as
                            * long as it can be picked. Of the policies without a table of their own
                            * the target makes a ring for it. Hashed by XXH64; not kept */
+    mcore_call_group *group;     /* NULL: none */
+    uint64_t hedge_delay_ns;     /* a second attempt after so long; 0: as the group says */
 } mcore_call_plan;
+
+/* What refused a call before any node was tried. */
+enum {
+    MCORE_REFUSED_BY_NOTHING = 0,
+    MCORE_REFUSED_BY_BREAKER = 1,   /* UNAVAILABLE */
+    MCORE_REFUSED_BY_IN_FLIGHT = 2, /* RESOURCE_EXHAUSTED, as the others */
+    MCORE_REFUSED_BY_WINDOW = 3,
+    MCORE_REFUSED_BY_TOKENS = 4
+};
 
 typedef struct mcore_result {
     uint32_t struct_size;
@@ -238,6 +306,9 @@ typedef struct mcore_result {
     const mcore_header *metadata; /* response headers, then trailers */
     uint32_t header_count;        /* how many of `metadata` are response headers */
     uint32_t body_flags;          /* MCORE_MESSAGE_* of `body` */
+    uint32_t hedges;              /* attempts that were begun while another went on */
+    uint32_t refused_by;          /* MCORE_REFUSED_BY_* */
+    uint64_t retry_after_ns;      /* refused: when it may be let through; 0: not known */
 } mcore_result;
 
 /* `result` is valid until this returns. */

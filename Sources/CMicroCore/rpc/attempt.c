@@ -59,11 +59,13 @@ int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
 /* ---- Attempts ---- */
 
 static int was_processed(const mcore__attempt_event *event) {
-    return event->kind == MCORE__ATTEMPT_LOST || event->kind == MCORE__ATTEMPT_ANSWERED;
+    if (event->kind == MCORE__ATTEMPT_ANSWERED) return !event->unprocessed;
+    return event->kind == MCORE__ATTEMPT_LOST;
 }
 
 static int may_repeat(const mcore__attempt *attempt, const mcore__attempt_event *event) {
     if (attempt->committed || attempt->attempts >= attempt->attempts_max) return 0;
+    if (event->has_push_back && event->push_back_ns == MCORE__ATTEMPT_NEVER) return 0;
     if (!was_processed(event)) return 1;
     if (!attempt->idempotent) return 0;
     return event->kind == MCORE__ATTEMPT_LOST || event->rpc_code == MCORE_RPC_UNAVAILABLE;
@@ -72,6 +74,14 @@ static int may_repeat(const mcore__attempt *attempt, const mcore__attempt_event 
 /* Full jitter: anything up to 25 ms, doubled each time. */
 static uint64_t pause_length(const mcore__attempt *attempt, uint64_t random) {
     return random % ((PAUSE_FIRST_NS << attempt->pauses) + 1);
+}
+
+/* What a node that has not begun with the request says of itself is nothing to the others. */
+static uint64_t delay_of(const mcore__attempt *attempt, const mcore__attempt_event *event,
+                         int *out_at_once) {
+    *out_at_once = event->another && (!event->has_push_back || event->unprocessed);
+    if (*out_at_once) return 0;
+    return event->has_push_back ? event->push_back_ns : pause_length(attempt, event->random);
 }
 
 static mcore__attempt_action finish(mcore__attempt *attempt) {
@@ -96,7 +106,8 @@ static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retr
         return choose_again(attempt);
     }
     if (!may_repeat(attempt, event)) return finish(attempt);
-    uint64_t delay = event->another ? 0 : pause_length(attempt, event->random);
+    int at_once;
+    uint64_t delay = delay_of(attempt, event, &at_once);
     if (event->now_ns >= attempt->deadline_ns || delay >= attempt->deadline_ns - event->now_ns) {
         return finish(attempt); /* what happened says more than "deadline exceeded" */
     }
@@ -110,11 +121,11 @@ static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retr
         attempt->retries_idempotent++;
     else
         attempt->retries_unwritten++;
-    if (event->another) {
+    if (at_once) {
         attempt->state = MCORE__ATTEMPT_CHOOSING;
         return MCORE__ATTEMPT_PICK;
     }
-    attempt->pauses++;
+    if (!event->has_push_back) attempt->pauses++;
     attempt->state = MCORE__ATTEMPT_PAUSED;
     *out_delay_ns = delay;
     return MCORE__ATTEMPT_PAUSE;

@@ -96,6 +96,9 @@ static void wake_parked(void *ctx) {
 
 /* ---- Life ---- */
 
+/* Of the calls without a group, which could say so. */
+enum { HEDGE_PERCENT = 10 };
+
 mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
                                       mcore_target **out_target) {
     if (!client || !out_target) return MCORE_EINVAL;
@@ -113,6 +116,7 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
     mcore__picker_init(&target->picker, &picker);
     mcore__retry_budget_init(&target->budget, 0, 0, mcore_loop_now_ns(loop));
     mcore__target_limit_retries(target, &read);
+    target->hedge_share.percent = HEDGE_PERCENT;
     mcore__ejection_init(target, &read);
     mcore__list_init(&target->parked);
     mcore__later_init(&target->wake, wake_parked, target);

@@ -6,6 +6,7 @@
 #include "hash/table.h"
 #include "rpc/attempt.h"
 #include "rpc/ejection.h"
+#include "rpc/hedge.h"
 #include "rpc/client_internal.h"
 
 struct mcore__channel;
@@ -52,7 +53,8 @@ struct mcore_target {
     mcore__picker picker;
     mcore__retry_budget budget;
     mcore__ejection ejection;
-    mcore__list parked; /* calls that wait for a node that can be reached */
+    mcore__hedge_share hedge_share; /* of calls without a group */
+    mcore__list parked;             /* calls that wait for a node that can be reached */
     mcore__later wake;
     uint64_t stamp;
     uint32_t calls;  /* unfinished calls keep it */
