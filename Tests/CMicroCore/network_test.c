@@ -286,6 +286,29 @@ TEST(a_reset_breaks_both_ends_whatever_the_links) {
     part();
 }
 
+TEST(a_lost_connection_is_silent_and_the_next_one_works) {
+    rig_open(13);
+    meet_each_other();
+    CHECK_INT(mcore_network_lose(network, hosts[1], hosts[2]), MCORE_OK); /* another one */
+    CHECK_INT(do_send(&one, "hi", 2), MCORE_OK);
+    run(10);
+    CHECK_INT((int64_t)server_net.servers[0].received, 2);
+    CHECK_INT(mcore_network_lose(network, hosts[1], hosts[1]), MCORE_OK);
+    CHECK_INT(do_send(&one, "hello", 5), MCORE_OK);
+    do_close(&one, 1);
+    run(60000);
+    CHECK_INT(one.closed, 1);
+    CHECK_INT((int64_t)server_net.servers[0].received, 2);
+    CHECK_INT(server_net.servers[0].closed, 0);
+    side other = {0};
+    CHECK_INT(do_connect(&client_net, "a:80", &other), MCORE_OK);
+    run(20);
+    CHECK_INT(other.open_status, MCORE_OK);
+    CHECK_INT(server_net.server_count, 2);
+    do_close(&other, 1);
+    part();
+}
+
 TEST(bytes_for_one_who_is_gone_are_answered_with_a_reset) {
     rig_open(11);
     meet_each_other();
@@ -374,6 +397,11 @@ TEST(names_of_hosts_are_known_once) {
     CHECK_INT(mcore_network_add_host(network, name, "1", &host, &table), MCORE_EINVAL);
     CHECK_INT(mcore_network_add_host(network, "a", "1", &host, &table), MCORE_EEXIST);
     CHECK_INT(mcore_network_add_host(network, "d", "10.0.0.2", &host, &table), MCORE_EEXIST);
+    CHECK_INT(mcore_network_rename_host(network, hosts[2], "a"), MCORE_EEXIST);
+    CHECK_INT(mcore_network_rename_host(network, hosts[2], ""), MCORE_EINVAL);
+    CHECK_INT(mcore_network_rename_host(network, 9, "d"), MCORE_EINVAL);
+    CHECK_INT(mcore_network_rename_host(network, hosts[2], "longer"), MCORE_OK);
+    CHECK_INT(mcore_network_rename_host(network, hosts[2], "c"), MCORE_OK);
     mcore_network_link link = {.struct_size = sizeof link};
     CHECK_INT(mcore_network_set_link(network, 9, 0, &link), MCORE_EINVAL);
     link.delay_min_ns = 1;

@@ -74,6 +74,9 @@ mcore_status mcore_network_add_host(mcore_network *network, const char *name, co
                                     uint32_t *out_host,
                                     const mcore_transport_plugin **out_transport);
 
+/* Gives a host another name. Errors: MCORE_EINVAL, MCORE_EEXIST. */
+mcore_status mcore_network_rename_host(mcore_network *network, uint32_t host, const char *name);
+
 /* Changes how it is from one host to another. Errors: MCORE_EINVAL (no such host). */
 mcore_status mcore_network_set_link(mcore_network *network, uint32_t from, uint32_t to,
                                     const mcore_network_link *link);
@@ -81,6 +84,11 @@ mcore_status mcore_network_set_link(mcore_network *network, uint32_t from, uint3
 /* Breaks the open connections between two hosts (the same twice: all of that host) for both ends.
  * Errors: MCORE_EINVAL. */
 mcore_status mcore_network_reset(mcore_network *network, uint32_t host, uint32_t other);
+
+/* From now on nothing arrives on the open connections between two hosts (the same twice: all of
+ * that host), no end and no reset either, as when something between them has forgotten them. Others
+ * can be made. Errors: MCORE_EINVAL. */
+mcore_status mcore_network_lose(mcore_network *network, uint32_t host, uint32_t other);
 
 /* The process on the host has died: nobody listens there, whoever is connected is told so by a
  * reset, which takes its way, and what is left of the process can neither send nor connect. A new

@@ -91,6 +91,15 @@ mcore_status mcore_network_add_host(mcore_network *network, const char *name, co
     return MCORE_OK;
 }
 
+mcore_status mcore_network_rename_host(mcore_network *network, uint32_t host, const char *name) {
+    if (host >= network->machine_count || !is_name(name)) return MCORE_EINVAL;
+    mcore__machine *machine = network->machines[host];
+    const mcore__machine *owner = mcore__network_find(network, name, strlen(name));
+    if (owner && owner != machine) return MCORE_EEXIST;
+    memcpy(machine->name, name, strlen(name) + 1);
+    return MCORE_OK;
+}
+
 uint16_t mcore__network_port(mcore__machine *machine) {
     uint16_t port = machine->next_port;
     machine->next_port = port == LAST_PORT ? FIRST_PORT : (uint16_t)(port + 1);
@@ -153,20 +162,37 @@ mcore_status mcore_network_set_link(mcore_network *network, uint32_t from, uint3
 
 /* ---- From outside ---- */
 
-mcore_status mcore_network_reset(mcore_network *network, uint32_t host, uint32_t other) {
+static void cut(mcore__wire *wire) {
+    for (int side = 0; side < 2; side++) {
+        wire->flows[side].cut = 1;
+        mcore__wire_wake(wire, side);
+    }
+}
+
+static void lose(mcore__wire *wire) {
+    /* One that is not there yet can't be forgotten. */
+    if (wire->ends[MCORE__SERVER] || wire->listener) wire->lost = 1;
+}
+
+static mcore_status each_between(mcore_network *network, uint32_t host, uint32_t other,
+                                 void (*fn)(mcore__wire *wire)) {
     if (host >= network->machine_count || other >= network->machine_count) return MCORE_EINVAL;
     const mcore__machine *a = network->machines[host], *b = network->machines[other];
     for (mcore__list *node = network->wires.next; node != &network->wires; node = node->next) {
         mcore__wire *wire = MCORE__CONTAINER(node, mcore__wire, node);
         mcore__machine *const *at = wire->machines;
-        int touches = at[0] == a || at[1] == a;
-        if (!touches || (a != b && at[0] != b && at[1] != b)) continue;
-        for (int side = 0; side < 2; side++) {
-            wire->flows[side].cut = 1;
-            mcore__wire_wake(wire, side);
-        }
+        int is_a = at[0] == a || at[1] == a, is_b = at[0] == b || at[1] == b;
+        if (is_a && is_b) fn(wire);
     }
     return MCORE_OK;
+}
+
+mcore_status mcore_network_reset(mcore_network *network, uint32_t host, uint32_t other) {
+    return each_between(network, host, other, cut);
+}
+
+mcore_status mcore_network_lose(mcore_network *network, uint32_t host, uint32_t other) {
+    return each_between(network, host, other, lose);
 }
 
 mcore_status mcore_network_crash(mcore_network *network, uint32_t host) {

@@ -81,6 +81,7 @@ typedef struct mcore__wire {
     mcore_conn *listener;   /* whose backlog it is in */
     mcore__list in_backlog; /* of the listener */
     uint16_t client_port;
+    int lost; /* nothing arrives any more, in either direction */
     mcore__flow flows[2];
 } mcore__wire;
 

@@ -120,7 +120,8 @@ static uint64_t now_of(const mcore__wire *wire, int side) {
 
 int mcore__wire_arrived(const mcore__wire *wire, int side, uint64_t due, uint64_t *out_ns) {
     *out_ns = 0;
-    if (mcore__network_link(wire->machines[!side], wire->machines[side])->down) return 0;
+    if (wire->lost || mcore__network_link(wire->machines[!side], wire->machines[side])->down)
+        return 0;
     uint64_t not_before_ns = wire->flows[side].not_before_ns;
     if (due < not_before_ns) due = not_before_ns;
     if (due <= now_of(wire, side)) return 1;
