@@ -81,13 +81,14 @@ BANNED_SWIFT = [
 C_LAYERS = {
     "base": [],
     "hash": ["base"],
+    "limit": ["base"],
     "frame": ["base"],
     "http2": ["base", "frame"],
     "loop": ["base"],
     "message": ["base", "frame", "loop"],
     "net": ["base", "loop", "tls"],
     "plugin": ["base", "loop", "net", "tls"],
-    "rpc": ["base", "hash", "frame", "http2", "loop", "net"],
+    "rpc": ["base", "hash", "frame", "http2", "limit", "loop", "net"],
     "store": ["base"],
     "tls": ["base"],
 }
