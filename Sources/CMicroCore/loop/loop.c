@@ -89,6 +89,12 @@ void *mcore_loop_user(const mcore_loop *loop) { return loop->user; }
 
 mcore_loop *mcore_loop_current(void) { return current; }
 
+mcore_loop *mcore__loop_enter(mcore_loop *loop) {
+    mcore_loop *outer = current;
+    current = loop;
+    return outer;
+}
+
 /* ---- Turns ---- */
 
 void mcore__loop_begin_turn(mcore_loop *loop) {

@@ -33,7 +33,9 @@ final class ServiceEngines: Sendable {
             ("MICRO_SYNC", options.sync == nil),
         ]
         for (variable, isUsed) in inMemory where isUsed {
-            if let problem = DefaultEngines.memoryProblem(variable) { problems.append(problem) }
+            if environment.process == nil, let problem = DefaultEngines.memoryProblem(variable) {
+                problems.append(problem)
+            }
         }
         return problems
     }
@@ -51,7 +53,8 @@ final class ServiceEngines: Sendable {
         made.withLock { made in
             if let broker = made.broker { return broker }
             let broker =
-                options.broker ?? MemoryBroker(environment: environment, codecs: options.codecs)
+                options.broker ?? environment.engines?.broker
+                ?? MemoryBroker(environment: environment, codecs: options.codecs)
             made.broker = broker
             return broker
         }
@@ -60,7 +63,7 @@ final class ServiceEngines: Sendable {
     var store: any Store {
         made.withLock { made in
             if let store = made.store { return store }
-            let store = options.store ?? MemoryStore(environment: environment)
+            let store = options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
             made.store = store
             return store
         }
@@ -69,7 +72,7 @@ final class ServiceEngines: Sendable {
     var sync: any Sync {
         made.withLock { made in
             if let sync = made.sync { return sync }
-            let sync = options.sync ?? MemorySync(environment: environment)
+            let sync = options.sync ?? environment.engines?.sync ?? MemorySync(environment: environment)
             made.sync = sync
             return sync
         }
@@ -103,6 +106,7 @@ final class ServiceEngines: Sendable {
 enum DefaultEngines {
     /// What `MICRO_REGISTER` says, else the `local` register of this machine.
     static func register(_ environment: Environment) -> any Register {
+        if let engines = environment.engines { return engines.register }
         do {
             return try makeRegister(url: registerURL, environment: environment)
         } catch {
@@ -112,6 +116,7 @@ enum DefaultEngines {
     }
 
     static func registerProblem(_ environment: Environment) -> String? {
+        guard environment.process == nil else { return nil }
         do {
             _ = try makeRegister(url: registerURL, environment: environment)
             return nil
