@@ -24,6 +24,11 @@ public final class RegisterFeed: Sendable {
         self.state = Mutex(State(queueLimit: max(1, queueLimit), isTable: isTable))
     }
 
+    /// A feed that numbers its events together with others: a register that has several.
+    package init(numbering: RegisterNumbering) {
+        self.state = Mutex(State(queueLimit: 1024, isTable: false, numbering: numbering))
+    }
+
     /// Whether anybody watches.
     public var isWatched: Bool { state.withLock { !$0.watchers.isEmpty } }
 
@@ -154,6 +159,15 @@ public final class RegisterFeed: Sendable {
     }
 }
 
+/// The revisions of the events of one register.
+package final class RegisterNumbering: Sendable {
+    private let last = Atomic<UInt64>(0)
+
+    package init() {}
+
+    func next() -> UInt64 { last.wrappingAdd(1, ordering: .relaxed).newValue }
+}
+
 // MARK: - State
 
 /// A consumer that waited, and what it gets: resumed when the lock is free again.
@@ -185,12 +199,13 @@ private struct State {
     /// Whether the table says what there is.
     var isLoaded: Bool
     var interruption: MicroError?
-    var revision: UInt64 = 0
+    let numbering: RegisterNumbering
     var watchers: [UInt64: Watcher] = [:]
     var lastWatcher: UInt64 = 0
     var isFinished = false
 
-    init(queueLimit: Int, isTable: Bool) {
+    init(queueLimit: Int, isTable: Bool, numbering: RegisterNumbering = RegisterNumbering()) {
+        self.numbering = numbering
         self.queueLimit = queueLimit
         self.isTable = isTable
         self.isLoaded = isTable
@@ -244,13 +259,15 @@ private struct State {
 
     mutating func publish(_ changes: [RegisterEvent.Change]) -> [Resumption] {
         for change in changes {
-            revision += 1
-            for id in watchers.keys { enqueue(change, for: id) }
+            let revision = numbering.next()
+            for id in watchers.keys { enqueue(change, revision, for: id) }
         }
         return serveWaiters()
     }
 
-    private mutating func enqueue(_ change: RegisterEvent.Change, for id: UInt64) {
+    private mutating func enqueue(
+        _ change: RegisterEvent.Change, _ revision: UInt64, for id: UInt64
+    ) {
         guard let watcher = watchers[id], !watcher.needsSnapshot,
             let part = change.filtered(watcher.filter)
         else { return }
@@ -278,13 +295,12 @@ private struct State {
         guard let watcher = watchers[id] else { return nil }
         if watcher.needsSnapshot, isLoaded {
             watchers[id]?.needsSnapshot = false
-            revision += 1
-            return RegisterEvent(.snapshot(table.nodes(watcher.filter)), revision: revision)
+            return RegisterEvent(
+                .snapshot(table.nodes(watcher.filter)), revision: numbering.next())
         }
         if let event = watchers[id]?.queue.popFirst() { return event }
         guard let error = watcher.interruption else { return nil }
         watchers[id]?.interruption = nil
-        revision += 1
-        return RegisterEvent(.interrupted(error), revision: revision)
+        return RegisterEvent(.interrupted(error), revision: numbering.next())
     }
 }

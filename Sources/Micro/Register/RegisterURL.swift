@@ -60,10 +60,13 @@ public func makeRegister(
         }
         return LocalRegister(path: path, environment: environment)
     default:
+        let hint =
+            ["etcd", "etcds"].contains(url.scheme)
+            ? "; etcd comes with the module MicroEtcd: give its EtcdRegister.engines" : ""
         let known = Set(engines.keys).union(["memory", "local"]).sorted()
         throw MicroError.invalid(
             "register",
             "\(RegisterName.excerpt(url.scheme)) is not a kind of register: known are "
-                + known.joined(separator: ", "), at: "url")
+                + known.joined(separator: ", ") + hint, at: "url")
     }
 }
