@@ -80,6 +80,7 @@ BANNED_SWIFT = [
 # Folder of Sources/CMicroCore -> the folders whose headers it may include beside its own.
 C_LAYERS = {
     "base": [],
+    "dns": ["base", "frame", "hash", "loop"],
     "hash": ["base"],
     "frame": ["base"],
     "http2": ["base", "frame"],
