@@ -14,6 +14,12 @@ import Testing
         }
     }
 
+    @Test func files() throws {
+        let register = try makeRegister(url: "file:/etc/shop/nodes.json")
+        #expect(register.name == "file")
+        #expect(register.describe() == "the file register /etc/shop/nodes.json")
+    }
+
     @Test func enginesOfOthers() throws {
         let engines: [String: RegisterFactory] = [
             "etcd": { url, environment in
@@ -26,12 +32,13 @@ import Testing
             try makeRegister(url: "consul:", engines: engines)
         }
         #expect(error?.code == .invalidArgument)
-        #expect(error?.detail.contains("etcd, local, memory") == true)
+        #expect(error?.detail.contains("etcd, file, local, memory") == true)
         #expect(error?.detail.contains("\"consul\"") == true)
     }
 
     @Test(arguments: [
         "", ":", "memory", "/tmp/x", "memory:/x", "local:x", "local://host/x", "local:/tmp/",
+        "file:", "file:x",
         "lo cal:", "\u{0}:",
     ])
     func wrongOnes(_ url: String) {
