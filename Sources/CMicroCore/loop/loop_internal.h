@@ -71,7 +71,7 @@ struct uv_loop_s *mcore__loop_uv(mcore_loop *loop);
 void mcore__loop_begin_turn(mcore_loop *loop);
 
 /* Things that engines keep once per loop; `destroy(value)` runs when the loop is destroyed. */
-enum { MCORE__LOOP_SLOT_MEMORY_TRANSPORT, MCORE__LOOP_SLOTS };
+enum { MCORE__LOOP_SLOT_MEMORY_TRANSPORT, MCORE__LOOP_SLOT_DATAGRAMS, MCORE__LOOP_SLOTS };
 void *mcore__loop_slot(mcore_loop *loop, unsigned slot); /* NULL before it was set */
 void mcore__loop_set_slot(mcore_loop *loop, unsigned slot, void *value,
                           void (*destroy)(void *value));
