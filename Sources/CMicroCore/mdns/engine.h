@@ -101,6 +101,7 @@ mcore_status mcore__mdns_update(mcore__mdns_engine *engine, uint64_t id,
                                 const mcore__mdns_service *service, uint64_t now_ns);
 /* Takes it back, with a goodbye if it was announced. Unknown ones are ignored. */
 void mcore__mdns_withdraw(mcore__mdns_engine *engine, uint64_t id, uint64_t now_ns);
+void mcore__mdns_withdraw_all(mcore__mdns_engine *engine, uint64_t now_ns);
 
 /* ---- Browsing (browse.c) ---- */
 

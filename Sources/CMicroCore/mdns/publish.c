@@ -230,11 +230,21 @@ mcore_status mcore__mdns_update(mcore__mdns_engine *engine, uint64_t id,
     return MCORE_OK;
 }
 
+static void withdraw(mcore__mdns_engine *engine, mcore__mdns_publication *publication,
+                     uint64_t now_ns) {
+    if (publication->is_announced && !publication->is_over)
+        mcore__mdns_announce(engine, publication, 1, now_ns);
+    free_publication(engine, publication);
+}
+
 void mcore__mdns_withdraw(mcore__mdns_engine *engine, uint64_t id, uint64_t now_ns) {
     mcore__mdns_publication *publication = find_id(engine, id);
-    if (!publication) return;
-    if (publication->is_announced) mcore__mdns_announce(engine, publication, 1, now_ns);
-    free_publication(engine, publication);
+    if (publication) withdraw(engine, publication, now_ns);
+}
+
+void mcore__mdns_withdraw_all(mcore__mdns_engine *engine, uint64_t now_ns) {
+    mcore__mdns_publication *publication;
+    FOR_EACH(engine, publication) withdraw(engine, publication, now_ns);
 }
 
 void mcore__mdns_publish_restart(mcore__mdns_engine *engine, uint64_t now_ns) {
