@@ -1,5 +1,5 @@
 /// Which register, in one line: "memory:", "local:", "local:/run/shop/register.sqlite",
-/// "file:/etc/shop/nodes.json".
+/// "file:/etc/shop/nodes.json", "mdns:", "mdns:eth0".
 ///
 /// It is what `MICRO_REGISTER` holds. Engines of other modules add schemes of their own.
 public struct RegisterURL: Sendable, Hashable, CustomStringConvertible {
@@ -16,7 +16,7 @@ public struct RegisterURL: Sendable, Hashable, CustomStringConvertible {
             throw MicroError.invalid(
                 "register",
                 "\(RegisterName.excerpt(text)) is not a register: write \"memory:\", \"local:\","
-                    + " \"local:/path/to/file\" or \"file:/path/to/file\"", at: "url")
+                    + " \"local:/path/to/file\", \"file:/path/to/file\" or \"mdns:\"", at: "url")
         }
         self.scheme = text[..<colon].lowercased()
         self.rest = String(text[text.index(after: colon)...])
@@ -33,7 +33,8 @@ public typealias RegisterFactory = @Sendable (RegisterURL, Environment) throws -
 ///
 /// - Parameters:
 ///   - url: "memory:", "local:" for this user's own on this machine, "local:/path/file" for one in
-///     that file, "file:/path/nodes.json" for a ``FileRegister``, or a scheme of `engines`.
+///     that file, "file:/path/nodes.json" for a ``FileRegister``, "mdns:" or "mdns:eth0" for an
+///     ``MDNSRegister``, or a scheme of `engines`.
 ///   - engines: Schemes that other modules bring, in lower case. They win over the built-in ones.
 ///   - environment: What the register runs on.
 /// - Throws: ``MicroError`` `invalidArgument` for an unknown scheme, with those that are known, and
@@ -55,8 +56,17 @@ public func makeRegister(
         return LocalRegister(path: try path(of: url), environment: environment)
     case "file":
         return FileRegister(path: try path(of: url), environment: environment)
+    case "mdns":
+        var options = MDNSRegister.Options()
+        if !url.rest.isEmpty { options.interface = url.rest }
+        guard url.rest.isEmpty || RegisterName.isValid(url.rest) else {
+            throw MicroError.invalid(
+                "register",
+                "\(url): write \"mdns:\", or \"mdns:eth0\" for one network interface", at: "url")
+        }
+        return MDNSRegister(options: options, environment: environment)
     default:
-        let known = Set(engines.keys).union(["file", "local", "memory"]).sorted()
+        let known = Set(engines.keys).union(["file", "local", "mdns", "memory"]).sorted()
         throw MicroError.invalid(
             "register",
             "\(RegisterName.excerpt(url.scheme)) is not a kind of register: known are "
