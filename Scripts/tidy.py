@@ -81,6 +81,7 @@ BANNED_SWIFT = [
 C_LAYERS = {
     "base": [],
     "hash": ["base"],
+    "limit": ["base"],
     "frame": ["base"],
     "http2": ["base", "frame"],
     "loop": ["base"],
@@ -88,7 +89,7 @@ C_LAYERS = {
     "message": ["base", "frame", "loop"],
     "net": ["base", "loop", "tls"],
     "plugin": ["base", "loop", "net", "tls"],
-    "rpc": ["base", "hash", "frame", "http2", "loop", "net"],
+    "rpc": ["base", "hash", "frame", "http2", "limit", "loop", "net"],
     "store": ["base"],
     "tls": ["base"],
 }

@@ -20,6 +20,12 @@ void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uin
     budget->updated_ns = now_ns;
 }
 
+void mcore__retry_budget_limit(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second) {
+    if (per_second > budget->per_second) budget->tokens += per_second - budget->per_second;
+    budget->percent = percent;
+    budget->per_second = per_second;
+}
+
 static void budget_update(mcore__retry_budget *budget, uint64_t now_ns) {
     uint64_t window = now_ns / BUDGET_WINDOW_NS;
     if (window != budget->window) {
@@ -73,14 +79,21 @@ static mcore__attempt_action finish(mcore__attempt *attempt) {
     return MCORE__ATTEMPT_FINISH;
 }
 
+/* Nothing was tried yet: it costs neither an attempt nor the budget. */
+static mcore__attempt_action choose_again(mcore__attempt *attempt) {
+    attempt->attempts--;
+    attempt->state = MCORE__ATTEMPT_CHOOSING;
+    return MCORE__ATTEMPT_PICK;
+}
+
 static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retry_budget *budget,
                                             const mcore__attempt_event *event,
                                             uint64_t *out_delay_ns) {
     if (was_processed(event)) attempt->written = 1;
+    if (event->kind == MCORE__ATTEMPT_LEFT) return choose_again(attempt);
+    /* It waits for a connection; that none came about is no attempt. */
     if (event->kind == MCORE__ATTEMPT_UNREACHED && attempt->wait_for_ready) {
-        attempt->attempts--; /* it waits for a connection; that none came about is no attempt */
-        attempt->state = MCORE__ATTEMPT_CHOOSING;
-        return MCORE__ATTEMPT_PICK;
+        return choose_again(attempt);
     }
     if (!may_repeat(attempt, event)) return finish(attempt);
     uint64_t delay = event->another ? 0 : pause_length(attempt, event->random);
@@ -120,7 +133,7 @@ static mcore__attempt_action choosing(mcore__attempt *attempt, const mcore__atte
 }
 
 static int ends_an_attempt(mcore__attempt_kind kind) {
-    return kind >= MCORE__ATTEMPT_UNREACHED && kind <= MCORE__ATTEMPT_ANSWERED;
+    return kind >= MCORE__ATTEMPT_LEFT && kind <= MCORE__ATTEMPT_ANSWERED;
 }
 
 mcore__attempt_action mcore__attempt_step(mcore__attempt *attempt, mcore__retry_budget *budget,

@@ -22,6 +22,8 @@ typedef struct mcore__retry_budget {
 
 void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
                               uint64_t now_ns);
+/* Other limits from now on; what more may be spent in a second can be spent at once. */
+void mcore__retry_budget_limit(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second);
 /* A call was started. */
 void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);
 /* 1 when a retry may be made; it is paid for then. */
@@ -41,6 +43,7 @@ typedef enum mcore__attempt_state {
 typedef enum mcore__attempt_kind {
     MCORE__ATTEMPT_PICKED,    /* an attempt begins */
     MCORE__ATTEMPT_NO_NODE,   /* there is none, or (wait_for_ready) none that can be reached */
+    MCORE__ATTEMPT_LEFT,      /* waited long enough for a connection, and there is another node */
     MCORE__ATTEMPT_UNREACHED, /* no connection to the node came about */
     MCORE__ATTEMPT_UNWRITTEN, /* nothing of the request was written */
     MCORE__ATTEMPT_REFUSED,   /* written, and provably not processed */

@@ -124,7 +124,7 @@ static void begin_attempt(mcore__client_call *call, mcore__node *node) {
     mcore__node_hold(node);
     if (call->node) mcore__node_release(call->node);
     call->node = node;
-    node->pick.outstanding++;
+    mcore__node_begin(node);
     call->written = 0;
     call->attempt_started_ns = now_of(call);
     call->attempt_deadline_ns = call->attempt.deadline_ns;
@@ -159,13 +159,25 @@ static void pick_node(mcore__client_call *call) {
 static void end_attempt(mcore__client_call *call) {
     mcore__timer_stop(call->client->loop, &call->attempt_timer);
     call->where = MCORE__CALL_NOWHERE;
-    call->node->pick.outstanding--;
+    mcore__node_end(call->node);
+}
+
+/* Something of an answer has come. */
+static int heard_of(const mcore__client_call *call) { return (int)call->response.has_headers; }
+
+/* Not what this side could not go on with, nor an answer that only takes long. */
+static int is_fault_of_node(const mcore__client_call *call, mcore__attempt_kind kind,
+                            mcore_status why) {
+    if (kind != MCORE__ATTEMPT_LOST || why == MCORE_ENOMEM || why == MCORE_ECLOSED) return 0;
+    return why != MCORE_ETIMEDOUT || !heard_of(call);
 }
 
 void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind,
                                uint32_t rpc_code, mcore_status why, const char *text) {
     end_attempt(call);
-    mcore__node_failed(call->node);
+    if (kind != MCORE__ATTEMPT_LEFT) {
+        mcore__node_failed(call->node, is_fault_of_node(call, kind, why));
+    }
     /* Who waits for a connection did not try this node. */
     int withdrawn = kind == MCORE__ATTEMPT_UNREACHED && call->attempt.wait_for_ready;
     if (!withdrawn) remember_tried(call);
@@ -226,12 +238,19 @@ void mcore__client_call_wake(mcore__client_call *call) {
 
 /* ---- Time, and the caller's own end ---- */
 
+/* A caller in a hurry is no judge of a node: it must have had much more time than it usually
+ * takes. */
+static int was_long(const mcore__client_call *call) {
+    enum { TIMES = 4 };
+    return now_of(call) - call->attempt_started_ns > call->node->pick.latency_ns * TIMES;
+}
+
 /* A stream that has lasted as long as it may is not its node's fault. */
 static void deadline_of_node(mcore__client_call *call) {
     if (call->stream && call->stream->head_ns)
         mcore__node_answered(call->node, latency_of(call), MCORE_RPC_OK);
     else
-        mcore__node_failed(call->node);
+        mcore__node_failed(call->node, call->written && !heard_of(call) && was_long(call));
 }
 
 static void give_up(mcore__client_call *call, mcore__attempt_kind kind, uint32_t rpc_code,
@@ -317,14 +336,18 @@ mcore_status mcore__client_call_create(mcore_client *client, mcore_target *targe
     if (client->closing) return MCORE_EDRAINING;
     if (target->closed) return MCORE_EINVAL;
     if (client->calls >= client->options.calls_max) return MCORE_ELIMIT;
+    uint64_t key_hash;
+    mcore_status status = mcore__target_key(target, plan->hash_key, &key_hash);
+    if (status != MCORE_OK) return status;
     mcore__client_call *call = mcore__client_call_take(client);
     if (!call) return MCORE_ENOMEM;
-    mcore_status status = mcore__client_request_copy(client, plan, &call->request);
+    status = mcore__client_request_copy(client, plan, &call->request);
     if (status != MCORE_OK) {
         mcore__client_call_put(call);
         return status;
     }
     init_call(call, target, plan);
+    call->key_hash = key_hash;
     call->stream = stream;
     client->calls++;
     target->calls++;

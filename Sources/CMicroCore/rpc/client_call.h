@@ -56,6 +56,7 @@ typedef struct mcore__client_call {
     mcore__timer deadline_timer;
     mcore__timer attempt_timer; /* of the running attempt, or the pause before the next */
     uint64_t timeout_ns;
+    uint64_t key_hash; /* of plan->hash_key; 0: none */
 
     /* The running attempt, and what is kept of the last one. */
     mcore__client_place where;
