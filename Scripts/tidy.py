@@ -86,6 +86,7 @@ C_LAYERS = {
     "frame": ["base"],
     "http2": ["base", "frame"],
     "loop": ["base"],
+    "mdns": ["base", "frame", "hash", "loop"],
     "message": ["base", "frame", "loop"],
     "net": ["base", "loop", "tls"],
     "plugin": ["base", "loop", "net", "tls"],

@@ -115,7 +115,7 @@ static mcore_status sim_open(mcore_loop *loop, const mcore__udp_options *options
     sim->machine = options->machine;
     if (!sim->machine.version) {
         sim->machine = options->local;
-        if (mcore__ip_is_any(&options->local))
+        if (mcore__ip_is_any(&options->local) || mcore__ip_is_multicast(&options->local))
             sim->machine = options->local.version == 4
                                ? mcore__ip_v4(127, 0, 0, 1, 0)
                                : (mcore__ip){.version = 6, .bytes = {[15] = 1}};
@@ -183,7 +183,10 @@ static void arrive(void *arg) {
 
 static mcore_status fly(network *net, sim_udp *sender, const mcore__ip *to,
                         const mcore__ip *machine, mcore_slice bytes) {
-    mcore__ip from = mcore__ip_is_any(&sender->udp.local) ? sender->machine : sender->udp.local;
+    /* A socket that is bound to a group does not send from it. */
+    const mcore__ip *local = &sender->udp.local;
+    mcore__ip from =
+        mcore__ip_is_any(local) || mcore__ip_is_multicast(local) ? sender->machine : *local;
     from.port = sender->udp.local.port;
     uint64_t delay_ns = net->filter ? net->filter(net->filter_ctx, &from, to, machine, bytes) : 0;
     if (delay_ns == MCORE__UDP_LOST) return MCORE_OK;

@@ -38,6 +38,9 @@ public final class RegisterFeed: Sendable {
         state.withLock { !$0.watchers.isEmpty && (!$0.isLoaded || $0.interruption != nil) }
     }
 
+    /// Whether it was told what there is since somebody has begun to watch.
+    var isLoaded: Bool { state.withLock { $0.isLoaded } }
+
     /// Starts a watch.
     ///
     /// - Parameters:
