@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the system packages that a purpose needs, and only those that are missing.
 #
-#     Scripts/deps.sh core | build | test | valgrind | bench
+#     Scripts/deps.sh core | build | test | faults | valgrind | bench
 #
 # Says nothing and asks for nothing when all is there. It uses apt-get, as root or through sudo;
 # on a system without apt-get it says what is missing.
@@ -61,6 +61,11 @@ test)
     need protobuf-compiler command -v protoc
     need python3-venv python3 -c 'import ensurepip, venv'
     ;;
+faults)
+    need etcd-server command -v etcd
+    need iproute2 command -v ip
+    need util-linux command -v taskset
+    ;;
 valgrind)
     need valgrind command -v valgrind
     need libc6-dbg test -d /usr/lib/debug/.build-id
@@ -82,7 +87,7 @@ bench)
     need golang-goprotobuf-dev command -v protoc-gen-go
     ;;
 *)
-    echo "usage: $0 core | build | test | valgrind | bench" >&2
+    echo "usage: $0 core | build | test | faults | valgrind | bench" >&2
     exit 2
     ;;
 esac

@@ -153,7 +153,7 @@ TEST(reconnect_backs_off_with_full_jitter) {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         CHECK_INT(open_world(seed, 0, MCORE_PICK_P2C, NULL), MCORE_OK);
         CHECK_INT(mcore_client_add_transport(w.client, "refusing", &refusing), MCORE_OK);
-        mcore_node node = {SLICE("x"), SLICE("refusing://x"), 1, 0};
+        mcore_node node = {SLICE("x"), SLICE("refusing://x"), 1, 0, {NULL, 0}};
         CHECK_INT(mcore_target_update(w.target, &node, 1), MCORE_OK);
         asked = 0;
         mcore_call_plan plan = fake_plan();

@@ -24,7 +24,7 @@ static void open_pair(void) {
     fake_call warm[4] = {{0}};
     for (int i = 0; i < 4; i++) start(&warm[i], &plan);
     run_for(10);
-    while (w.target->picker.ranks[0].slots[0] != &w.target->order[0]->pick) {
+    while (w.target->picker.pools[0].slots[0] != &w.target->order[0]->pick) {
         fake_call one = {0};
         start(&one, &plan);
         run_for(10);

@@ -216,8 +216,8 @@ TEST(a_node_with_a_low_success_rate_is_ejected) {
     /* Five nodes are needed: one of them under two names, which is two nodes for the client. */
     mcore_node nodes[6];
     for (uint32_t i = 0; i < 4; i++) nodes[i] = node_at(i);
-    nodes[4] = (mcore_node){SLICE("n4"), slice_of(w.nodes[3].address), 1, 0};
-    nodes[5] = (mcore_node){SLICE("n5"), slice_of(w.nodes[3].address), 1, 0};
+    nodes[4] = (mcore_node){SLICE("n4"), slice_of(w.nodes[3].address), 1, 0, {NULL, 0}};
+    nodes[5] = (mcore_node){SLICE("n5"), slice_of(w.nodes[3].address), 1, 0, {NULL, 0}};
     CHECK_INT(mcore_target_update(w.target, nodes, 6), MCORE_OK);
     w.nodes[1].behave = fake_break_sometimes;
     break_percent = 20;

@@ -258,6 +258,113 @@ TEST(create_without_memory) {
     CHECK_INT(heap.live, 0);
 }
 
+/* ---- Priorities, and the limit that is found out ---- */
+
+TEST(sheddable_calls_get_three_quarters) {
+    mcore_limiter *limiter = made((mcore_limiter_options){.in_flight_max = 8});
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(mcore_limiter_admit_as(limiter, START, MCORE_PRIORITY_SHEDDABLE, NULL), 0);
+    CHECK_INT(mcore_limiter_admit_as(limiter, START, MCORE_PRIORITY_SHEDDABLE, NULL),
+              MCORE_LIMIT_IN_FLIGHT);
+    CHECK_INT(admitted(limiter, START, 5), 2);
+    mcore_limiter_release(limiter);
+    CHECK_INT(mcore_priority_of((mcore_slice){"critical", 8}), MCORE_PRIORITY_CRITICAL);
+    CHECK_INT(mcore_priority_of((mcore_slice){"sheddable", 9}), MCORE_PRIORITY_SHEDDABLE);
+    CHECK_INT(mcore_priority_of((mcore_slice){"normal", 6}), MCORE_PRIORITY_NORMAL);
+    CHECK_INT(mcore_priority_of((mcore_slice){"CRITICAL", 8}), MCORE_PRIORITY_NORMAL);
+    CHECK_INT(mcore_priority_of((mcore_slice){NULL, 0}), MCORE_PRIORITY_NORMAL);
+}
+
+/* Something that does `workers` things at once, each in 10 ms, and has a queue for the rest; in
+ * each millisecond `per_ms` calls come that a limit stands before. */
+enum { WORK_MS = 10, JOBS_MAX = 4096 };
+
+typedef struct backend {
+    uint64_t done_at[JOBS_MAX], came_at[JOBS_MAX]; /* in ms, those in flight */
+    uint32_t count, workers;
+    uint64_t answered, slowest;
+} backend;
+
+static void backend_run(backend *b, mcore_limiter *limiter, uint64_t from_ms, uint64_t to_ms,
+                        uint32_t per_100_ms) {
+    uint64_t due = 0;
+    for (uint64_t ms = from_ms; ms < to_ms; ms++) {
+        uint32_t left = 0;
+        for (uint32_t i = 0; i < b->count; i++) {
+            if (b->done_at[i] > ms) {
+                b->done_at[left] = b->done_at[i];
+                b->came_at[left++] = b->came_at[i];
+                continue;
+            }
+            uint64_t took = ms - b->came_at[i];
+            if (took > b->slowest) b->slowest = took;
+            b->answered++;
+            mcore_limiter_done_after(limiter, ms * MS, took * MS);
+        }
+        b->count = left;
+        for (due += per_100_ms; due >= 100; due -= 100) {
+            if (mcore_limiter_admit(limiter, ms * MS, NULL)) continue;
+            CHECK(b->count < JOBS_MAX);
+            /* It begins when the one that is `workers` before it ends. */
+            uint64_t begins = b->count < b->workers ? ms : b->done_at[b->count - b->workers];
+            b->came_at[b->count] = ms;
+            b->done_at[b->count++] = (begins > ms ? begins : ms) + WORK_MS;
+        }
+    }
+}
+
+TEST(the_limit_is_found_out) {
+    static backend b;
+    memset(&b, 0, sizeof b);
+    b.workers = 20; /* 2 in a millisecond */
+    mcore_limiter *limiter =
+        made((mcore_limiter_options){.in_flight_min = 4, .in_flight_max = 1000});
+    /* With half of what can be done nothing is refused. */
+    backend_run(&b, limiter, 1000, 31000, 100);
+    CHECK_INT(state_of(limiter, 0).refused_in_flight, 0);
+    CHECK_INT(b.slowest, WORK_MS);
+    /* With three times as much the queue stays short, and what can be done is done. */
+    uint64_t before = b.answered;
+    backend_run(&b, limiter, 31000, 51000, 600);
+    mcore_limiter_state state = state_of(limiter, 0);
+    printf("limit %u, answered %.1f %%, slowest %u ms\n", state.in_flight_limit,
+           100.0 * (double)(b.answered - before) / 40000, (unsigned)b.slowest);
+    CHECK(b.answered - before >= 36000);
+    CHECK(b.slowest <= 100);
+    CHECK(state.in_flight_limit >= 20 && state.in_flight_limit <= 100);
+    /* And then it is as before. */
+    backend_run(&b, limiter, 51000, 56000, 100);
+    uint64_t refused = state_of(limiter, 0).refused_in_flight;
+    backend_run(&b, limiter, 56000, 66000, 100);
+    CHECK_INT(state_of(limiter, 0).refused_in_flight, refused);
+    mcore_limiter_release(limiter);
+}
+
+TEST(the_limit_stays_between_its_bounds) {
+    mcore_limiter *limiter = made((mcore_limiter_options){.in_flight_min = 9, .in_flight_max = 30});
+    CHECK_INT(state_of(limiter, 0).in_flight_limit, 9);
+    uint64_t now = START;
+    for (int look = 0; look < 400; look++, now += 100 * MS) {
+        uint32_t n = admitted(limiter, now, 30);
+        for (uint32_t i = 0; i < 10 || i < n; i++) {
+            if (i >= n) CHECK_INT(mcore_limiter_admit(limiter, now, NULL), MCORE_LIMIT_NONE);
+            mcore_limiter_done_after(limiter, now, (look < 200 ? 1 : 100 + 10 * look) * MS);
+        }
+        if (look == 199) CHECK_INT(state_of(limiter, 0).in_flight_limit, 30);
+    }
+    CHECK_INT(state_of(limiter, 0).in_flight_limit, 9);
+    CHECK_INT(
+        configured(limiter, (mcore_limiter_options){.in_flight_min = 12, .in_flight_max = 14}),
+        MCORE_OK);
+    CHECK_INT(state_of(limiter, 0).in_flight_limit, 12);
+    CHECK_INT(
+        configured(limiter, (mcore_limiter_options){.in_flight_min = 15, .in_flight_max = 14}),
+        MCORE_EINVAL);
+    CHECK_INT(configured(limiter, (mcore_limiter_options){.in_flight_max = 3}), MCORE_OK);
+    CHECK_INT(admitted(limiter, now, 30), 3);
+    mcore_limiter_release(limiter);
+}
+
 /* ---- Threads ---- */
 
 enum { THREADS = 4, CALLS = 20000, INSIDE_MAX = 3 };

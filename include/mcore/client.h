@@ -68,10 +68,19 @@ mcore_status mcore_client_add_transport(mcore_client *client, const char *scheme
 
 typedef struct mcore_target mcore_target;
 
+/* How a node is picked. Weights are respected by all. A pick takes constant time among nodes of the
+ * same weight, and no longer than the logarithm of their number. */
 enum {
-    MCORE_PICK_RANDOM = 1,      /* uniform */
-    MCORE_PICK_ROUND_ROBIN = 2, /* weighted and smooth; keeps its place when the nodes change */
-    MCORE_PICK_P2C = 3          /* the better of two by EWMA latency x load; the default */
+    MCORE_PICK_RANDOM = 1,        /* by weight */
+    MCORE_PICK_ROUND_ROBIN = 2,   /* weighted and smooth; keeps its place when the nodes change */
+    MCORE_PICK_P2C = 3,           /* the better of two, which are drawn by weight, by EWMA latency x
+                                   * load; the default */
+    MCORE_PICK_LEAST_REQUEST = 4, /* the better of two, by calls in flight for the weight */
+    MCORE_PICK_RING_HASH = 5,     /* by key: a ring, with bounded load. When a node leaves, about
+                                   * 1/n of the keys move */
+    MCORE_PICK_MAGLEV = 6,        /* by key: Maglev's table. The most even, and a few more move */
+    MCORE_PICK_RENDEZVOUS = 7     /* by key: the highest hash. Only keys of a node that leaves
+                                   * move, and to all the others */
 };
 
 typedef struct mcore_node {
@@ -79,28 +88,57 @@ typedef struct mcore_node {
     mcore_slice address; /* "tcp://127.0.0.1:4711"; without a scheme it is tcp */
     uint32_t weight;     /* 1 to 1,000; 0 counts as 1 */
     uint32_t draining;   /* 1: only when there is no other */
+    mcore_slice zone;    /* where it is; at most 255 bytes, empty: unknown */
 } mcore_node;
 
 typedef struct mcore_target_options {
     uint32_t struct_size;
-    uint32_t pick; /* MCORE_PICK_*; P2C */
 
-    /* Outcomes. A node on which calls break is ejected: left alone for `eject_ms` the first time,
-     * as many times longer as it was ejected lately, at most `eject_max_ms`. Then it is on
-     * probation: the next failure ejects it again. Only failures of the transport count, that is,
-     * requests that were lost, and those that timed out without a byte of an answer. A node that
-     * can't be reached is not ejected, but backed off from. */
-    uint32_t eject_failures;         /* ... by so many failures in a row; 5; 0: none */
-    uint32_t eject_deviations_milli; /* ... by a success rate so many thousandths of a standard
-                                      * deviation below the mean of five nodes or more; 1,900 */
-    uint32_t eject_latency_percent; /* ... by a latency of so much of the others' median; 0: none */
-    uint32_t eject_latency_min_ms;  /* ... and of this at least; 100 */
-    uint32_t eject_calls_min;       /* in an interval, or rate and latency are not judged; 100 */
-    uint32_t eject_interval_ms;     /* 10,000 */
-    uint32_t eject_ms, eject_max_ms; /* 1,000 and 30,000 */
-    uint32_t eject_share_percent;    /* of the nodes, at most; one of two or more always may; 50 */
+    /* ---- Selection ---- */
+
+    uint32_t pick; /* MCORE_PICK_*; P2C */
+    /* Where the client is; empty: zones don't matter. Nodes of the same zone get all calls while at
+     * least 1/1.4 of their weight, 71 %, is ready; below that 1.4 times the ready share, and nodes
+     * of other zones the rest: as Envoy does between priorities, with its overprovisioning factor
+     * of 140 %. At most 255 bytes, copied. */
+    mcore_slice zone;
+    /* Of a list of more nodes than this only so many are used and connected to; 0: all. Each client
+     * orders the nodes by the hash of their ids with `subset_key`, which is not empty and differs
+     * between clients (an id of the process), and takes the first that are not draining: rendezvous
+     * hashing, as gRPC's random subsetting (A68). Of the nodes that are not in the list any more,
+     * and only those, a client has others instead; and each node has about as many clients as any
+     * other. */
+    uint32_t subset_size; /* at most 65,536 */
+    /* A node that comes to a target which has others begins with 10 % of its share,
+     * and has all of it after so long: linear, as Envoy's slow start. With keys, so many of its
+     * keys go to it. 0: at once; at most 3,600,000. */
+    uint32_t slow_start_ms;
+    mcore_slice subset_key; /* any length; not kept */
+    /* Rings: no node has more calls in flight than so many percent of what its weight says, of all
+     * in flight; its keys go to those that follow on the ring (consistent hashing with bounded
+     * loads: Mirrokni, Thorup, Zadimoghaddam, 2018). 8 calls it may have in any case. 125; 100 to
+     * 1,000; 0: no bound. */
+    uint32_t ring_load_percent;
+
+    /* ---- Outcomes ----
+     *
+     * A node on which calls break is ejected: left alone for `eject_ms` the first time, as many
+     * times longer as it was ejected lately, at most `eject_max_ms`. Then it is on probation: the
+     * next failure ejects it again. Only failures of the transport count, that is, requests that
+     * were lost, and those that timed out without a byte of an answer. A node that can't be reached
+     * is not ejected, but backed off from. */
+
+    uint32_t eject_failures; /* by so many failures in a row; 5; 0: not so */
     uint32_t
-        panic_percent; /* when fewer of the nodes are left, ejections don't count; 50; 0: never */
+        eject_deviations_milli;     /* by a success rate so many thousandths of a standard deviation
+                                     * below the mean of five nodes or more; 1,900; 0: not so */
+    uint32_t eject_latency_percent; /* by a latency of so much of the others' median; 0: not so */
+    uint32_t eject_latency_min_ms;  /* ... that is longer than this as well; 100 */
+    uint32_t eject_calls_min;       /* in an interval: who had fewer keeps rate and latency; 100 */
+    uint32_t eject_interval_ms;     /* after which rate and latency are judged; 10,000 */
+    uint32_t eject_ms, eject_max_ms; /* 1,000 and 30,000 */
+    uint32_t eject_share_percent;    /* of the nodes, at most; one of two always may; 50 */
+    uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50 */
     uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
 } mcore_target_options;
 
@@ -113,9 +151,14 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
 
 /* Replaces the nodes; those with a known id and address keep their connection and statistics, the
  * connections of those that are gone end when their calls have. All bytes are copied.
- * Errors: MCORE_EINVAL (an id twice, an unknown scheme, more than 65,536 nodes), MCORE_ENOMEM;
- * the old nodes stay. */
+ * Errors: MCORE_EINVAL (an id twice, an unknown scheme of a node that is used, more than 65,536
+ * nodes), MCORE_ENOMEM; the old nodes stay. */
 mcore_status mcore_target_update(mcore_target *target, const mcore_node *nodes, size_t count);
+
+/* Other options for the nodes that it has; connections, statistics and calls in flight stay. As
+ * mcore_client_open_target says, `options` are all of them, not a change of some.
+ * Errors: MCORE_EINVAL, MCORE_ENOMEM; the old options stay. */
+mcore_status mcore_target_configure(mcore_target *target, const mcore_target_options *options);
 
 void mcore_target_close(mcore_target *target);
 
@@ -150,7 +193,7 @@ typedef struct mcore_node_stats {
     uint32_t reserved;
 } mcore_node_stats;
 
-/* Errors: MCORE_ENOENT. */
+/* Errors: MCORE_ENOENT, also for a node that is not in the subset. */
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats);
 
@@ -229,8 +272,12 @@ typedef struct mcore_call_plan {
     uint32_t streaming;          /* MCORE_STREAM_*: for mcore_client_open_stream */
     uint32_t body_flags;         /* MCORE_MESSAGE_* of `body`; with MCORE_STREAM_REQUEST, of what
                                   * mcore_client_send may say: the request headers announce it */
-    mcore_call_group *group;     /* NULL: none */
-    uint64_t hedge_delay_ns;     /* a second attempt after so long; 0: as the group says */
+    mcore_slice hash_key;    /* empty: none. Calls with the same key go to the same node, in every
+                              * client that knows the same nodes (their ids, weights and zones), as
+                              * long as it can be picked. Of the policies without a table of their own
+                              * the target makes a ring for it. Hashed by XXH64; not kept */
+    mcore_call_group *group; /* NULL: none */
+    uint64_t hedge_delay_ns; /* a second attempt after so long; 0: as the group says */
 } mcore_call_plan;
 
 /* What refused a call before any node was tried. */

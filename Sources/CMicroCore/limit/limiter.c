@@ -1,6 +1,7 @@
 #include "mcore/limiter.h"
 
 #include "base/memory.h"
+#include "limit/gradient.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -14,15 +15,26 @@
  * of options, that are not in use any more. */
 #define SKEW_NS_MAX UINT64_C(1000000000)
 
+#define LOOK_NS UINT64_C(100000000)
+enum { LOOK_CALLS_MIN = 10 };
+
 #define LOAD(at) atomic_load_explicit(&(at), memory_order_relaxed)
 #define STORE(at, value) atomic_store_explicit(&(at), (value), memory_order_relaxed)
 #define COUNT(at) atomic_fetch_add_explicit(&(at), 1, memory_order_relaxed)
 
 struct mcore_limiter {
     atomic_uint references;
+    _Atomic uint32_t active;
 
     _Atomic uint32_t in_flight;
     _Atomic uint32_t in_flight_max; /* 0: off, as the other two */
+    _Atomic uint32_t in_flight_min; /* 0: the limit is in_flight_max */
+    _Atomic uint32_t limit;         /* what was found out, otherwise */
+    _Atomic uint32_t peak;          /* of in_flight since the last look */
+    _Atomic uint64_t took_ns, took_count;
+    _Atomic uint64_t look_due_ns;
+    atomic_flag looking; /* one thread at a time has `gradient` */
+    mcore__gradient gradient;
 
     _Atomic uint64_t full_ns; /* when the bucket would be full ("theoretical arrival time") */
     _Atomic uint64_t interval_ns;
@@ -40,7 +52,7 @@ struct mcore_limiter {
 /* ---- Options ---- */
 
 typedef struct rules {
-    uint32_t in_flight_max, window_max;
+    uint32_t in_flight_max, in_flight_min, window_max;
     uint64_t interval_ns, depth_ns, window_ns;
 } rules;
 
@@ -51,7 +63,8 @@ static mcore_status rules_of(const mcore_limiter_options *options, rules *out) {
         memcpy(&own, options,
                options->struct_size < sizeof own ? options->struct_size : sizeof own);
     }
-    *out = (rules){.in_flight_max = own.in_flight_max};
+    *out = (rules){.in_flight_max = own.in_flight_max, .in_flight_min = own.in_flight_min};
+    if (own.in_flight_min && own.in_flight_min > own.in_flight_max) return MCORE_EINVAL;
     if (own.tokens) {
         if (own.token_period_ns < own.tokens) return MCORE_EINVAL;
         uint64_t depth = own.tokens_max ? own.tokens_max : own.tokens;
@@ -70,6 +83,11 @@ static mcore_status rules_of(const mcore_limiter_options *options, rules *out) {
 
 static void apply(mcore_limiter *limiter, const rules *to) {
     STORE(limiter->in_flight_max, to->in_flight_max);
+    uint32_t limit = LOAD(limiter->limit), first = to->in_flight_max / 10;
+    if (!limit) limit = first;
+    if (limit > to->in_flight_max) limit = to->in_flight_max;
+    STORE(limiter->limit, limit < to->in_flight_min ? to->in_flight_min : limit);
+    STORE(limiter->in_flight_min, to->in_flight_min);
     STORE(limiter->interval_ns, to->interval_ns);
     STORE(limiter->depth_ns, to->depth_ns);
     if (LOAD(limiter->window_ns) != to->window_ns) {
@@ -79,6 +97,7 @@ static void apply(mcore_limiter *limiter, const rules *to) {
         STORE(limiter->window_ns, to->window_ns);
     }
     STORE(limiter->window_max, to->window_max);
+    STORE(limiter->active, to->in_flight_max || to->interval_ns || to->window_max);
 }
 
 void mcore_limiter_options_default(mcore_limiter_options *out_options) {
@@ -94,6 +113,7 @@ mcore_status mcore_limiter_create(const mcore_limiter_options *options,
     mcore_limiter *limiter = mcore__zalloc(sizeof *limiter);
     if (!limiter) return MCORE_ENOMEM;
     atomic_init(&limiter->references, 1);
+    atomic_flag_clear(&limiter->looking);
     apply(limiter, &own);
     *out_limiter = limiter;
     return MCORE_OK;
@@ -107,6 +127,8 @@ mcore_status mcore_limiter_configure(mcore_limiter *limiter, const mcore_limiter
     return status;
 }
 
+uint32_t mcore_limiter_is_active(const mcore_limiter *limiter) { return LOAD(limiter->active); }
+
 void mcore_limiter_retain(mcore_limiter *limiter) {
     atomic_fetch_add_explicit(&limiter->references, 1, memory_order_relaxed);
 }
@@ -117,13 +139,26 @@ void mcore_limiter_release(mcore_limiter *limiter) {
 
 /* ---- The bulkhead ---- */
 
-static int enter(mcore_limiter *limiter) {
+/* 0: none. */
+static uint32_t limit_of(const mcore_limiter *limiter) {
+    return LOAD(limiter->in_flight_min) ? LOAD(limiter->limit) : LOAD(limiter->in_flight_max);
+}
+
+/* Of a limit that was set a normal call may have all; one that was found out has room above. */
+static uint32_t share_of(const mcore_limiter *limiter, uint32_t limit, uint32_t priority) {
+    if (priority == MCORE_PRIORITY_SHEDDABLE) return limit - limit / 4;
+    if (priority == MCORE_PRIORITY_CRITICAL || !LOAD(limiter->in_flight_min)) return limit;
+    return limit - limit / 10;
+}
+
+static int enter(mcore_limiter *limiter, uint32_t priority) {
     uint32_t now = LOAD(limiter->in_flight);
     do {
-        uint32_t max = LOAD(limiter->in_flight_max);
-        if (max ? now >= max : now == UINT32_MAX) return 0;
+        uint32_t limit = limit_of(limiter);
+        if (limit ? now >= share_of(limiter, limit, priority) : now == UINT32_MAX) return 0;
     } while (!atomic_compare_exchange_weak_explicit(&limiter->in_flight, &now, now + 1,
                                                     memory_order_relaxed, memory_order_relaxed));
+    if (now + 1 > LOAD(limiter->peak)) STORE(limiter->peak, now + 1);
     return 1;
 }
 
@@ -131,6 +166,34 @@ void mcore_limiter_done(mcore_limiter *limiter) {
     uint32_t before = atomic_fetch_sub_explicit(&limiter->in_flight, 1, memory_order_relaxed);
     assert(before > 0);
     (void)before;
+}
+
+/* ---- The limit that is found out ---- */
+
+static void look_at_latency(mcore_limiter *limiter, uint64_t now_ns) {
+    uint32_t min = LOAD(limiter->in_flight_min), max = LOAD(limiter->in_flight_max);
+    uint64_t count = atomic_exchange_explicit(&limiter->took_count, 0, memory_order_relaxed);
+    uint64_t sum = atomic_exchange_explicit(&limiter->took_ns, 0, memory_order_relaxed);
+    uint32_t peak =
+        atomic_exchange_explicit(&limiter->peak, LOAD(limiter->in_flight), memory_order_relaxed);
+    STORE(limiter->look_due_ns, now_ns + LOOK_NS);
+    if (!min || !count) return;
+    uint32_t limit = LOAD(limiter->limit);
+    if ((uint32_t)limiter->gradient.limit != limit)
+        limiter->gradient.limit = limit; /* configured */
+    mcore__gradient_look(&limiter->gradient, (double)sum / (double)count, peak, min, max);
+    STORE(limiter->limit, (uint32_t)limiter->gradient.limit);
+}
+
+void mcore_limiter_done_after(mcore_limiter *limiter, uint64_t now_ns, uint64_t took_ns) {
+    mcore_limiter_done(limiter);
+    if (!LOAD(limiter->in_flight_min)) return;
+    atomic_fetch_add_explicit(&limiter->took_ns, took_ns, memory_order_relaxed);
+    uint64_t count = COUNT(limiter->took_count) + 1;
+    if (count < LOOK_CALLS_MIN || now_ns < LOAD(limiter->look_due_ns)) return;
+    if (atomic_flag_test_and_set_explicit(&limiter->looking, memory_order_acquire)) return;
+    if (now_ns >= LOAD(limiter->look_due_ns)) look_at_latency(limiter, now_ns);
+    atomic_flag_clear_explicit(&limiter->looking, memory_order_release);
 }
 
 /* ---- The sliding window ---- */
@@ -241,11 +304,11 @@ static int token_take(mcore_limiter *limiter, uint64_t now_ns, uint64_t *out_wai
 
 /* ---- All of them ---- */
 
-uint32_t mcore_limiter_admit(mcore_limiter *limiter, uint64_t now_ns,
-                             uint64_t *out_retry_after_ns) {
+uint32_t mcore_limiter_admit_as(mcore_limiter *limiter, uint64_t now_ns, uint32_t priority,
+                                uint64_t *out_retry_after_ns) {
     uint64_t wait = 0;
     uint32_t number = 0, verdict = MCORE_LIMIT_NONE;
-    if (!enter(limiter)) {
+    if (!enter(limiter, priority)) {
         verdict = MCORE_LIMIT_IN_FLIGHT;
         COUNT(limiter->refused_in_flight);
     } else if (!window_take(limiter, now_ns, &number, &wait)) {
@@ -260,6 +323,11 @@ uint32_t mcore_limiter_admit(mcore_limiter *limiter, uint64_t now_ns,
     }
     if (out_retry_after_ns) *out_retry_after_ns = verdict ? wait : 0;
     return verdict;
+}
+
+uint32_t mcore_limiter_admit(mcore_limiter *limiter, uint64_t now_ns,
+                             uint64_t *out_retry_after_ns) {
+    return mcore_limiter_admit_as(limiter, now_ns, MCORE_PRIORITY_NORMAL, out_retry_after_ns);
 }
 
 void mcore_limiter_inspect(const mcore_limiter *limiter, uint64_t now_ns,
@@ -285,7 +353,9 @@ void mcore_limiter_inspect(const mcore_limiter *limiter, uint64_t now_ns,
         state.window = (uint32_t)rounded_up(estimate(&at));
         if (window_wait(&at, window_max)) state.verdict = MCORE_LIMIT_WINDOW;
     }
-    uint32_t max = LOAD(limiter->in_flight_max);
-    if (max && state.in_flight >= max) state.verdict = MCORE_LIMIT_IN_FLIGHT;
+    state.in_flight_limit = limit_of(limiter);
+    if (state.in_flight_limit &&
+        state.in_flight >= share_of(limiter, state.in_flight_limit, MCORE_PRIORITY_NORMAL))
+        state.verdict = MCORE_LIMIT_IN_FLIGHT;
     memcpy(out_state, &state, state.struct_size < sizeof state ? state.struct_size : sizeof state);
 }

@@ -11,6 +11,9 @@
 /* So many jobs run in a turn; then the kernel is asked for events before the rest. */
 enum { JOBS_PER_TURN = 1024 };
 
+/* A loop that was away for longer has slept: nothing had come in its turn before. */
+#define SLEEP_NS UINT64_C(1000000)
+
 static _Thread_local mcore_loop *current;
 
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop) { return loop->driver->uv(loop); }
@@ -93,10 +96,17 @@ void mcore__loop_begin_turn(mcore_loop *loop) {
     loop->in_turn = 1;
     loop->now_ns = loop->driver->now_ns(loop);
     atomic_store_explicit(&loop->turn_began_ns, loop->now_ns, memory_order_relaxed);
+    if (loop->now_ns - loop->ended_ns > SLEEP_NS) loop->lag_ns = 0;
 }
+
+uint64_t mcore__loop_lag_ns(const mcore_loop *loop) { return loop->lag_ns; }
 
 static void end_turn(mcore_loop *loop) {
     loop->in_turn = 0;
+    loop->ended_ns = loop->driver->now_ns(loop);
+    loop->lag_ns = loop->ended_ns - loop->now_ns;
+    size_t left = mcore__job_ring_count(&loop->jobs);
+    if (left) loop->lag_ns += loop->lag_ns / JOBS_PER_TURN * left;
     atomic_store_explicit(&loop->turn_began_ns, 0, memory_order_relaxed);
 }
 

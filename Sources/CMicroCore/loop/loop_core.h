@@ -38,6 +38,8 @@ struct mcore_loop {
     /* Loop thread. */
     uint64_t now_ns; /* of this turn; valid while in_turn */
     int in_turn;
+    uint64_t ended_ns,
+        lag_ns; /* the turn before: when it ended, and what came in it waits so long */
     int destroying;
     mcore__job_ring jobs;
     mcore__list later, flush;

@@ -70,6 +70,11 @@ struct uv_loop_s *mcore__loop_uv(mcore_loop *loop);
  * kernel; the loop ends the turn itself. */
 void mcore__loop_begin_turn(mcore_loop *loop);
 
+/* How long what is seen in this turn has waited at most, from the length of the turn before, and
+ * what a job that is queued now will: 0 when the loop slept between the two. Always 0 on a
+ * simulated loop. Loop thread. */
+uint64_t mcore__loop_lag_ns(const mcore_loop *loop);
+
 /* Things that engines keep once per loop; `destroy(value)` runs when the loop is destroyed. */
 enum { MCORE__LOOP_SLOT_MEMORY_TRANSPORT, MCORE__LOOP_SLOTS };
 void *mcore__loop_slot(mcore_loop *loop, unsigned slot); /* NULL before it was set */

@@ -10,7 +10,7 @@
 
 /* ---- Budget ---- */
 
-void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
                               uint64_t now_ns) {
     memset(budget, 0, sizeof *budget);
     budget->percent = percent;

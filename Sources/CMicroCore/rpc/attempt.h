@@ -21,7 +21,7 @@ typedef struct mcore__retry_budget {
     uint64_t window, updated_ns;
 } mcore__retry_budget;
 
-void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
                               uint64_t now_ns);
 /* A call was started. */
 void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);

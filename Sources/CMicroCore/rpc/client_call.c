@@ -139,7 +139,7 @@ static void begin_attempt(mcore__client_call *call, mcore__node *node) {
     mcore__node_hold(node);
     if (call->node) mcore__node_release(call->node);
     call->node = node;
-    node->pick.outstanding++;
+    mcore__node_begin(node);
     mcore__client_hedge_picked(call);
     call->written = 0;
     call->attempt_started_ns = now_of(call);
@@ -175,7 +175,7 @@ static void pick_node(mcore__client_call *call) {
 static void end_attempt(mcore__client_call *call) {
     mcore__timer_stop(call->client->loop, &call->attempt_timer);
     call->where = MCORE__CALL_NOWHERE;
-    call->node->pick.outstanding--;
+    mcore__node_end(call->node);
 }
 
 /* Something of an answer has come. */
@@ -373,14 +373,18 @@ mcore_status mcore__client_call_create(mcore_client *client, mcore_target *targe
     if (client->closing) return MCORE_EDRAINING;
     if (target->closed) return MCORE_EINVAL;
     if (client->calls >= client->options.calls_max) return MCORE_ELIMIT;
+    uint64_t key_hash;
+    mcore_status status = mcore__target_key(target, plan->hash_key, &key_hash);
+    if (status != MCORE_OK) return status;
     mcore__client_call *call = mcore__client_call_take(client);
     if (!call) return MCORE_ENOMEM;
-    mcore_status status = mcore__client_request_copy(client, plan, &call->request);
+    status = mcore__client_request_copy(client, plan, &call->request);
     if (status != MCORE_OK) {
         mcore__client_call_put(call);
         return status;
     }
     init_call(call, target, plan);
+    call->key_hash = key_hash;
     call->stream = stream;
     client->calls++;
     target->calls++;

@@ -199,7 +199,8 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
             let raw = reachable.map { node, address in
                 mcore_node(
                     id: take(node.id), address: take(address),
-                    weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0)
+                    weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0,
+                    zone: mcore_slice())
             }
             return raw.withUnsafeBufferPointer {
                 mcore_target_update(target.pointer, $0.baseAddress, $0.count)
