@@ -119,26 +119,26 @@ typedef struct mcore_target_options {
      * loads: Mirrokni, Thorup, Zadimoghaddam, 2018). 8 calls it may have in any case. 125; 100 to
      * 1,000; 0: no bound. */
     uint32_t ring_load_percent;
-    uint32_t reserved;
 
-    /* ---- Outcomes ---- */
+    /* ---- Outcomes ----
+     *
+     * A node on which calls break is ejected: left alone for `eject_ms` the first time, as many
+     * times longer as it was ejected lately, at most `eject_max_ms`. Then it is on probation: the
+     * next failure ejects it again. Only failures of the transport count, that is, requests that
+     * were lost, and those that timed out without a byte of an answer. A node that can't be reached
+     * is not ejected, but backed off from. */
 
-    /* A node on which calls break is ejected: left alone for `eject_ms` the first time,
-     * as many times longer as it was ejected lately, at most `eject_max_ms`. Then it is on
-     * probation: the next failure ejects it again. Only failures of the transport count, that is,
-     * requests that were lost, and those that timed out without a byte of an answer. A node that
-     * can't be reached is not ejected, but backed off from. */
-    uint32_t eject_failures;         /* ... by so many failures in a row; 5; 0: none */
-    uint32_t eject_deviations_milli; /* ... by a success rate so many thousandths of a standard
-                                      * deviation below the mean of five nodes or more; 1,900 */
-    uint32_t eject_latency_percent; /* ... by a latency of so much of the others' median; 0: none */
-    uint32_t eject_latency_min_ms;  /* ... and of this at least; 100 */
-    uint32_t eject_calls_min;       /* in an interval, or rate and latency are not judged; 100 */
-    uint32_t eject_interval_ms;     /* 10,000 */
+    uint32_t eject_failures; /* by so many failures in a row; 5; 0: not so */
+    uint32_t
+        eject_deviations_milli;     /* by a success rate so many thousandths of a standard deviation
+                                     * below the mean of five nodes or more; 1,900; 0: not so */
+    uint32_t eject_latency_percent; /* by a latency of so much of the others' median; 0: not so */
+    uint32_t eject_latency_min_ms;  /* ... that is longer than this as well; 100 */
+    uint32_t eject_calls_min;       /* in an interval: who had fewer keeps rate and latency; 100 */
+    uint32_t eject_interval_ms;     /* after which rate and latency are judged; 10,000 */
     uint32_t eject_ms, eject_max_ms; /* 1,000 and 30,000 */
-    uint32_t eject_share_percent;    /* of the nodes, at most; one of two or more always may; 50 */
-    uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50; 0:
-                             * never */
+    uint32_t eject_share_percent;    /* of the nodes, at most; one of two always may; 50 */
+    uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50 */
     uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
 } mcore_target_options;
 
@@ -272,12 +272,12 @@ typedef struct mcore_call_plan {
     uint32_t streaming;          /* MCORE_STREAM_*: for mcore_client_open_stream */
     uint32_t body_flags;         /* MCORE_MESSAGE_* of `body`; with MCORE_STREAM_REQUEST, of what
                                   * mcore_client_send may say: the request headers announce it */
-    mcore_slice hash_key; /* empty: none. Calls with the same key go to the same node, in every
-                           * client that knows the same nodes (their ids, weights and zones), as
-                           * long as it can be picked. Of the policies without a table of their own
-                           * the target makes a ring for it. Hashed by XXH64; not kept */
-    mcore_call_group *group;     /* NULL: none */
-    uint64_t hedge_delay_ns;     /* a second attempt after so long; 0: as the group says */
+    mcore_slice hash_key;    /* empty: none. Calls with the same key go to the same node, in every
+                              * client that knows the same nodes (their ids, weights and zones), as
+                              * long as it can be picked. Of the policies without a table of their own
+                              * the target makes a ring for it. Hashed by XXH64; not kept */
+    mcore_call_group *group; /* NULL: none */
+    uint64_t hedge_delay_ns; /* a second attempt after so long; 0: as the group says */
 } mcore_call_plan;
 
 /* What refused a call before any node was tried. */

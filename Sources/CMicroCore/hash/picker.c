@@ -232,7 +232,7 @@ static int pool_has_untried(const mcore__pick_pool *pool, mcore__pick_tried trie
 int mcore__picker_has_other(const mcore__picker *picker, mcore__pick_tried tried) {
     if (tried.count > MCORE__PICK_TRIED_MAX) tried.count = MCORE__PICK_TRIED_MAX;
     for (uint32_t i = 0; i < POOLS; i++) {
-        if (i % MCORE__PICK_RANKS >= MCORE__PICK_EJECTED) continue;
+        if (i % MCORE__PICK_RANKS == MCORE__PICK_BACKING_OFF) continue;
         if (pool_has_untried(&picker->pools[i], tried)) return 1;
     }
     return 0;
@@ -259,8 +259,8 @@ static mcore__pick_entry *pick_in_order(mcore__picker *picker, mcore__pick_query
     static const struct {
         uint32_t rank, tried_too;
     } steps[] = {
-        {MCORE__PICK_READY, 0},       {MCORE__PICK_DRAINING, 0},    {MCORE__PICK_READY, 1},
-        {MCORE__PICK_DRAINING, 1},    {MCORE__PICK_EJECTED, 0},     {MCORE__PICK_EJECTED, 1},
+        {MCORE__PICK_READY, 0},       {MCORE__PICK_DRAINING, 0},    {MCORE__PICK_EJECTED, 0},
+        {MCORE__PICK_READY, 1},       {MCORE__PICK_DRAINING, 1},    {MCORE__PICK_EJECTED, 1},
         {MCORE__PICK_BACKING_OFF, 0}, {MCORE__PICK_BACKING_OFF, 1},
     };
     mcore__pick_tried tried = query->tried;

@@ -28,7 +28,7 @@
 enum {
     MCORE__PICK_READY,       /* reachable as far as anyone knows */
     MCORE__PICK_DRAINING,    /* asked to be left alone; only when none is ready */
-    MCORE__PICK_EJECTED,     /* reachable, and better left alone; only when nobody else is */
+    MCORE__PICK_EJECTED,     /* fails too much; only when there is neither */
     MCORE__PICK_BACKING_OFF, /* could not be reached just now; only when there is no other */
     MCORE__PICK_RANKS
 };
@@ -139,10 +139,10 @@ typedef struct mcore__pick_tried {
     uint32_t count;
 } mcore__pick_tried;
 
-/* The next entry, or NULL when there is none. Among the ready and the
- * draining ones those come first that were not tried; then those that were; then those that are
- * ejected, and those that are backing off, again tried ones last: who answered, if only with an
- * error, can be reached.
+/* The next entry, or NULL when there is none. Those come first that were not tried: the ready, the
+ * draining, the ejected ones; then those that were tried, in the same order; then those that are
+ * backing off, again tried ones last: they can't be reached, and who answered, if only with an
+ * error, can.
  *
  * With a `key` that is not 0 the choice is the same for the same key, among the same entries.
  * Policies without a table follow it when options.keys says so; those with one take a random key
@@ -150,7 +150,7 @@ typedef struct mcore__pick_tried {
 mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried tried, uint64_t key,
                                       uint64_t now_ns, uint64_t random);
 
-/* 1 when there is an entry that was not tried and is ready or draining. Changes nothing. */
+/* 1 when a pick would give an entry that was not tried and is not backing off. Changes nothing. */
 int mcore__picker_has_other(const mcore__picker *picker, mcore__pick_tried tried);
 
 /* An attempt was answered, or failed, `latency_ns` after it began. The moving averages forget with

@@ -10,7 +10,7 @@
 
 /* ---- Budget ---- */
 
-void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
                               uint64_t now_ns) {
     memset(budget, 0, sizeof *budget);
     budget->percent = percent;
@@ -18,12 +18,6 @@ void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uin
     budget->tokens = per_second;
     budget->window = now_ns / BUDGET_WINDOW_NS;
     budget->updated_ns = now_ns;
-}
-
-void mcore__retry_budget_limit(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second) {
-    if (per_second > budget->per_second) budget->tokens += per_second - budget->per_second;
-    budget->percent = percent;
-    budget->per_second = per_second;
 }
 
 static void budget_update(mcore__retry_budget *budget, uint64_t now_ns) {
@@ -54,6 +48,11 @@ int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
     if (budget->tokens < 1 - 1e-6) return 0;
     budget->tokens -= 1;
     return 1;
+}
+
+uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns) {
+    budget_update(budget, now_ns);
+    return (uint32_t)(budget->tokens + 1e-6);
 }
 
 /* ---- Attempts ---- */

@@ -21,14 +21,15 @@ typedef struct mcore__retry_budget {
     uint64_t window, updated_ns;
 } mcore__retry_budget;
 
-void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
                               uint64_t now_ns);
-/* Other limits from now on; what more may be spent in a second can be spent at once. */
-void mcore__retry_budget_limit(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second);
 /* A call was started. */
 void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);
 /* 1 when a retry may be made; it is paid for then. */
 int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns);
+
+/* How many may be made now. */
+uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns);
 
 /* ---- Attempts ---- */
 

@@ -57,9 +57,10 @@ typedef struct mcore__client_call {
     mcore__timer attempt_timer; /* of the running attempt, or the pause before the next */
     mcore__timer hedge_timer;
     uint64_t timeout_ns;
-    uint64_t key_hash; /* of plan->hash_key; 0: none */
+    uint64_t key_hash;       /* of plan->hash_key; 0: none */
     mcore_call_group *group; /* that has let it through; NULL: none */
-    mcore_limiter *limiter;  /* ... and its limiter */
+    mcore_limiter *limiter;  /* ... and its limiter, */
+    uint64_t entered_ns;     /* then */
 
     /* Of a hedged call (client_hedge.h). */
     struct mcore__client_call *rival; /* NULL: it is alone */

@@ -26,7 +26,10 @@ static void hand_over(mcore__client_call *from, mcore__client_call *to) {
     from->shadow = 1;
     to->shadow = 0;
     to->group = from->group ? from->group : to->group;
-    to->limiter = from->limiter ? from->limiter : to->limiter;
+    if (from->limiter) {
+        to->limiter = from->limiter;
+        to->entered_ns = from->entered_ns;
+    }
     from->group = NULL;
     from->limiter = NULL;
     to->hedges += from->hedges;

@@ -6,6 +6,10 @@
 
 #define NS_PER_MS UINT64_C(1000000)
 
+static const mcore__ejection_settings *settings_of(const mcore_target *target) {
+    return &target->settings.ejection;
+}
+
 static mcore_loop *loop_of(const mcore__node *node) { return node->target->client->loop; }
 
 /* ---- Ranks ---- */
@@ -16,6 +20,7 @@ uint32_t mcore__node_why(const mcore__node *node) {
     if (channel->out) return MCORE_NODE_CONNECTING;
     if (channel->silent) return MCORE_NODE_SILENT;
     if (node->health.outlier.state == MCORE__OUTLIER_EJECTED) return MCORE_NODE_EJECTED;
+    if (node->check.unhealthy) return MCORE_NODE_UNHEALTHY;
     return node->draining ? MCORE_NODE_DRAINING : MCORE_NODE_READY;
 }
 
@@ -27,10 +32,9 @@ uint32_t mcore__node_rank(const mcore__node *node) {
     case MCORE_NODE_DRAINING:
         return MCORE__PICK_DRAINING;
     case MCORE_NODE_EJECTED:
+    case MCORE_NODE_UNHEALTHY:
         if (!node->target->ejection.panic) return MCORE__PICK_EJECTED;
         return node->draining ? MCORE__PICK_DRAINING : MCORE__PICK_READY;
-    case MCORE_NODE_SILENT:
-        return MCORE__PICK_EJECTED;
     default:
         return MCORE__PICK_BACKING_OFF;
     }
@@ -50,8 +54,8 @@ static void place(mcore__node *node) {
 static void check_panic(mcore_target *target) {
     mcore__ejection *ejection = &target->ejection;
     uint64_t in = target->node_count - ejection->out;
-    uint32_t panic =
-        ejection->ejected > 0 && in * 100 < (uint64_t)target->node_count * ejection->panic_percent;
+    uint32_t panic = ejection->ejected + ejection->unhealthy > 0 &&
+                     in * 100 < (uint64_t)target->node_count * settings_of(target)->panic_percent;
     if (panic == ejection->panic) return;
     ejection->panic = panic;
     for (uint32_t i = 0; i < target->node_count; i++) place(target->order[i]);
@@ -73,6 +77,7 @@ void mcore__ejection_recount(mcore_target *target) {
     for (uint32_t i = 0; i < target->node_count; i++) {
         target->order[i]->health.out = 0;
         count_out(target->order[i]);
+        mcore__health_check_start(target->order[i]);
     }
     check_panic(target);
 }
@@ -82,8 +87,8 @@ void mcore__ejection_recount(mcore_target *target) {
 /* One of two or more may always be ejected. */
 static int may_eject(const mcore_target *target) {
     const mcore__ejection *ejection = &target->ejection;
-    uint64_t most = (uint64_t)target->node_count * ejection->share_percent / 100;
-    if (most == 0 && target->node_count > 1 && ejection->share_percent) most = 1;
+    uint64_t most = (uint64_t)target->node_count * settings_of(target)->share_percent / 100;
+    if (most == 0 && target->node_count > 1 && settings_of(target)->share_percent) most = 1;
     return ejection->ejected < most;
 }
 
@@ -92,7 +97,7 @@ static void eject(mcore__node *node, mcore__outlier_cause cause) {
     mcore__node_health *health = &node->health;
     if (!node->listed || !may_eject(target)) return;
     uint64_t now_ns = mcore_loop_now_ns(loop_of(node));
-    mcore__outlier_eject(&health->outlier, &target->ejection.policy, cause, now_ns);
+    mcore__outlier_eject(&health->outlier, &settings_of(target)->policy, cause, now_ns);
     target->ejection.ejected++;
     node->ejections++;
     mcore__timer_start(loop_of(node), &health->timer, health->outlier.until_ns - now_ns);
@@ -101,7 +106,7 @@ static void eject(mcore__node *node, mcore__outlier_cause cause) {
 
 static void end_ejection(mcore__node *node) {
     node->target->ejection.ejected--;
-    mcore__outlier_return(&node->health.outlier, &node->target->ejection.policy);
+    mcore__outlier_return(&node->health.outlier, &settings_of(node->target)->policy);
 }
 
 static void on_return(void *ctx) {
@@ -124,7 +129,7 @@ void mcore__node_health_stop(mcore__node *node) {
 static void watch_interval(mcore_target *target) {
     mcore__ejection *ejection = &target->ejection;
     if (mcore__timer_active(&ejection->timer) || target->closed) return;
-    mcore__timer_start(target->client->loop, &ejection->timer, ejection->interval_ns);
+    mcore__timer_start(target->client->loop, &ejection->timer, settings_of(target)->interval_ns);
 }
 
 void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code) {
@@ -142,7 +147,7 @@ void mcore__node_failed(mcore__node *node, int silent) {
     node->failures++;
     mcore__pick_observe(&node->pick, 0, 0, now_ns);
     if (!silent) return;
-    const mcore__outlier_policy *policy = &node->target->ejection.policy;
+    const mcore__outlier_policy *policy = &settings_of(node->target)->policy;
     if (mcore__outlier_bad(&node->health.outlier, policy, now_ns)) {
         eject(node, MCORE__OUTLIER_BY_FAILURES);
     }
@@ -152,7 +157,7 @@ void mcore__node_failed(mcore__node *node, int silent) {
 /* ---- The end of an interval ---- */
 
 static void judge(mcore_target *target) {
-    const mcore__outlier_policy *policy = &target->ejection.policy;
+    const mcore__outlier_policy *policy = &settings_of(target)->policy;
     if (!policy->deviations_milli && !policy->latency_percent) return;
     uint32_t count = target->node_count;
     mcore__outlier_sample *samples = mcore__alloc(count * sizeof *samples);
@@ -183,16 +188,12 @@ static void on_interval(void *ctx) {
 
 /* ---- Options ---- */
 
-mcore_status mcore__ejection_check(const mcore_target_options *options) {
+mcore_status mcore__ejection_settings_read(const mcore_target_options *options,
+                                           mcore__ejection_settings *out_settings) {
     if (options->eject_ms == 0 || options->eject_max_ms < options->eject_ms) return MCORE_EINVAL;
     if (options->eject_interval_ms == 0) return MCORE_EINVAL;
     if (options->eject_share_percent > 100 || options->panic_percent > 100) return MCORE_EINVAL;
-    return MCORE_OK;
-}
-
-void mcore__ejection_configure(mcore_target *target, const mcore_target_options *options) {
-    mcore__ejection *ejection = &target->ejection;
-    ejection->policy = (mcore__outlier_policy){
+    out_settings->policy = (mcore__outlier_policy){
         .failures = options->eject_failures,
         .deviations_milli = options->eject_deviations_milli,
         .latency_percent = options->eject_latency_percent,
@@ -201,15 +202,14 @@ void mcore__ejection_configure(mcore_target *target, const mcore_target_options 
         .time_ns = options->eject_ms * NS_PER_MS,
         .time_max_ns = options->eject_max_ms * NS_PER_MS,
     };
-    ejection->interval_ns = options->eject_interval_ms * NS_PER_MS;
-    ejection->share_percent = options->eject_share_percent;
-    ejection->panic_percent = options->panic_percent;
-    check_panic(target);
+    out_settings->interval_ns = options->eject_interval_ms * NS_PER_MS;
+    out_settings->share_percent = options->eject_share_percent;
+    out_settings->panic_percent = options->panic_percent;
+    return MCORE_OK;
 }
 
-void mcore__ejection_init(mcore_target *target, const mcore_target_options *options) {
+void mcore__ejection_init(mcore_target *target) {
     mcore__timer_init(&target->ejection.timer, on_interval, target);
-    mcore__ejection_configure(target, options);
 }
 
 void mcore__ejection_stop(mcore_target *target) {

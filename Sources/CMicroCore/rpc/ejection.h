@@ -11,12 +11,16 @@
 
 struct mcore__node;
 
-/* Of a target. */
-typedef struct mcore__ejection {
+typedef struct mcore__ejection_settings {
     mcore__outlier_policy policy;
     uint64_t interval_ns;
     uint32_t share_percent, panic_percent;
+} mcore__ejection_settings;
+
+/* Of a target. */
+typedef struct mcore__ejection {
     uint32_t ejected;   /* nodes */
+    uint32_t unhealthy; /* ... by their own account (rpc/health_check.h) */
     uint32_t out;       /* nodes that are not to be used, for any reason; panic aside */
     uint32_t panic;     /* too many are: ejected ones are used as if they were not */
     mcore__timer timer; /* the end of the interval; runs while there are outcomes */
@@ -30,12 +34,11 @@ typedef struct mcore__node_health {
 } mcore__node_health;
 
 /* Errors: MCORE_EINVAL. */
-mcore_status mcore__ejection_check(const mcore_target_options *options);
-void mcore__ejection_init(mcore_target *target, const mcore_target_options *options);
-/* The options have changed; who is ejected stays so. */
-void mcore__ejection_configure(mcore_target *target, const mcore_target_options *options);
+mcore_status mcore__ejection_settings_read(const mcore_target_options *options,
+                                           mcore__ejection_settings *out_settings);
+void mcore__ejection_init(mcore_target *target);
 void mcore__ejection_stop(mcore_target *target);
-/* The list of nodes has changed. */
+/* The list of nodes, or the settings, have changed. Who is ejected stays so. */
 void mcore__ejection_recount(mcore_target *target);
 
 void mcore__node_health_init(struct mcore__node *node);

@@ -135,7 +135,7 @@ int mcore__group_enter(mcore_call_group *group, mcore__client_call *call) {
         refuse_by_breaker(group, call, now_ns);
         return 0;
     }
-    if (group->options.limiter) {
+    if (group->options.limiter && mcore_limiter_is_active(group->options.limiter)) {
         uint64_t retry_after_ns = 0;
         uint32_t limit = mcore_limiter_admit(group->options.limiter, now_ns, &retry_after_ns);
         if (limit != MCORE_LIMIT_NONE) {
@@ -145,6 +145,7 @@ int mcore__group_enter(mcore_call_group *group, mcore__client_call *call) {
         /* Configured meanwhile, the group may have another one at the end of the call. */
         call->limiter = group->options.limiter;
         mcore_limiter_retain(call->limiter);
+        call->entered_ns = now_ns;
     }
     group->calls++;
     group->started++;
@@ -183,13 +184,13 @@ static verdict verdict_of(const mcore__client_call *call) {
 
 void mcore__group_leave(mcore_call_group *group, const mcore__client_call *call) {
     verdict verdict = verdict_of(call);
+    uint64_t now_ns = mcore_loop_now_ns(group->loop);
     if (verdict != NEITHER) {
-        mcore__breaker_count(&group->breaker, &group->policy, mcore_loop_now_ns(group->loop),
-                             verdict == ACCEPTED);
+        mcore__breaker_count(&group->breaker, &group->policy, now_ns, verdict == ACCEPTED);
     }
     group->failed += verdict == FAILED;
     if (call->limiter) {
-        mcore_limiter_done(call->limiter);
+        mcore_limiter_done_after(call->limiter, now_ns, now_ns - call->entered_ns);
         mcore_limiter_release(call->limiter);
     }
     if (--group->calls == 0 && group->closed) free_group(group);

@@ -99,25 +99,34 @@ static void wake_parked(void *ctx) {
 /* Of the calls without a group, which could say so. */
 enum { HEDGE_PERCENT = 10 };
 
+void mcore__target_set_budget(mcore_target *target) {
+    const mcore_client_options *client = &target->client->options;
+    uint32_t percent = target->settings.retry_budget_percent;
+    uint32_t min = target->settings.retry_budget_min;
+    target->budget.percent = percent == UINT32_MAX ? client->retry_budget_percent : percent;
+    target->budget.per_second = min == UINT32_MAX ? client->retry_budget_min : min;
+}
+
 mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
                                       mcore_target **out_target) {
     if (!client || !out_target) return MCORE_EINVAL;
-    mcore_target_options read;
-    mcore_status status = mcore__target_options_read(options, &read);
+    mcore__target_settings settings;
+    mcore_status status = mcore__target_settings_read(options, &settings);
     if (status != MCORE_OK) return status;
     if (client->closing) return MCORE_EDRAINING;
     mcore_target *target = mcore__zalloc(sizeof *target);
     if (!target) return MCORE_ENOMEM;
     mcore_loop *loop = client->loop;
     target->client = client;
-    target->settings = mcore__target_settings_of(&read);
+    target->settings = settings;
     mcore__table_init(&target->nodes, mcore_loop_random(loop), mcore_loop_random(loop));
-    mcore__picker_options picker = mcore__target_picker_options(&target->settings);
+    mcore__picker_options picker = mcore__target_picker_options(&settings);
     mcore__picker_init(&target->picker, &picker);
-    mcore__retry_budget_init(&target->budget, 0, 0, mcore_loop_now_ns(loop));
-    mcore__target_limit_retries(target, &read);
     target->hedge_share.percent = HEDGE_PERCENT;
-    mcore__ejection_init(target, &read);
+    mcore__target_set_budget(target);
+    mcore__retry_budget_init(&target->budget, target->budget.percent, target->budget.per_second,
+                             mcore_loop_now_ns(loop));
+    mcore__ejection_init(target);
     mcore__list_init(&target->parked);
     mcore__later_init(&target->wake, wake_parked, target);
     mcore__list_append(&client->targets, &target->of_client);

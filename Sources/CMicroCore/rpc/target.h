@@ -31,6 +31,8 @@ typedef struct mcore__node {
 /* The options of a target, checked and copied. */
 typedef struct mcore__target_settings {
     uint32_t pick, subset_size, slow_start_ms, ring_load_percent;
+    uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
+    mcore__ejection_settings ejection;
     uint64_t subset_key; /* its hash */
     uint32_t zone_len;   /* 0: zones don't matter */
     char zone[255];
@@ -61,11 +63,9 @@ struct mcore_target {
     uint32_t closed; /* by its owner */
 };
 
-/* What the caller does not know of has its default. Errors: MCORE_EINVAL. */
-mcore_status mcore__target_options_read(const mcore_target_options *from,
-                                        mcore_target_options *out_options);
-mcore__target_settings mcore__target_settings_of(const mcore_target_options *options);
-void mcore__target_limit_retries(mcore_target *target, const mcore_target_options *options);
+/* Errors: MCORE_EINVAL. */
+mcore_status mcore__target_settings_read(const mcore_target_options *options,
+                                         mcore__target_settings *out_settings);
 mcore__picker_options mcore__target_picker_options(const mcore__target_settings *settings);
 
 /* What a call's key amounts to, 0 when there is none; from the first one on the target can follow
@@ -89,6 +89,9 @@ void mcore__node_release(mcore__node *node);
 /* An attempt on the node begins, and is over, however it ended. */
 void mcore__node_begin(mcore__node *node);
 void mcore__node_end(mcore__node *node);
+
+/* The budget of retries goes by the settings. */
+void mcore__target_set_budget(mcore_target *target);
 /* Lets a call wait for a node. */
 void mcore__target_park(mcore_target *target, mcore__client_call *call);
 /* 1 when it has calls, or had some within the last `lately_ns`. */

@@ -52,29 +52,29 @@ static int options_valid(const mcore_target_options *options) {
     return percent == 0 || (percent >= RING_LOAD_PERCENT_MIN && percent <= RING_LOAD_PERCENT_MAX);
 }
 
-mcore_status mcore__target_options_read(const mcore_target_options *from,
-                                        mcore_target_options *out_options) {
-    mcore_target_options_default(out_options);
+/* What the caller does not know of has its default. */
+mcore_status mcore__target_settings_read(const mcore_target_options *from,
+                                         mcore__target_settings *out_settings) {
+    mcore_target_options options;
+    mcore_target_options_default(&options);
     if (from) {
         if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-        size_t known = sizeof *out_options;
-        memcpy(out_options, from, from->struct_size < known ? from->struct_size : known);
-        out_options->struct_size = sizeof *out_options;
+        size_t size = from->struct_size < sizeof options ? from->struct_size : sizeof options;
+        memcpy(&options, from, size);
     }
-    return options_valid(out_options) ? mcore__ejection_check(out_options) : MCORE_EINVAL;
-}
-
-mcore__target_settings mcore__target_settings_of(const mcore_target_options *options) {
-    mcore__target_settings settings = {
-        .pick = options->pick,
-        .subset_size = options->subset_size,
-        .slow_start_ms = options->slow_start_ms,
-        .ring_load_percent = options->ring_load_percent,
-        .subset_key = mcore_xxh64(options->subset_key.data, options->subset_key.len, 0),
-        .zone_len = (uint32_t)options->zone.len,
+    if (!options_valid(&options)) return MCORE_EINVAL;
+    *out_settings = (mcore__target_settings){
+        .pick = options.pick,
+        .subset_size = options.subset_size,
+        .slow_start_ms = options.slow_start_ms,
+        .ring_load_percent = options.ring_load_percent,
+        .retry_budget_percent = options.retry_budget_percent,
+        .retry_budget_min = options.retry_budget_min,
+        .subset_key = mcore_xxh64(options.subset_key.data, options.subset_key.len, 0),
+        .zone_len = (uint32_t)options.zone.len,
     };
-    if (options->zone.len) memcpy(settings.zone, options->zone.data, options->zone.len);
-    return settings;
+    if (options.zone.len) memcpy(out_settings->zone, options.zone.data, options.zone.len);
+    return mcore__ejection_settings_read(&options, &out_settings->ejection);
 }
 
 mcore__picker_options mcore__target_picker_options(const mcore__target_settings *settings) {
@@ -85,14 +85,6 @@ mcore__picker_options mcore__target_picker_options(const mcore__target_settings 
         .ring_load_percent = settings->ring_load_percent,
         .slow_start_ns = settings->slow_start_ms * NS_PER_MS,
     };
-}
-
-void mcore__target_limit_retries(mcore_target *target, const mcore_target_options *options) {
-    const mcore_client_options *client = &target->client->options;
-    uint32_t percent = options->retry_budget_percent, min = options->retry_budget_min;
-    mcore__retry_budget_limit(&target->budget,
-                              percent == UINT32_MAX ? client->retry_budget_percent : percent,
-                              min == UINT32_MAX ? client->retry_budget_min : min);
 }
 
 /* ---- The list ---- */
@@ -283,6 +275,7 @@ static void commit(const change *to) {
     target->order = to->order;
     target->node_count = to->count;
     target->settings = *to->settings;
+    mcore__target_set_budget(target);
     mcore__ejection_recount(target);
     mcore__picker_settle(&target->picker);
     if (!mcore__list_empty(&target->parked)) mcore__later_mark(target->client->loop, &target->wake);
@@ -325,14 +318,9 @@ mcore_status mcore_target_update(mcore_target *target, const mcore_node *nodes, 
 
 mcore_status mcore_target_configure(mcore_target *target, const mcore_target_options *options) {
     if (!target || target->closed) return MCORE_EINVAL;
-    mcore_target_options read;
-    mcore_status status = mcore__target_options_read(options, &read);
+    mcore__target_settings settings;
+    mcore_status status = mcore__target_settings_read(options, &settings);
     if (status != MCORE_OK) return status;
-    mcore__target_settings settings = mcore__target_settings_of(&read);
     mcore__node_list none = {.count = 0};
-    status = apply(target, target->list ? target->list : &none, &settings);
-    if (status != MCORE_OK) return status;
-    mcore__ejection_configure(target, &read);
-    mcore__target_limit_retries(target, &read);
-    return MCORE_OK;
+    return apply(target, target->list ? target->list : &none, &settings);
 }
