@@ -50,6 +50,11 @@ int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
     return 1;
 }
 
+uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns) {
+    budget_update(budget, now_ns);
+    return (uint32_t)(budget->tokens + 1e-6);
+}
+
 /* ---- Attempts ---- */
 
 static int was_processed(const mcore__attempt_event *event) {

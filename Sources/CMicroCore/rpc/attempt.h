@@ -28,6 +28,9 @@ void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);
 /* 1 when a retry may be made; it is paid for then. */
 int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns);
 
+/* How many may be made now. */
+uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns);
+
 /* ---- Attempts ---- */
 
 typedef enum mcore__attempt_state {

@@ -158,7 +158,7 @@ static void begin_attempt(mcore__client_call *call, mcore__node *node) {
 }
 
 static void pick_node(mcore__client_call *call) {
-    mcore__node *node = mcore__target_pick(call->target, call);
+    mcore__node *node = call->pinned ? call->pinned : mcore__target_pick(call->target, call);
     int reachable = node && node->pick.rank != MCORE__PICK_BACKING_OFF;
     if (!node || (call->attempt.wait_for_ready && !reachable)) {
         if (!node && !call->failure_text[0]) {
@@ -191,7 +191,7 @@ static int is_fault_of_node(const mcore__client_call *call, mcore__attempt_kind 
 void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind,
                                uint32_t rpc_code, mcore_status why, const char *text) {
     end_attempt(call);
-    if (kind != MCORE__ATTEMPT_LEFT) {
+    if (kind != MCORE__ATTEMPT_LEFT && !call->pinned) {
         mcore__node_failed(call->node, is_fault_of_node(call, kind, why));
     }
     /* Who waits for a connection did not try this node. */
@@ -246,7 +246,7 @@ static int try_again(mcore__client_call *call, uint32_t code) {
 void mcore__client_call_answered(mcore__client_call *call) {
     uint32_t code = call->response.rpc_code;
     end_attempt(call);
-    mcore__node_answered(call->node, latency_of(call), code);
+    if (!call->pinned) mcore__node_answered(call->node, latency_of(call), code);
     remember_tried(call);
     if (call->group) mcore__group_answered(call->group, latency_of(call), code);
     int good = 1;
@@ -277,6 +277,7 @@ static int was_long(const mcore__client_call *call) {
 
 /* A stream that has lasted as long as it may is not its node's fault. */
 static void deadline_of_node(mcore__client_call *call) {
+    if (call->pinned) return;
     if (call->stream && call->stream->head_ns)
         mcore__node_answered(call->node, latency_of(call), MCORE_RPC_OK);
     else
@@ -350,7 +351,7 @@ static void init_call(mcore__client_call *call, mcore_target *target, const mcor
         .deadline_ns = end_ns,
     };
     call->where = MCORE__CALL_NOWHERE;
-    call->node = NULL;
+    call->node = call->pinned = NULL;
     call->link = NULL;
     call->written = 0;
     call->queued = 0;
@@ -398,6 +399,7 @@ void mcore__client_call_twin(const mcore__client_call *call, mcore__client_call 
     init_call(rival, call->target, &plan);
     rival->timeout_ns = call->timeout_ns;
     rival->attempt.deadline_ns = end_ns;
+    rival->key_hash = call->key_hash;
     rival->done = call->done;
     rival->ctx = call->ctx;
     mcore__timer_start(call->client->loop, &rival->deadline_timer,
@@ -405,6 +407,12 @@ void mcore__client_call_twin(const mcore__client_call *call, mcore__client_call 
 }
 
 void mcore__client_call_go(mcore__client_call *call) { pick_node(call); }
+
+void mcore__client_call_begin_on(mcore__client_call *call, mcore__node *node) {
+    call->pinned = node;
+    mcore__timer_start(call->client->loop, &call->deadline_timer, call->timeout_ns);
+    pick_node(call);
+}
 
 void mcore__client_call_begin(mcore__client_call *call, const mcore_call_plan *plan) {
     if (plan->group && !mcore__group_enter(plan->group, call)) {

@@ -20,6 +20,7 @@ uint32_t mcore__node_why(const mcore__node *node) {
     if (channel->out) return MCORE_NODE_CONNECTING;
     if (channel->silent) return MCORE_NODE_SILENT;
     if (node->health.outlier.state == MCORE__OUTLIER_EJECTED) return MCORE_NODE_EJECTED;
+    if (node->check.unhealthy) return MCORE_NODE_UNHEALTHY;
     return node->draining ? MCORE_NODE_DRAINING : MCORE_NODE_READY;
 }
 
@@ -31,6 +32,7 @@ uint32_t mcore__node_rank(const mcore__node *node) {
     case MCORE_NODE_DRAINING:
         return MCORE__PICK_DRAINING;
     case MCORE_NODE_EJECTED:
+    case MCORE_NODE_UNHEALTHY:
         if (!node->target->ejection.panic) return MCORE__PICK_EJECTED;
         return node->draining ? MCORE__PICK_DRAINING : MCORE__PICK_READY;
     default:
@@ -52,7 +54,7 @@ static void place(mcore__node *node) {
 static void check_panic(mcore_target *target) {
     mcore__ejection *ejection = &target->ejection;
     uint64_t in = target->node_count - ejection->out;
-    uint32_t panic = ejection->ejected > 0 &&
+    uint32_t panic = ejection->ejected + ejection->unhealthy > 0 &&
                      in * 100 < (uint64_t)target->node_count * settings_of(target)->panic_percent;
     if (panic == ejection->panic) return;
     ejection->panic = panic;
@@ -75,6 +77,7 @@ void mcore__ejection_recount(mcore_target *target) {
     for (uint32_t i = 0; i < target->node_count; i++) {
         target->order[i]->health.out = 0;
         count_out(target->order[i]);
+        mcore__health_check_start(target->order[i]);
     }
     check_panic(target);
 }

@@ -20,6 +20,7 @@ typedef struct mcore__ejection_settings {
 /* Of a target. */
 typedef struct mcore__ejection {
     uint32_t ejected;   /* nodes */
+    uint32_t unhealthy; /* ... by their own account (rpc/health_check.h) */
     uint32_t out;       /* nodes that are not to be used, for any reason; panic aside */
     uint32_t panic;     /* too many are: ejected ones are used as if they were not */
     mcore__timer timer; /* the end of the interval; runs while there are outcomes */
