@@ -140,6 +140,15 @@ typedef struct mcore_target_options {
     uint32_t eject_share_percent;    /* of the nodes, at most; one of two always may; 50 */
     uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50 */
     uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
+
+    /* Health checks: /grpc.health.v1.Health/Check of each node. One that is not SERVING, or does
+     * not answer in time, so many times in a row is not picked while there are others; one without
+     * that protocol is well. */
+    uint32_t health_interval_ms;                           /* give or take a tenth; 0: none */
+    uint32_t health_timeout_ms;                            /* 1,000 */
+    uint32_t health_unhealthy_after, health_healthy_after; /* 2 and 1 */
+    uint32_t reserved;
+    mcore_slice health_service; /* which one is asked for; empty: the node as a whole; 255 bytes */
 } mcore_target_options;
 
 void mcore_target_options_default(mcore_target_options *out_options);
@@ -167,6 +176,7 @@ enum {
     MCORE_NODE_READY = 0,
     MCORE_NODE_DRAINING = 1,
     MCORE_NODE_EJECTED = 2,    /* calls on it broke */
+    MCORE_NODE_UNHEALTHY = 3,  /* its health checks say so */
     MCORE_NODE_SILENT = 4,     /* it owes an answer to a PING */
     MCORE_NODE_CONNECTING = 5, /* after a failure, or for longer than connect_patience_ms */
     MCORE_NODE_BACKING_OFF = 6
@@ -196,6 +206,19 @@ typedef struct mcore_node_stats {
 /* Errors: MCORE_ENOENT, also for a node that is not in the subset. */
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats);
+
+typedef struct mcore_target_stats {
+    uint32_t struct_size;
+    uint32_t nodes;     /* in use: of the list, or of the subset */
+    uint32_t nodes_out; /* of them, those that are neither ready nor draining */
+    uint32_t nodes_ejected, nodes_unhealthy;
+    uint32_t panic;        /* 1: ejected and unhealthy ones are used as if they were not */
+    uint32_t calls;        /* unfinished; hedges and health checks are counted too */
+    uint32_t retries_left; /* that the budget would allow now */
+} mcore_target_stats;
+
+/* Errors: MCORE_EINVAL. */
+mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *out_stats);
 
 /* ---- Groups ---- */
 
@@ -272,12 +295,13 @@ typedef struct mcore_call_plan {
     uint32_t streaming;          /* MCORE_STREAM_*: for mcore_client_open_stream */
     uint32_t body_flags;         /* MCORE_MESSAGE_* of `body`; with MCORE_STREAM_REQUEST, of what
                                   * mcore_client_send may say: the request headers announce it */
-    mcore_slice hash_key;    /* empty: none. Calls with the same key go to the same node, in every
-                              * client that knows the same nodes (their ids, weights and zones), as
-                              * long as it can be picked. Of the policies without a table of their own
-                              * the target makes a ring for it. Hashed by XXH64; not kept */
-    mcore_call_group *group; /* NULL: none */
-    uint64_t hedge_delay_ns; /* a second attempt after so long; 0: as the group says */
+    mcore_slice hash_key;        /* empty: none. Calls with the same key go to the same node, in
+                                  * every client that knows the same nodes (their ids, weights and
+                                  * zones), as long as it can be picked. Of the policies without a
+                                  * table of their own the target makes a ring for it. Hashed by
+                                  * XXH64; not kept */
+    mcore_call_group *group;     /* NULL: none */
+    uint64_t hedge_delay_ns;     /* a second attempt after so long; 0: as the group says */
 } mcore_call_plan;
 
 /* What refused a call before any node was tried. */

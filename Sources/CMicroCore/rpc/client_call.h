@@ -71,8 +71,9 @@ typedef struct mcore__client_call {
 
     /* The running attempt, and what is kept of the last one. */
     mcore__client_place where;
-    struct mcore__node *node; /* of the last attempt; NULL before the first */
-    struct mcore__link *link; /* OPEN */
+    struct mcore__node *node;   /* of the last attempt; NULL before the first */
+    struct mcore__node *pinned; /* a health check: no other node, and its end is no outcome */
+    struct mcore__link *link;   /* OPEN */
     uint32_t stream_id;
     uint32_t written;      /* its headers were handed to the transport */
     mcore__list sending;   /* link->sending: written or sent incompletely */
@@ -120,6 +121,8 @@ mcore_status mcore__client_call_create(mcore_client *client, mcore_target *targe
                                        struct mcore__client_stream *stream,
                                        mcore__client_call **out_call);
 void mcore__client_call_begin(mcore__client_call *call, const mcore_call_plan *plan);
+/* Of a health check of that node, which is none of the target's calls. */
+void mcore__client_call_begin_on(mcore__client_call *call, struct mcore__node *node);
 /* Ends a call that is not wanted any more, with MCORE_ECANCELED or MCORE_ECLOSED. */
 void mcore__client_call_end(mcore__client_call *call, mcore_status why);
 /* A rival of `call` whose request was cloned: one attempt, with what is left of the time. */

@@ -18,6 +18,7 @@ mcore__node *mcore__node_create(mcore_target *target, const mcore_node *from) {
     node->pick.identity = mcore_xxh64(from->id.data, from->id.len, 0);
     mcore__list_init(&node->of_channel);
     mcore__node_health_init(node);
+    mcore__health_check_init(node);
     return node;
 }
 
@@ -57,6 +58,7 @@ mcore__node *mcore__target_pick(mcore_target *target, const mcore__client_call *
 }
 
 int mcore__target_has_other(const mcore_target *target, const mcore__client_call *call) {
+    if (call->pinned) return 0;
     mcore__pick_tried tried = tried_by(call);
     /* The node of the attempt that has just ended counts as tried. */
     uint64_t serials[MCORE__ATTEMPTS_MAX + 1];
@@ -137,8 +139,9 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
 void mcore__node_unlist(mcore__node *node) {
     mcore__table_remove(&node->target->nodes, &node->entry);
     mcore__picker_remove(&node->target->picker, &node->pick);
-    mcore__node_health_stop(node);
     node->listed = 0;
+    mcore__node_health_stop(node);
+    mcore__health_check_stop(node);
     mcore__node_release(node);
 }
 
@@ -170,6 +173,31 @@ void mcore_target_close(mcore_target *target) {
 
 /* ---- Statistics ---- */
 
+/* A caller that knows fewer fields gets fewer. Every structure begins with its size. */
+static void give_stats(void *out, const void *stats, uint32_t size_known) {
+    uint32_t size;
+    memcpy(&size, out, sizeof size);
+    if (size == 0 || size > size_known) size = size_known;
+    memcpy(out, stats, size);
+    memcpy(out, &size, sizeof size);
+}
+
+mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *out_stats) {
+    if (!target || !out_stats) return MCORE_EINVAL;
+    uint64_t now_ns = mcore_loop_now_ns(target->client->loop);
+    mcore_target_stats stats = {
+        .nodes = target->node_count,
+        .nodes_out = target->ejection.out,
+        .nodes_ejected = target->ejection.ejected,
+        .nodes_unhealthy = target->ejection.unhealthy,
+        .panic = target->ejection.panic,
+        .calls = target->calls,
+        .retries_left = mcore__retry_budget_left(&target->budget, now_ns),
+    };
+    give_stats(out_stats, &stats, sizeof stats);
+    return MCORE_OK;
+}
+
 static void fill_health(const mcore__node *node, mcore_node_stats *out_stats) {
     const mcore__outlier *outlier = &node->health.outlier;
     out_stats->why = mcore__node_why(node);
@@ -195,10 +223,6 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
         .backing_off = node->channel->state == MCORE__CHANNEL_BACKING_OFF,
     };
     fill_health(node, &stats);
-    /* A caller that knows fewer fields gets fewer. */
-    uint32_t size = out_stats->struct_size;
-    if (size == 0 || size > sizeof stats) size = sizeof stats;
-    stats.struct_size = size;
-    memcpy(out_stats, &stats, size);
+    give_stats(out_stats, &stats, sizeof stats);
     return MCORE_OK;
 }

@@ -6,6 +6,7 @@
 #include "hash/table.h"
 #include "rpc/attempt.h"
 #include "rpc/ejection.h"
+#include "rpc/health_check.h"
 #include "rpc/hedge.h"
 #include "rpc/client_internal.h"
 
@@ -24,6 +25,7 @@ typedef struct mcore__node {
     uint64_t stamp; /* of the last update that named it */
     uint64_t successes, failures, ejections;
     mcore__node_health health;
+    mcore__health_check check;
     size_t id_len;
     char id[];
 } mcore__node;
@@ -33,6 +35,7 @@ typedef struct mcore__target_settings {
     uint32_t pick, subset_size, slow_start_ms, ring_load_percent;
     uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
     mcore__ejection_settings ejection;
+    mcore__health_settings health;
     uint64_t subset_key; /* its hash */
     uint32_t zone_len;   /* 0: zones don't matter */
     char zone[255];

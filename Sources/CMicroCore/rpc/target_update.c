@@ -39,6 +39,9 @@ void mcore_target_options_default(mcore_target_options *out_options) {
         .panic_percent = 50,
         .retry_budget_percent = UINT32_MAX,
         .retry_budget_min = UINT32_MAX,
+        .health_timeout_ms = 1000,
+        .health_unhealthy_after = 2,
+        .health_healthy_after = 1,
     };
 }
 
@@ -74,7 +77,9 @@ mcore_status mcore__target_settings_read(const mcore_target_options *from,
         .zone_len = (uint32_t)options.zone.len,
     };
     if (options.zone.len) memcpy(out_settings->zone, options.zone.data, options.zone.len);
-    return mcore__ejection_settings_read(&options, &out_settings->ejection);
+    mcore_status status = mcore__ejection_settings_read(&options, &out_settings->ejection);
+    if (status != MCORE_OK) return status;
+    return mcore__health_settings_read(&options, &out_settings->health);
 }
 
 mcore__picker_options mcore__target_picker_options(const mcore__target_settings *settings) {
