@@ -165,7 +165,7 @@ public final class Server: EndpointHost {
     private func open() async throws {
         let routes = try makeRoutes()
         let certificates = try await openCertificates()
-        let transports = Transports(options.transports)
+        let transports = Transports(options.transports, in: environment)
         let limiter = try state.withLock { try $0.limiters.makeLimiterOfAll() }
         for loop in environment.loops.workers {
             let loopServer = try await LoopServer.create(
