@@ -192,7 +192,8 @@ static void run_pool(run *r) {
         arrive_until(r, now);
         while (r->head != r->tail) {
             arrival a = queue[r->head++ % QUEUE_MAX];
-            if (mcore__shedder_admit(&r->shedder, a.at, a.priority, 0, draw(r)))
+            uint64_t wait = mcore__shedder_wait_ns(&r->shedder, (uint32_t)(last - first));
+            if (mcore__shedder_admit(&r->shedder, a.at, a.priority, wait, draw(r)))
                 admitted[last++ % QUEUE_MAX] = a;
             else
                 shed(r, &a);
@@ -333,6 +334,21 @@ TEST(one_long_handler_is_no_overload) {
         mcore__shedder_note(&shedder, now, i % 100 == 99 ? 3 * SECOND : MS);
         now += i % 100 == 99 ? 3 * SECOND : 10 * MS;
         CHECK(!shedder.overloaded);
+    }
+}
+
+TEST(a_clock_that_was_read_earlier_is_no_end) {
+    mcore__shedder shedder;
+    mcore__shedder_init(&shedder, DELAY_MAX, INTERVAL);
+    uint64_t now = SECOND;
+    for (; !shedder.overloaded; now += 10 * MS) {
+        mcore__shedder_note(&shedder, now, 2 * DELAY_MAX);
+        mcore__shedder_begun(&shedder, 1);
+    }
+    for (int i = 0; i < 1000; i++, now += i % 2 ? 10 * MS : 0) {
+        mcore__shedder_note(&shedder, now - i % 2 * 5 * MS, 2 * DELAY_MAX);
+        mcore__shedder_admit(&shedder, now - i % 2 * 5 * MS, MCORE_PRIORITY_NORMAL, 0, 0);
+        CHECK(shedder.overloaded);
     }
 }
 

@@ -113,7 +113,8 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
 
 /* For a handler that has passed its call on to other threads: one of them has taken it up now, and
  * begins to work on it. How long that took tells the server whether these threads can keep up; see
- * shed_delay_ms. Once for each call, before the answer. Any thread, on a simulated loop its own. */
+ * shed_delay_ms. At most once for each call, before the answer, and not for one that is given up
+ * because nobody waits for it any more. Any thread, on a simulated loop its own. */
 void mcore_call_started(mcore_call *call);
 
 /* Which loop the call lives on. Any thread, before the answer. */

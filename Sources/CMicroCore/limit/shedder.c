@@ -25,8 +25,13 @@ static void begin_window(mcore__shedder *shedder, uint64_t now_ns) {
     shedder->begun = 0;
 }
 
+/* Who asks may have read the clock earlier than who asked before. */
+static uint64_t window_length(const mcore__shedder *shedder, uint64_t now_ns) {
+    return now_ns > shedder->window_began_ns ? now_ns - shedder->window_began_ns : 0;
+}
+
 static void note_rate(mcore__shedder *shedder, uint64_t now_ns) {
-    uint64_t length = now_ns - shedder->window_began_ns;
+    uint64_t length = window_length(shedder, now_ns);
     shedder->rates[shedder->window++ % MCORE__SHEDDER_WINDOWS] =
         length ? (double)shedder->begun / (double)length : 0;
 }
@@ -99,14 +104,20 @@ static int share_out(mcore__shedder *shedder, double most, double change) {
 
 static void end_window(mcore__shedder *shedder, uint64_t now_ns) {
     note_rate(shedder, now_ns);
-    double most = best_rate(shedder) * (double)(now_ns - shedder->window_began_ns);
+    double most = best_rate(shedder) * (double)window_length(shedder, now_ns);
     shedder->calm = share_out(shedder, most, change(shedder)) ? shedder->calm + 1 : 0;
     if (shedder->calm == CALM_MIN) shedder->overloaded = 0;
     begin_window(shedder, now_ns);
 }
 
+uint64_t mcore__shedder_wait_ns(const mcore__shedder *shedder, uint32_t waiting) {
+    if (!shedder->overloaded || !waiting) return 0;
+    double rate = best_rate(shedder), most = (double)(UINT64_MAX >> 1);
+    return rate * most <= waiting ? UINT64_MAX >> 1 : (uint64_t)(waiting / rate);
+}
+
 static void look_at_window(mcore__shedder *shedder, uint64_t now_ns) {
-    uint64_t length = now_ns - shedder->window_began_ns;
+    uint64_t length = window_length(shedder, now_ns);
     if (length < shedder->interval_ns / WINDOWS) return;
     uint64_t arrived = 0;
     for (int i = 0; i < MCORE__PRIORITIES; i++) arrived += shedder->arrived[i];

@@ -45,8 +45,13 @@ void mcore__shedder_note(mcore__shedder *shedder, uint64_t now_ns, uint64_t dela
 /* So many handlers have begun. */
 void mcore__shedder_begun(mcore__shedder *shedder, uint32_t count);
 
+/* How long a request waits that comes behind so many others, by what was begun lately. 0 unless
+ * `overloaded`: it is not known otherwise. */
+uint64_t mcore__shedder_wait_ns(const mcore__shedder *shedder, uint32_t waiting);
+
 /* 1: serve it; 0: refuse it. To be asked for every request while `overloaded`; nothing changes when
- * it is asked otherwise. `age_ns` is how long it has surely waited already; `random` any 64 bits.
+ * it is asked otherwise. `age_ns` is how long it has waited already, or surely will; `random` any
+ * 64 bits.
  */
 int mcore__shedder_admit(mcore__shedder *shedder, uint64_t now_ns, uint32_t priority,
                          uint64_t age_ns, uint64_t random);

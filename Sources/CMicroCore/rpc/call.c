@@ -26,6 +26,7 @@ static mcore_call *call_take(mcore_server *server) {
         mcore__timer_init(&call->timer, deadline_passed, call);
         mcore__later_init(&call->later, mcore__call_news, call);
         call->server = server;
+        atomic_init(&call->waiting, 0);
     }
     call->state = CALL_RUNNING;
     call->cancel_fn = NULL;
@@ -39,6 +40,14 @@ static mcore_call *call_take(mcore_server *server) {
     return call;
 }
 
+/* By whoever is first: the thread that takes the call up, or the loop when nobody wants it any
+ * more. */
+static void stop_waiting(mcore_call *call) {
+    if (!atomic_load_explicit(&call->waiting, memory_order_relaxed)) return;
+    if (!atomic_exchange_explicit(&call->waiting, 0, memory_order_relaxed)) return;
+    atomic_fetch_sub_explicit(&call->server->shed.waiting, 1, memory_order_relaxed);
+}
+
 static int was_waited_for(const mcore_call *call) { return call->stream && !call->why; }
 
 static void call_give(mcore_call *call) {
@@ -48,6 +57,7 @@ static void call_give(mcore_call *call) {
     mcore__list_remove(&call->node);
     mcore__gauge(&server->running, -1);
     mcore__server_limit_end(server, call->route, call->held, call->began_ns);
+    stop_waiting(call);
     if (server->drain.started)
         mcore__server_drain_note(server, call->streaming, was_waited_for(call));
     call->state = CALL_FREE;
@@ -108,6 +118,10 @@ void mcore__call_dispatch(mcore__server_stream *stream) {
     call->route = stream->route;
     call->began_ns = now_ns;
     call->held = held;
+    if (atomic_load_explicit(&stream->route->elsewhere, memory_order_relaxed)) {
+        atomic_store_explicit(&call->waiting, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&server->shed.waiting, 1, memory_order_relaxed);
+    }
     call->streaming = stream->route->streaming;
     stream->call = call;
     mcore_request request = {
@@ -173,6 +187,7 @@ void mcore__call_tell(mcore_call *call) {
 void mcore__call_warn(mcore_call *call, mcore_status why) {
     if (call->why) return;
     call->why = why;
+    stop_waiting(call);
     mcore__later_cancel(call->server->loop, &call->later); /* no other event follows */
     mcore__call_tell(call);
 }
@@ -212,6 +227,7 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
 }
 
 void mcore_call_started(mcore_call *call) {
+    stop_waiting(call);
     mcore__server_limit_started(call->server, call->route, call->began_ns);
 }
 

@@ -145,6 +145,7 @@ struct mcore_server {
         uint64_t turn_ns;         /* of the turn in which requests were looked at */
         uint32_t looks;
         /* What other threads say, since it was looked at. */
+        _Atomic uint32_t waiting; /* calls that were passed on, and nobody has taken up yet */
         _Atomic uint32_t started;
         _Atomic uint64_t delay_ns;
     } shed;

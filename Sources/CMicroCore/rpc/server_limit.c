@@ -58,7 +58,8 @@ static uint64_t look_at_turn(mcore_server *server, uint64_t now_ns) {
         server->shed.looks = 0;
     }
     uint32_t look = server->shed.looks++;
-    if (shedder->overloaded || (look && look % LOOKS_PER_READING == 0))
+    if (server->shed.elsewhere.overloaded || shedder->overloaded ||
+        (look && look % LOOKS_PER_READING == 0))
         age = mcore_loop_turn_age_ns(server->loop);
     if (look % LOOKS_PER_READING == 0)
         mcore__shedder_note(shedder, now_ns + age, age > lag ? age : lag);
@@ -88,7 +89,8 @@ static int is_shed(mcore__server_stream *stream, uint64_t now_ns, mcore__refusal
         if (!mcore__shedder_admit(loop, now_ns + age, priority, age,
                                   mcore_loop_random(server->loop)))
             return shed(server, loop, why);
-        if (passed_on && !mcore__shedder_admit(elsewhere, now_ns + age, priority, 0,
+        uint64_t wait = mcore__shedder_wait_ns(elsewhere, mcore__gauge_read(&server->shed.waiting));
+        if (passed_on && !mcore__shedder_admit(elsewhere, now_ns + age, priority, wait,
                                                mcore_loop_random(server->loop)))
             return shed(server, elsewhere, why);
     }

@@ -150,10 +150,10 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
     }
 
     private func work(elsewhereOn call: ServerCall, _ endpoint: ServedUnary) async {
-        call.hasStarted()
         if Task.isCancelled {
             giveUp()
         } else {
+            call.hasStarted()
             await attempt(endpoint)
         }
         loop.executeNow {

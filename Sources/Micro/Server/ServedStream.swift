@@ -67,7 +67,7 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
         if executor == nil {
             let call = call
             let began: @Sendable () async -> Void = {
-                call.hasStarted()
+                if !Task.isCancelled { call.hasStarted() }
                 await run()
             }
             let started = SpawnedTask(on: nil, began)
