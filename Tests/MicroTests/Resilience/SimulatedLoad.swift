@@ -36,7 +36,8 @@ struct LoadRecord: Sendable {
 extension SimulatedWorld {
     /// Calls "Greeter.Work" at a rate, whatever becomes of the calls, and waits for all of them.
     func load(
-        _ clients: [Client], perSecond rate: Int, for duration: Duration, firstID: Int = 0,
+        _ clients: [Client], of service: String = "greeter", perSecond rate: Int,
+        for duration: Duration, firstID: Int = 0,
         milliseconds: ClosedRange<Int> = 2...8,
         options: @escaping @Sendable (Int) -> CallOptions = { _ in .idempotent() }
     ) async throws -> LoadRecord {
@@ -54,8 +55,9 @@ extension SimulatedWorld {
                     let began = self.elapsed
                     var record = CallRecord(id: id, began: began, took: .zero)
                     do {
-                        record.node = try await client.work(
-                            id, milliseconds: work, options: options(id))
+                        record.node = try await client.call(
+                            service, "Greeter.Work", Work(id: id, milliseconds: work),
+                            options: options(id))
                     } catch {
                         record.error = "\(error)"
                     }
