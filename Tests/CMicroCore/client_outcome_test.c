@@ -440,6 +440,41 @@ TEST(who_waits_for_a_lost_node_moves_on) {
     close_world();
 }
 
+TEST(who_waits_for_a_silent_node_moves_on) {
+    OPEN(2, MCORE_PICK_ROUND_ROBIN);
+    w.nodes[0].streams_max = 1;
+    w.nodes[0].behave = fake_hang;
+    mcore_call_plan plan = fake_plan();
+    plan.attempts_max = 1;
+    plan.timeout_ns = 20000 * MS;
+    fake_call calls[8] = {{0}};
+    for (int i = 0; i < 8; i++) start(&calls[i], &plan);
+    run_for(200);
+    w.nodes[0].mute = 1;
+    run_for(400);
+    uint32_t done = 0;
+    for (int i = 0; i < 8; i++) done += calls[i].result.rpc_code == MCORE_RPC_OK;
+    CHECK_INT(done, 7);
+    close_world();
+}
+
+TEST(who_waits_for_a_connect_moves_on_when_another_node_is_back) {
+    OPEN(2, MCORE_PICK_ROUND_ROBIN);
+    w.nodes[0].silent_accept = 1;
+    fake_stop_listening(&w.nodes[1]);
+    run_for(1);
+    mcore_call_plan plan = fake_plan();
+    plan.attempts_max = 2;
+    plan.timeout_ns = 20000 * MS;
+    fake_call calls[4] = {{0}};
+    for (int i = 0; i < 4; i++) start(&calls[i], &plan);
+    run_for(1000);
+    CHECK_INT(fake_listen(&w.nodes[1]), MCORE_OK);
+    run_for(2500); /* connect_timeout_ms is not over */
+    for (int i = 0; i < 4; i++) CHECK_INT(calls[i].result.rpc_code, MCORE_RPC_OK);
+    close_world();
+}
+
 /* ---- The end of an outage ---- */
 
 #define CLIENTS 500
