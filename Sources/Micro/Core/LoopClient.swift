@@ -11,7 +11,7 @@ struct ClientLimits: Sendable {
     var keepaliveInterval: Duration = .seconds(20)
     var keepaliveTimeout: Duration = .seconds(10)
     var reconnectMin: Duration = .milliseconds(100)
-    var reconnectMax: Duration = .seconds(30)
+    var reconnectMax: Duration = .seconds(10)
     var outputBytes = 4 << 20
     var retryBudgetPercent = 20
     var retryBudgetMin = 10
