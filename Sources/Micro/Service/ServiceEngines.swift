@@ -25,7 +25,9 @@ final class ServiceEngines: Sendable {
     /// What the environment variables say that can't be made, each named.
     var problems: [String] {
         var problems: [String] = []
-        if options.register == nil, let problem = DefaultEngines.registerProblem(environment) {
+        if options.register == nil,
+            let problem = DefaultEngines.registerProblem(options.registerEngines, environment)
+        {
             problems.append(problem)
         }
         let inMemory = [
@@ -33,7 +35,9 @@ final class ServiceEngines: Sendable {
             ("MICRO_SYNC", options.sync == nil),
         ]
         for (variable, isUsed) in inMemory where isUsed {
-            if let problem = DefaultEngines.memoryProblem(variable) { problems.append(problem) }
+            if environment.process == nil, let problem = DefaultEngines.memoryProblem(variable) {
+                problems.append(problem)
+            }
         }
         return problems
     }
@@ -41,7 +45,8 @@ final class ServiceEngines: Sendable {
     var register: any Register {
         made.withLock { made in
             if let register = made.register { return register }
-            let register = options.register ?? DefaultEngines.register(environment)
+            let register =
+                options.register ?? DefaultEngines.register(options.registerEngines, environment)
             made.register = register
             return register
         }
@@ -51,7 +56,8 @@ final class ServiceEngines: Sendable {
         made.withLock { made in
             if let broker = made.broker { return broker }
             let broker =
-                options.broker ?? MemoryBroker(environment: environment, codecs: options.codecs)
+                options.broker ?? environment.engines?.broker
+                ?? MemoryBroker(environment: environment, codecs: options.codecs)
             made.broker = broker
             return broker
         }
@@ -60,7 +66,7 @@ final class ServiceEngines: Sendable {
     var store: any Store {
         made.withLock { made in
             if let store = made.store { return store }
-            let store = options.store ?? MemoryStore(environment: environment)
+            let store = options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
             made.store = store
             return store
         }
@@ -69,7 +75,7 @@ final class ServiceEngines: Sendable {
     var sync: any Sync {
         made.withLock { made in
             if let sync = made.sync { return sync }
-            let sync = options.sync ?? MemorySync(environment: environment)
+            let sync = options.sync ?? environment.engines?.sync ?? MemorySync(environment: environment)
             made.sync = sync
             return sync
         }
@@ -102,18 +108,26 @@ final class ServiceEngines: Sendable {
 /// What is used where neither the program nor its options say anything.
 enum DefaultEngines {
     /// What `MICRO_REGISTER` says, else the `local` register of this machine.
-    static func register(_ environment: Environment) -> any Register {
+    ///
+    /// - Parameter engines: What other modules bring, by scheme.
+    static func register(
+        _ engines: [String: RegisterFactory], _ environment: Environment
+    ) -> any Register {
+        if let engines = environment.engines { return engines.register }
         do {
-            return try makeRegister(url: registerURL, environment: environment)
+            return try makeRegister(url: registerURL, engines: engines, environment: environment)
         } catch {
             return MisconfiguredRegister(
                 problem: "MICRO_REGISTER: \(MicroError(error, id: "").detail)")
         }
     }
 
-    static func registerProblem(_ environment: Environment) -> String? {
+    static func registerProblem(
+        _ engines: [String: RegisterFactory], _ environment: Environment
+    ) -> String? {
+        guard environment.process == nil else { return nil }
         do {
-            _ = try makeRegister(url: registerURL, environment: environment)
+            _ = try makeRegister(url: registerURL, engines: engines, environment: environment)
             return nil
         } catch {
             return "MICRO_REGISTER: \(MicroError(error, id: "").detail)"

@@ -16,6 +16,9 @@ public struct ServiceOptions: Sendable {
     public var transports: [TransportPlugin] = []
     /// Where nodes are found; nil: what `MICRO_REGISTER` says, else the `local` register.
     public var register: (any Register)?
+    /// What `MICRO_REGISTER` may name beside the built-in registers, by its scheme:
+    /// `EtcdRegister.engines` of the module MicroEtcd.
+    public var registerEngines: [String: RegisterFactory] = [:]
     /// Where messages are published; nil: what `MICRO_BROKER` says, else one in memory.
     public var broker: (any Broker)?
     /// Where records are kept; nil: what `MICRO_STORE` says, else one in memory.
