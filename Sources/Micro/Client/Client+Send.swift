@@ -161,7 +161,9 @@ extension Client {
 
     /// So that the answer of a service below arrives before our own caller gives up.
     private static let inheritedMargin: Duration = .milliseconds(2)
-    private static let inheritedMetadata = ["traceparent", "tracestate", "baggage"]
+    private static let inheritedMetadata = [
+        "traceparent", "tracestate", "baggage", CallPriority.header,
+    ]
 
     /// On a loop, the beginning of its turn: no look at the clock.
     private var turn: EventLoopClock.Instant {

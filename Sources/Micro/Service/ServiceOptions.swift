@@ -43,7 +43,8 @@ public struct ServiceOptions: Sendable {
     /// Between leaving the register and refusing new calls, so that callers learn of it first.
     /// Default 300 ms.
     public var drainDelay: Duration = .milliseconds(300)
-    /// How long calls in flight are waited for when the service ends. Default 10 s.
+    /// How long calls in flight are waited for when the service ends. Their handlers are cancelled
+    /// then, and have another second. Default 10 s.
     public var gracePeriod: Duration = .seconds(10)
     /// How long each other step of stopping, and each attempt to enter the register, may take.
     /// Default 5 s.
