@@ -32,7 +32,8 @@ public typealias RegisterFactory = @Sendable (RegisterURL, Environment) throws -
 ///
 /// - Parameters:
 ///   - url: "memory:", "local:" for this user's own on this machine, "local:/path/file" for one in
-///     that file, or a scheme of `engines`.
+///     that file, "dns:shop.example" for one that is read from DNS (``DNSOptions/init(parsing:)``),
+///     or a scheme of `engines`.
 ///   - engines: Schemes that other modules bring, in lower case. They win over the built-in ones.
 ///   - environment: What the register runs on.
 /// - Throws: ``MicroError`` `invalidArgument` for an unknown scheme, with those that are known, and
@@ -59,8 +60,9 @@ public func makeRegister(
                 at: "url")
         }
         return LocalRegister(path: path, environment: environment)
+    case "dns": return try DNSRegister(DNSOptions(parsing: url.rest), environment: environment)
     default:
-        let known = Set(engines.keys).union(["memory", "local"]).sorted()
+        let known = Set(engines.keys).union(["dns", "local", "memory"]).sorted()
         throw MicroError.invalid(
             "register",
             "\(RegisterName.excerpt(url.scheme)) is not a kind of register: known are "
