@@ -16,8 +16,8 @@ public final class RegisterResolver: Resolver {
     public struct Options: Sendable {
         /// How long a service that nobody asks for is remembered. 5 min.
         public var idleTimeout: Duration = .seconds(300)
-        /// How long nodes are held on to that the register has lost all at once, so that each has
-        /// the time for its next heartbeat. 90 s, the usual time to live.
+        /// How long nodes are held on to that the register has lost all at once, or more than half
+        /// of them, so that each has the time for its next heartbeat. 90 s, the usual time to live.
         public var lostGrace: Duration = .seconds(90)
         /// How many services are remembered; the ones unused for longest are forgotten. 4,096.
         public var servicesMax: Int = 4096

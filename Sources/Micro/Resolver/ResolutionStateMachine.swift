@@ -1,8 +1,9 @@
 /// What a ``RegisterResolver`` knows of one service: pure, time is an argument.
 ///
-/// Nodes that a register loses all at once, as one does that was deleted and made anew, are held on
-/// to for a while: they will announce themselves again, and until then calls had better try them
-/// than fail. A node that is reported as removed is gone at once.
+/// Nodes that a register loses all at once, or more than half of them, as one does that was deleted
+/// and made anew, are held on to for a while: they will announce themselves again, and until then
+/// calls had better try them than fail, or all go to the first that came back. A node that is
+/// reported as removed is gone at once.
 struct ResolutionStateMachine: Sendable {
     private var view = ServiceView()
     private var held: [ServiceNode] = []
@@ -44,8 +45,10 @@ struct ResolutionStateMachine: Sendable {
             interrupt(error, now: now)
             return effect
         case .snapshot(let nodes):
-            if nodes.isEmpty, !acceptsAnything, !former.isEmpty {
-                held = former
+            let keys = Set(nodes.map(\.key))
+            let missing = former.filter { !keys.contains($0.key) }
+            if !acceptsAnything, missing.count * 2 > former.count {
+                held += missing
                 grace += 1
                 effect.grace = grace
             } else if acceptsAnything {

@@ -73,6 +73,24 @@ import Testing
         #expect(ids(machine) == [])
     }
 
+    @Test func mostNodesMissingIsALossToo() {
+        var machine = ResolutionStateMachine()
+        let nodes = ["a", "b", "c"].map { testNode($0) }
+        _ = machine.apply(.snapshot(nodes), now: at(1))
+        _ = machine.apply(.interrupted(MicroError("x", .unavailable, "away")), now: at(2))
+        // It was made anew, and one of them is quicker than the others.
+        #expect(machine.apply(.snapshot([nodes[1]]), now: at(3)).grace == 1)
+        #expect(ids(machine) == ["a", "b", "c"])
+        // Contact is lost once more before the others are back.
+        #expect(machine.apply(.snapshot([]), now: at(4)).grace == 2)
+        #expect(ids(machine) == ["a", "b", "c"])
+        _ = machine.apply(.snapshot([nodes[1], nodes[2]]), now: at(5))
+        #expect(ids(machine) == ["a", "b", "c"])
+        #expect(machine.endGrace(1) == false)
+        #expect(machine.endGrace(2) == true)
+        #expect(ids(machine) == ["b", "c"])
+    }
+
     @Test func someNodesMissingIsNoLossOfAll() {
         var machine = ResolutionStateMachine()
         _ = machine.apply(.snapshot([testNode("a"), testNode("b")]), now: at(1))
