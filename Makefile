@@ -117,7 +117,7 @@ uninstall: ## remove what `make install` has installed, with the same PREFIX
 
 ##### Tests #######################################################################################
 
-.PHONY: test tidy c-headers c-test plugins install-test c-tsan c-valgrind swift-test test-one integration readme asan tsan
+.PHONY: test tidy c-headers c-test plugins install-test c-tsan c-valgrind swift-test test-one integration faults readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
 test: ## all that has to pass: tidy, c-test, plugins, install-test, bench-micro, swift-test, check-generated, integration
@@ -176,6 +176,15 @@ integration: test-deps ## the Swift tests that start services, curl, nghttp and 
 	$(call build,$(TOOLS) $(SWIFT_TESTS))
 	swift build $(QUICKSTART)
 	swift test --skip-build --filter '^IntegrationTests\.'
+
+# What the unit tests show in virtual time, with real processes. It takes 5 minutes, and wants the
+# machine for itself.
+FAULTS := --package-path Tests/Faults --scratch-path .build/faults -c release -j $(JOBS) --product faults
+
+faults: test-deps ## kill, stall, cut off and overload real processes, and look whether callers notice
+	@Scripts/deps.sh faults
+	swift build $(FAULTS)
+	python3 -B Tests/Faults/run.py --program .build/faults/release/faults $(FAULTS_OPTIONS)
 
 readme: test-deps ## run every command and compile every file that README.md shows
 	python3 -B Scripts/test_readme.py
@@ -262,7 +271,7 @@ C_LINK_tsan := $(if $(SWIFT_LIB),-L$(SWIFT_LIB) -Xlinker -rpath -Xlinker $(SWIFT
                    -ldispatch -lBlocksRuntime)
 
 C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
-C_THREAD_TESTS := $(wildcard $(foreach name,loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
+C_THREAD_TESTS := $(wildcard $(foreach name,limiter loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
 C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
 C_KIT          := $(sort $(wildcard Sources/TransportKit/*.c))
 C_SOURCES      := $(C_CORE) $(C_KIT) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the system packages that a purpose needs, and only those that are missing.
 #
-#     Scripts/deps.sh core | build | test | valgrind | bench
+#     Scripts/deps.sh core | build | test | faults | valgrind | bench
 #
 # Says nothing and asks for nothing when all is there. It uses apt-get, as root or through sudo;
 # on a system without apt-get it says what is missing.
@@ -54,12 +54,22 @@ build)
     need python3 command -v python3
     ;;
 test)
+    # Daemons are in a folder that only root has in its PATH.
+    PATH=$PATH:/usr/sbin:/sbin
+    need avahi-daemon command -v avahi-daemon
+    need avahi-utils command -v avahi-browse
     need curl command -v curl
+    need dbus-daemon command -v dbus-daemon
     need etcd-server command -v etcd
     need nghttp2-client command -v nghttp
     need openssl command -v openssl
     need protobuf-compiler command -v protoc
     need python3-venv python3 -c 'import ensurepip, venv'
+    ;;
+faults)
+    need etcd-server command -v etcd
+    need iproute2 command -v ip
+    need util-linux command -v taskset
     ;;
 valgrind)
     need valgrind command -v valgrind
@@ -82,7 +92,7 @@ bench)
     need golang-goprotobuf-dev command -v protoc-gen-go
     ;;
 *)
-    echo "usage: $0 core | build | test | valgrind | bench" >&2
+    echo "usage: $0 core | build | test | faults | valgrind | bench" >&2
     exit 2
     ;;
 esac

@@ -519,7 +519,7 @@ static void run_for(uint64_t ms) {
 }
 
 static mcore_node node_at(uint32_t i) {
-    return (mcore_node){slice_of(w.nodes[i].name), slice_of(w.nodes[i].address), 1, 0};
+    return (mcore_node){slice_of(w.nodes[i].name), slice_of(w.nodes[i].address), 1, 0, {NULL, 0}};
 }
 
 /* The target has the first `count` nodes. */

@@ -123,7 +123,7 @@ TEST(known_nodes_keep_connection_and_statistics) {
     CHECK_INT(w.nodes[1].accepted, 1);
     CHECK_INT(stats_of(0).successes + stats_of(1).successes, 4);
     /* The same id at another address is another node. */
-    mcore_node moved = {slice_of("n0"), slice_of(w.nodes[1].address), 1, 0};
+    mcore_node moved = {slice_of("n0"), slice_of(w.nodes[1].address), 1, 0, {NULL, 0}};
     CHECK_INT(mcore_target_update(w.target, &moved, 1), MCORE_OK);
     CHECK_INT(stats_of(0).successes, 0);
     CHECK_INT(stats_of(0).connected, 1); /* that of the old n1: it has this address */
@@ -135,14 +135,14 @@ TEST(update_refuses_what_is_wrong_and_keeps_the_old_nodes) {
     char long_id[300];
     memset(long_id, 'a', sizeof long_id);
     mcore_node twice[] = {node_at(0), node_at(1), node_at(0)};
-    mcore_node empty_id[] = {node_at(0), {{NULL, 0}, SLICE("memory://x"), 1, 0}};
-    mcore_node long_ids[] = {{{long_id, 256}, SLICE("memory://x"), 1, 0}};
-    mcore_node scheme[] = {{SLICE("new"), SLICE("memory://x"), 1, 0},
-                           {SLICE("x"), SLICE("carrier-pigeon://x"), 1, 0}};
-    mcore_node no_address[] = {{SLICE("x"), {NULL, 0}, 1, 0}};
-    mcore_node no_name[] = {{SLICE("x"), SLICE("memory://"), 1, 0}};
-    mcore_node nul[] = {{SLICE("x"), {"memory://a\0b", 12}, 1, 0}};
-    mcore_node heavy[] = {{SLICE("x"), SLICE("memory://x"), 1001, 0}};
+    mcore_node empty_id[] = {node_at(0), {{NULL, 0}, SLICE("memory://x"), 1, 0, {NULL, 0}}};
+    mcore_node long_ids[] = {{{long_id, 256}, SLICE("memory://x"), 1, 0, {NULL, 0}}};
+    mcore_node scheme[] = {{SLICE("new"), SLICE("memory://x"), 1, 0, {NULL, 0}},
+                           {SLICE("x"), SLICE("carrier-pigeon://x"), 1, 0, {NULL, 0}}};
+    mcore_node no_address[] = {{SLICE("x"), {NULL, 0}, 1, 0, {NULL, 0}}};
+    mcore_node no_name[] = {{SLICE("x"), SLICE("memory://"), 1, 0, {NULL, 0}}};
+    mcore_node nul[] = {{SLICE("x"), {"memory://a\0b", 12}, 1, 0, {NULL, 0}}};
+    mcore_node heavy[] = {{SLICE("x"), SLICE("memory://x"), 1001, 0, {NULL, 0}}};
     CHECK_INT(mcore_target_update(w.target, twice, 3), MCORE_EINVAL);
     CHECK_INT(mcore_target_update(w.target, empty_id, 2), MCORE_EINVAL);
     CHECK_INT(mcore_target_update(w.target, long_ids, 1), MCORE_EINVAL);
@@ -191,7 +191,7 @@ TEST(targets_share_connections_by_address) {
     OPEN(1, MCORE_PICK_P2C);
     mcore_target *other;
     CHECK_INT(mcore_client_open_target(w.client, NULL, &other), MCORE_OK);
-    mcore_node node = {SLICE("another-name"), slice_of(w.nodes[0].address), 1, 0};
+    mcore_node node = {SLICE("another-name"), slice_of(w.nodes[0].address), 1, 0, {NULL, 0}};
     CHECK_INT(mcore_target_update(other, &node, 1), MCORE_OK);
     mcore_call_plan plan = fake_plan();
     fake_call a = {0}, b = {0};

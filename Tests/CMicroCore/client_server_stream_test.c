@@ -210,7 +210,7 @@ static void open_trip(trip *t, int real) {
     snprintf(t->address, sizeof t->address, "%s://%s", real ? "tcp" : "memory", bound);
     CHECK_INT(mcore_client_create(t->loop, NULL, &t->client), MCORE_OK);
     CHECK_INT(mcore_client_open_target(t->client, NULL, &t->target), MCORE_OK);
-    mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0};
+    mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0, {NULL, 0}};
     CHECK_INT(mcore_target_update(t->target, &node, 1), MCORE_OK);
 }
 

@@ -121,7 +121,7 @@ static void open_trip(trip *t, const mcore_transport_plugin *transport, const ch
     snprintf(t->address, sizeof t->address, "%s://%s", scheme, bound);
     CHECK_INT(mcore_client_create(t->loop, NULL, &t->client), MCORE_OK);
     CHECK_INT(mcore_client_open_target(t->client, NULL, &t->target), MCORE_OK);
-    mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0};
+    mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0, {NULL, 0}};
     CHECK_INT(mcore_target_update(t->target, &node, 1), MCORE_OK);
 }
 
@@ -204,7 +204,8 @@ TEST(nobody_listens_on_tcp) {
     trip t = {0};
     CHECK_INT(mcore_loop_create(&t.loop), MCORE_OK);
     open_trip(&t, mcore_transport_tcp(), "tcp", "127.0.0.1:0");
-    mcore_node node = {SLICE("none"), SLICE("127.0.0.1:1"), 1, 0}; /* without a scheme: tcp */
+    mcore_node node = {
+        SLICE("none"), SLICE("127.0.0.1:1"), 1, 0, {NULL, 0}}; /* without a scheme: tcp */
     CHECK_INT(mcore_target_update(t.target, &node, 1), MCORE_OK);
     start_call(&t, SLICE("/t/T.Echo"), SLICE("{}"));
     run_and_free(&t);
@@ -224,8 +225,9 @@ TEST(drain_under_load_loses_nothing) {
                   real ? "tcp" : "memory", real ? "127.0.0.1:0" : "a");
         open_trip(&other, real ? mcore_transport_tcp() : mcore_transport_memory(),
                   real ? "tcp" : "memory", real ? "127.0.0.1:0" : "b");
-        mcore_node nodes[] = {{SLICE("a"), {t.address, strlen(t.address)}, 1, 0},
-                              {SLICE("b"), {other.address, strlen(other.address)}, 1, 0}};
+        mcore_node nodes[] = {
+            {SLICE("a"), {t.address, strlen(t.address)}, 1, 0, {NULL, 0}},
+            {SLICE("b"), {other.address, strlen(other.address)}, 1, 0, {NULL, 0}}};
         CHECK_INT(mcore_target_update(t.target, nodes, 2), MCORE_OK);
         for (int i = 0; i < 2000; i++) start_call(&t, SLICE("/t/T.Echo"), SLICE("{}"));
         CHECK_INT(mcore_loop_run(t.loop), MCORE_OK);

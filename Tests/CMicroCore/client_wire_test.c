@@ -482,7 +482,7 @@ TEST(requests_say_whether_they_are_encrypted) {
     CHECK_INT(mcore_client_add_transport(w.client, "safe", &secure), MCORE_OK);
     const char *const addresses[] = {"memory://n0", "safe://n0"};
     for (int i = 0; i < 2; i++) {
-        mcore_node node = {SLICE("n"), slice_of(addresses[i]), 1, 0};
+        mcore_node node = {SLICE("n"), slice_of(addresses[i]), 1, 0, {NULL, 0}};
         CHECK_INT(mcore_target_update(w.target, &node, 1), MCORE_OK);
         mcore_call_plan plan = fake_plan();
         fake_call call = {0};

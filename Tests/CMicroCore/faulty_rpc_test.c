@@ -351,8 +351,8 @@ static void open_world(uint64_t seed) {
     CHECK_INT(mcore_client_create(w.loop, &options, &w.client), MCORE_OK);
     CHECK_INT(mcore_client_add_transport(w.client, "faulty", w.transport), MCORE_OK);
     CHECK_INT(mcore_client_open_target(w.client, NULL, &w.target), MCORE_OK);
-    mcore_node nodes[] = {{SLICE("one"), {address, strlen(address)}, 1, 0},
-                          {SLICE("two"), {address, strlen(address)}, 1, 0}};
+    mcore_node nodes[] = {{SLICE("one"), {address, strlen(address)}, 1, 0, {NULL, 0}},
+                          {SLICE("two"), {address, strlen(address)}, 1, 0, {NULL, 0}}};
     CHECK_INT(mcore_target_update(w.target, nodes, 2), MCORE_OK);
 }
 

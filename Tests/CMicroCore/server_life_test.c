@@ -179,6 +179,85 @@ TEST(drain_cuts_what_outlasts_the_grace) {
     rig_end(r);
 }
 
+static mcore_drain_report drain_report(rig *r) {
+    mcore_drain_report report = {.struct_size = sizeof report};
+    mcore_server_read_drain(r->server, &report);
+    return report;
+}
+
+TEST(a_peer_that_takes_no_bytes_does_not_hold_up_a_drain) {
+    rig *r = rig_create();
+    rig_open(r);
+    client *deaf = client_connect(r), *flushing = client_connect(r), *gone = client_connect_h2(r);
+    client_send_text(deaf, "POST /t/big HTTP/1.1\r\nhost: a\r\ncontent-length: 7\r\n\r\n4000000");
+    client_send_text(flushing, "POST /t/big HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+                               "content-length: 7\r\n\r\n4000000");
+    client_grpc(gone, "/t/hold", "x");
+    client_stop_reading(deaf);
+    client_stop_reading(flushing);
+    client_stop_reading(gone);
+    RIG_UNTIL(r, r->handled == 3, 100);
+    uint64_t begin = rig_now_ms(r);
+    CHECK_INT(mcore_server_drain(r->server, 1000, rig_drained, r), MCORE_OK);
+    RIG_UNTIL(r, r->told == 1, 1100);
+    rig_release_held(r, 0);
+    RIG_UNTIL(r, r->drained, 2000);
+    CHECK(rig_now_ms(r) - begin >= 1000);
+    CHECK(rig_now_ms(r) - begin <= 1600); /* and not write_timeout_ms, 10 s */
+    client_end(deaf);
+    client_end(flushing);
+    client_end(gone);
+    rig_end(r);
+}
+
+TEST(what_a_drain_did) {
+    rig *r = rig_create();
+    rig_add(r, "/s/hold", rig_hold, 0, 0, 0);
+    mcore_route_options options = {.struct_size = sizeof options,
+                                   .streaming = MCORE_STREAM_REQUEST | MCORE_STREAM_REPLY};
+    CHECK_INT(mcore_routes_add(r->routes, TEXT("/s/stream"), rig_hold, r, &options), MCORE_OK);
+    rig_open(r);
+    mcore_drain_report report = drain_report(r);
+    CHECK_INT(report.took_ns, 0);
+    CHECK_INT(report.connections, 0);
+    client *c = client_connect_h2(r), *gone = client_connect_h2(r);
+    for (int i = 0; i < 3; i++) client_grpc(c, "/s/hold", "x");
+    client_grpc(c, "/s/stream", "x");
+    RIG_UNTIL(r, r->held_count == 4, 100);
+    client_grpc(gone, "/s/hold", "x");
+    RIG_UNTIL(r, r->held_count == 5, 100);
+    rig_release_held(r, 0); /* before: it is not in the report */
+    CHECK_INT(mcore_server_drain(r->server, 2000, rig_drained, r), MCORE_OK);
+    rig_run(r, 100);
+    client_abort(gone);
+    rig_release_held(r, 1);
+    rig_release_held(r, 3);
+    rig_run(r, 100);
+    report = drain_report(r);
+    CHECK_INT(report.connections, 2);
+    CHECK_INT(report.calls_finished, 1);
+    CHECK_INT(report.streams_finished, 1);
+    CHECK_INT(report.cut, 0);
+    CHECK_INT(report.running, 2);
+    RIG_UNTIL(r, r->told == 2, 2000);
+    rig_release_held(r, 2);
+    rig_release_held(r, 4);
+    RIG_UNTIL(r, r->drained, 1000);
+    report = drain_report(r);
+    CHECK_INT(report.calls_finished, 1);
+    CHECK_INT(report.streams_finished, 1);
+    CHECK_INT(report.cut, 1);
+    CHECK_INT(report.left, 2);
+    CHECK_INT(report.running, 0);
+    CHECK(report.took_ns >= 2000 * RIG_MS && report.took_ns <= 2100 * RIG_MS);
+    uint64_t took = report.took_ns;
+    rig_run(r, 100);
+    CHECK_INT(drain_report(r).took_ns, took);
+    client_end(c);
+    client_end(gone);
+    rig_end(r);
+}
+
 static void drain_handler(void *ctx, mcore_call *call, const mcore_request *request) {
     rig *r = ctx;
     mcore_server_drain(r->server, 0, rig_drained, r);

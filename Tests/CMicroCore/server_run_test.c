@@ -76,7 +76,7 @@ static void open_service(service *s) {
 static void call_it(service *s) {
     mcore_target *target;
     uint64_t id;
-    mcore_node node = {mcore_slice_of("one"), mcore_slice_of("memory://service"), 1, 0};
+    mcore_node node = {mcore_slice_of("one"), mcore_slice_of("memory://service"), 1, 0, {NULL, 0}};
     mcore_call_plan plan = {.struct_size = sizeof plan,
                             .attempts_max = 1,
                             .path = mcore_slice_of("/t/hold"),

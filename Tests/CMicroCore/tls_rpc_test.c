@@ -104,7 +104,7 @@ static void open_client(trip *t, const mcore_transport_plugin *inner) {
     CHECK_INT(mcore_client_add_transport(t->client, t->client_tls ? "tls" : "plain", transport),
               MCORE_OK);
     CHECK_INT(mcore_client_open_target(t->client, NULL, &t->target), MCORE_OK);
-    mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0};
+    mcore_node node = {SLICE("one"), {t->address, strlen(t->address)}, 1, 0, {NULL, 0}};
     CHECK_INT(mcore_target_update(t->target, &node, 1), MCORE_OK);
 }
 

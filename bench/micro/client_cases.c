@@ -33,7 +33,8 @@ static client_state *open_client(const char *path,
     for (int i = 0; i < RIG_PEERS; i++) {
         int id_len = snprintf(ids[i], sizeof ids[i], "%d", i);
         int len = snprintf(addresses[i], sizeof addresses[i], "memory://node%d", i);
-        nodes[i] = (mcore_node){{ids[i], (size_t)id_len}, {addresses[i], (size_t)len}, 1, 0};
+        nodes[i] =
+            (mcore_node){{ids[i], (size_t)id_len}, {addresses[i], (size_t)len}, 1, 0, {NULL, 0}};
     }
     micro_check_status(mcore_target_update(s->target, nodes, RIG_PEERS), "nodes");
     return s;

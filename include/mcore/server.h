@@ -7,6 +7,7 @@
 #ifndef MCORE_SERVER_H
 #define MCORE_SERVER_H
 
+#include "mcore/limiter.h"
 #include "mcore/loop.h"
 #include "mcore/message.h"
 #include "mcore/slice.h"
@@ -110,6 +111,11 @@ void mcore_call_answer(mcore_call *call, const mcore_answer *answer);
  * (MCORE_EDRAINING). Not called after the answer. The call must still be answered. */
 void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status why), void *ctx);
 
+/* For a handler that has passed its call on to other threads: one of them has taken it up now, and
+ * begins to work on it. How long that took tells the server whether these threads can keep up; see
+ * shed_delay_ms. Once for each call, before the answer. Any thread, on a simulated loop its own. */
+void mcore_call_started(mcore_call *call);
+
 /* Which loop the call lives on. Any thread, before the answer. */
 mcore_loop *mcore_call_loop(const mcore_call *call);
 
@@ -205,6 +211,11 @@ typedef struct mcore_route_options {
                                  * that a caller gets; 0: as the caller says */
     uint32_t message_bytes_max; /* of each message; 0: the server's limit */
     uint32_t streaming;         /* MCORE_STREAM_* */
+    mcore_limiter *limiter;     /* of the calls of this path, and of others that have the same one;
+                                 * the routes hold a reference. NULL: none */
+    uint32_t vital; /* 1: never shed, and not counted by the limiter of the server: for what tells
+                     * others how the server is */
+    uint32_t reserved;
 } mcore_route_options;
 
 /* `path` begins with '/' and is matched exactly. `options` may be NULL. `ctx` must outlive the
@@ -238,7 +249,26 @@ typedef struct mcore_server_options {
                                      * connection with ENHANCE_YOUR_CALM; 10,000 */
     uint32_t drain_delay_ms;        /* of step 2 of mcore_server_drain; 0 */
     mcore_slice server_name;        /* the "server" header; empty: none */
+    uint32_t shed_delay_ms;         /* see below; 100; 0: nothing is shed */
+    uint32_t shed_interval_ms;      /* 500, at least 10 */
+    mcore_limiter *limiter;         /* of all calls, of other loops too when their servers have the
+                                     * same one; the server holds a reference. NULL: none */
 } mcore_server_options;
+
+/* A server sheds load when requests have waited longer than shed_delay_ms before their handler
+ * began, each of them, for shed_interval_ms: then more is offered than can be done, and whoever
+ * waits will have given up before it is served. From then on it refuses what is too much, before
+ * the message is looked at: those with the lowest priority first, the rest by chance, so that what
+ * is served begins within a quarter of shed_delay_ms. It ends when all can be served again.
+ *
+ * What is measured is the turns of the loop, for handlers that run in them, and what
+ * mcore_call_started says of others. How long handlers take does not count: one that waits for
+ * somebody else keeps nobody waiting here; a limit for those is `limiter`.
+ *
+ * A call that is refused so, by a limiter, or by calls_max, ends with RESOURCE_EXHAUSTED (HTTP:
+ * 503, or 429 for a rate), a text that says which limit it was, and "micro-not-processed: 1": it
+ * can be sent again without harm. When is in "grpc-retry-pushback-ms" (gRFC A6) or "retry-after".
+ */
 
 void mcore_server_options_default(mcore_server_options *out_options);
 
@@ -265,11 +295,28 @@ mcore_status mcore_server_listen(mcore_server *server, const mcore_transport_plu
  * 2. one round trip (or drain_delay_ms) later GOAWAY names the last stream that will be processed;
  * 3. calls in flight are waited for, `grace_ms` at most from the start;
  * 4. what is left is cancelled (UNAVAILABLE), its handlers are told and waited for, and all is
- *    closed.
+ *    closed; a peer that takes no bytes is waited for 250 ms.
  * Calls that a peer sends meanwhile, beyond the last stream, are not processed. Idempotent: a
  * second call only shortens the grace and its `done` is called too. */
 mcore_status mcore_server_drain(mcore_server *server, uint64_t grace_ms,
                                 void (*done)(void *ctx, uint32_t cut), void *ctx);
+
+/* How a drain goes, or went. */
+typedef struct mcore_drain_report {
+    uint32_t struct_size;
+    uint32_t connections;      /* open when it began */
+    uint32_t calls_finished;   /* answered since then, as if nothing were */
+    uint32_t streams_finished; /* the same of calls that stream */
+    uint32_t cut;              /* requests that were cut off at the end of the grace */
+    uint32_t left;             /* handlers that have ended for nobody: cut off, or their caller had
+                                * gone, or its deadline had passed */
+    uint32_t running;          /* handlers that still run */
+    uint32_t reserved;
+    uint64_t took_ns; /* from its begin to its end, or to now */
+} mcore_drain_report;
+
+/* Until the server is destroyed, in `done` at the latest. Loop thread. */
+void mcore_server_read_drain(const mcore_server *server, mcore_drain_report *out_report);
 
 /* For a program with one server on one loop: runs the loop on the calling thread until SIGTERM or
  * SIGINT, and drains the server; another signal cuts off what is left. Nobody else may stop the
@@ -290,6 +337,9 @@ typedef struct mcore_server_stats {
     uint64_t calls_refused;   /* by a limit */
     uint64_t protocol_errors; /* connections ended for one */
     uint64_t bytes_received, bytes_sent;
+    uint64_t calls_shed; /* of those refused: because of overload */
+    uint32_t overloaded; /* 1: load is being shed */
+    uint32_t reserved2;
 } mcore_server_stats;
 
 /* Any thread; each number is exact, they may be of slightly different moments. */

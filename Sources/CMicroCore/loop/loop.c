@@ -11,6 +11,9 @@
 /* So many jobs run in a turn; then the kernel is asked for events before the rest. */
 enum { JOBS_PER_TURN = 1024 };
 
+/* A loop that was away for longer has slept: nothing had come in its turn before. */
+#define SLEEP_NS UINT64_C(1000000)
+
 static _Thread_local mcore_loop *current;
 
 struct uv_loop_s *mcore__loop_uv(mcore_loop *loop) { return loop->driver->uv(loop); }
@@ -23,7 +26,11 @@ void *mcore__loop_slot(mcore_loop *loop, unsigned slot) { return loop->slots[slo
 
 void mcore__loop_set_slot(mcore_loop *loop, unsigned slot, void *value,
                           void (*destroy)(void *value)) {
-    loop->slots[slot] = (mcore__loop_slot_value){value, destroy};
+    loop->slots[slot] = (mcore__loop_slot_value){.value = value, .destroy = destroy};
+}
+
+void mcore__loop_set_slot_end(mcore_loop *loop, unsigned slot, void (*end)(void *value)) {
+    loop->slots[slot].end = end;
 }
 
 /* ---- Life ---- */
@@ -44,7 +51,7 @@ mcore_status mcore__loop_init(mcore_loop *loop, const mcore__driver *driver, uin
 
 void mcore__loop_fini(mcore_loop *loop) {
     for (unsigned i = 0; i < MCORE__LOOP_SLOTS; i++)
-        if (loop->slots[i].value) loop->slots[i].destroy(loop->slots[i].value);
+        if (loop->slots[i].destroy) loop->slots[i].destroy(loop->slots[i].value);
     mcore__job_ring_free(&loop->jobs);
     mcore__timer_table_free(&loop->timers);
     mcore__free(loop->read_buffer);
@@ -75,6 +82,8 @@ void mcore_loop_destroy(mcore_loop *loop) {
     mcore_loop *outer = current;
     current = loop;
     loop->destroying = 1;
+    for (unsigned i = 0; i < MCORE__LOOP_SLOTS; i++)
+        if (loop->slots[i].end) loop->slots[i].end(loop->slots[i].value);
     mcore__loop_drain(loop);
     loop->driver->destroy(loop);
     current = outer;
@@ -86,6 +95,12 @@ void *mcore_loop_user(const mcore_loop *loop) { return loop->user; }
 
 mcore_loop *mcore_loop_current(void) { return current; }
 
+mcore_loop *mcore__loop_enter(mcore_loop *loop) {
+    mcore_loop *outer = current;
+    current = loop;
+    return outer;
+}
+
 /* ---- Turns ---- */
 
 void mcore__loop_begin_turn(mcore_loop *loop) {
@@ -93,10 +108,17 @@ void mcore__loop_begin_turn(mcore_loop *loop) {
     loop->in_turn = 1;
     loop->now_ns = loop->driver->now_ns(loop);
     atomic_store_explicit(&loop->turn_began_ns, loop->now_ns, memory_order_relaxed);
+    if (loop->now_ns - loop->ended_ns > SLEEP_NS) loop->lag_ns = 0;
 }
+
+uint64_t mcore__loop_lag_ns(const mcore_loop *loop) { return loop->lag_ns; }
 
 static void end_turn(mcore_loop *loop) {
     loop->in_turn = 0;
+    loop->ended_ns = loop->driver->now_ns(loop);
+    loop->lag_ns = loop->ended_ns - loop->now_ns;
+    size_t left = mcore__job_ring_count(&loop->jobs);
+    if (left) loop->lag_ns += loop->lag_ns / JOBS_PER_TURN * left;
     atomic_store_explicit(&loop->turn_began_ns, 0, memory_order_relaxed);
 }
 

@@ -29,6 +29,7 @@ typedef struct mcore__driver {
 typedef struct mcore__loop_slot_value {
     void *value;
     void (*destroy)(void *value);
+    void (*end)(void *value);
 } mcore__loop_slot_value;
 
 struct mcore_loop {
@@ -38,6 +39,8 @@ struct mcore_loop {
     /* Loop thread. */
     uint64_t now_ns; /* of this turn; valid while in_turn */
     int in_turn;
+    uint64_t ended_ns,
+        lag_ns; /* the turn before: when it ended, and what came in it waits so long */
     int destroying;
     mcore__job_ring jobs;
     mcore__list later, flush;
@@ -61,6 +64,8 @@ mcore_status mcore__loop_init(mcore_loop *loop, const mcore__driver *driver, uin
                               uint64_t seed);
 void mcore__loop_fini(mcore_loop *loop);
 
+/* Makes it the current loop of the thread; returns the one that was. */
+mcore_loop *mcore__loop_enter(mcore_loop *loop);
 /* Jobs up to the bound of a turn, due timers, flushes; and the turn is over. */
 void mcore__loop_turn(mcore_loop *loop);
 /* 1 when a turn would find something to do, due timers aside. */

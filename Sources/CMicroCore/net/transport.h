@@ -11,8 +11,9 @@ mcore_status mcore__transport_no_options(const mcore_host *host, const mcore_hea
 /* Logs that the option is not known. Returns MCORE_EINVAL. */
 mcore_status mcore__transport_unknown_option(const mcore_host *host, const mcore_header *option);
 
-/* Whether it is one of our tables that are made at run time, around another one. */
+/* Whether it is one of our tables that are made at run time. */
 int mcore__transport_is_tls(const mcore_transport_plugin *plugin);
 int mcore__transport_is_faulty(const mcore_transport_plugin *plugin);
+int mcore__transport_is_network(const mcore_transport_plugin *plugin);
 
 #endif

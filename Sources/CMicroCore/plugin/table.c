@@ -70,7 +70,7 @@ static int is_built_in(const char *name) {
 static int is_own(const mcore_transport_plugin *plugin) {
     return plugin == mcore_transport_tcp() || plugin == mcore_transport_unix() ||
            plugin == mcore_transport_memory() || mcore__transport_is_tls(plugin) ||
-           mcore__transport_is_faulty(plugin);
+           mcore__transport_is_faulty(plugin) || mcore__transport_is_network(plugin);
 }
 
 mcore_status mcore__plugin_check(const mcore_transport_plugin *plugin, char *detail, size_t size) {

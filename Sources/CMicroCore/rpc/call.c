@@ -2,11 +2,14 @@
 
 #include "base/memory.h"
 #include "rpc/server_conn.h"
+#include "rpc/server_limit.h"
 
 #include <assert.h>
 #include <string.h>
 
 enum { CALL_FREE = 0, CALL_RUNNING = 0x43414c4c };
+
+#define LONG_TURN_NS (10 * (uint64_t)MCORE__NS_PER_MS)
 
 static void deadline_passed(void *ctx);
 
@@ -36,12 +39,17 @@ static mcore_call *call_take(mcore_server *server) {
     return call;
 }
 
+static int was_waited_for(const mcore_call *call) { return call->stream && !call->why; }
+
 static void call_give(mcore_call *call) {
     mcore_server *server = call->server;
     mcore__timer_stop(server->loop, &call->timer);
     mcore__later_cancel(server->loop, &call->later);
     mcore__list_remove(&call->node);
     mcore__gauge(&server->running, -1);
+    mcore__server_limit_end(server, call->route, call->held, call->began_ns);
+    if (server->drain.started)
+        mcore__server_drain_note(server, call->streaming, was_waited_for(call));
     call->state = CALL_FREE;
     call->stream = NULL;
     if (server->free_call_count >= MCORE__SERVER_POOL_CALLS) {
@@ -62,17 +70,18 @@ void mcore__call_pool_free(mcore_server *server) {
     server->free_call_count = 0;
 }
 
-static int refused(mcore__server_stream *stream, uint64_t now_ns) {
-    mcore_server *server = stream->conn->server;
+/* The time of the turn, unless turns are long: a request may have waited for much of this one. */
+static uint64_t time_of(const mcore_server *server, uint64_t now_ns) {
+    if (mcore__loop_lag_ns(server->loop) < LONG_TURN_NS) return now_ns;
+    return now_ns + mcore_loop_turn_age_ns(server->loop);
+}
+
+static int refused(mcore__server_stream *stream, uint64_t now_ns, uint32_t *out_held) {
     mcore__refusal why = {0};
-    if (stream->deadline_ns && now_ns >= stream->deadline_ns) {
+    if (stream->deadline_ns && time_of(stream->conn->server, now_ns) >= stream->deadline_ns) {
         why.rpc_code = MCORE_RPC_DEADLINE_EXCEEDED;
         why.text = "the deadline passed before the handler started";
-    } else if (mcore__gauge_read(&server->running) >= server->options.calls_max) {
-        why.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED;
-        why.text = "too many calls are running";
-        why.limit = 1;
-    } else {
+    } else if (!mcore__server_limit_begin(stream, now_ns, out_held, &why)) {
         return 0;
     }
     mcore__stream_refuse(stream, &why);
@@ -82,20 +91,23 @@ static int refused(mcore__server_stream *stream, uint64_t now_ns) {
 void mcore__call_dispatch(mcore__server_stream *stream) {
     mcore_server *server = stream->conn->server;
     uint64_t now_ns = mcore_loop_now_ns(server->loop);
-    if (refused(stream, now_ns)) return;
-    mcore__refusal why = {0};
+    uint32_t held;
+    if (refused(stream, now_ns, &held)) return;
+    mcore__refusal why = {.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED, .text = "out of memory"};
     mcore_slice body = stream->body;
-    if (stream->compressed && mcore__request_inflate(stream, &body, &why)) {
-        mcore__stream_refuse(stream, &why);
-        return;
+    mcore_call *call = NULL;
+    if (!stream->compressed || !mcore__request_inflate(stream, &body, &why)) {
+        call = call_take(server);
     }
-    mcore_call *call = call_take(server);
     if (!call) {
-        why = (mcore__refusal){.rpc_code = MCORE_RPC_RESOURCE_EXHAUSTED, .text = "out of memory"};
+        mcore__server_limit_end(server, stream->route, held, now_ns);
         mcore__stream_refuse(stream, &why);
         return;
     }
     call->stream = stream;
+    call->route = stream->route;
+    call->began_ns = now_ns;
+    call->held = held;
     call->streaming = stream->route->streaming;
     stream->call = call;
     mcore_request request = {
@@ -197,6 +209,10 @@ void mcore_call_on_cancel(mcore_call *call, void (*fn)(void *ctx, mcore_status w
     call->cancel_ctx = ctx;
     /* Too late to wait for it, and not from inside this function. */
     if (call->why) mcore__later_mark(call->server->loop, &call->later);
+}
+
+void mcore_call_started(mcore_call *call) {
+    mcore__server_limit_started(call->server, call->route, call->began_ns);
 }
 
 mcore_loop *mcore_call_loop(const mcore_call *call) { return call->server->loop; }

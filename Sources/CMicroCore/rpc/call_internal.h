@@ -11,8 +11,11 @@ struct mcore_call {
     mcore__list node; /* mcore_server.calls or .free_calls */
     mcore_server *server;
     mcore__server_stream *stream; /* NULL: an answer goes nowhere */
-    mcore__timer timer;           /* the deadline */
-    mcore__later later;           /* what must not be told in the call that caused it */
+    mcore__route *route;
+    uint64_t began_ns;
+    uint32_t held;      /* MCORE__HELD_*: the limiters that it is counted by */
+    mcore__timer timer; /* the deadline */
+    mcore__later later; /* what must not be told in the call that caused it */
     void (*cancel_fn)(void *ctx, mcore_status why);
     void *cancel_ctx;
     const mcore_call_events *events; /* NULL: not opened */

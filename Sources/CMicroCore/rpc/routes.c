@@ -60,6 +60,7 @@ mcore_status mcore_routes_create(mcore_routes **out_routes) {
 
 static void route_free(mcore__route *route) {
     if (!route) return;
+    mcore_limiter_release(route->limiter);
     mcore__free(route->path);
     mcore__free(route);
 }
@@ -88,7 +89,7 @@ static size_t slot_of(const mcore_routes *routes, uint64_t hash, mcore_slice pat
     }
 }
 
-const mcore__route *mcore__routes_find(const mcore_routes *routes, mcore_slice path) {
+mcore__route *mcore__routes_find(const mcore_routes *routes, mcore_slice path) {
     if (!path.len) return NULL;
     uint64_t hash = mcore_siphash24(path.data, path.len, routes->key0, routes->key1);
     return routes->slots[slot_of(routes, hash, path)];
@@ -126,6 +127,10 @@ static mcore__route *route_create(mcore_slice path, mcore_handler handler, void 
     route->any_method = options->any_method;
     route->message_bytes_max = options->message_bytes_max;
     route->streaming = options->streaming;
+    route->vital = options->vital;
+    route->limiter = options->limiter;
+    if (route->limiter) mcore_limiter_retain(route->limiter);
+    atomic_init(&route->elsewhere, 0);
     route->timeout_ns =
         options->timeout_ms > UINT64_MAX / 1000000u ? UINT64_MAX : options->timeout_ms * 1000000u;
     return route;

@@ -5,6 +5,7 @@
 
 #include "mcore/server.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 typedef struct mcore__route {
@@ -17,13 +18,16 @@ typedef struct mcore__route {
     uint32_t message_bytes_max; /* 0: the server's limit */
     uint32_t any_method;
     uint32_t streaming; /* MCORE_STREAM_* */
+    uint32_t vital;
+    mcore_limiter *limiter;     /* NULL: none */
+    _Atomic uint32_t elsewhere; /* its handlers pass their calls on to other threads */
 } mcore__route;
 
 /* Takes a reference for a server; from now on nothing can be added. */
 void mcore__routes_use(mcore_routes *routes);
 
 /* NULL when nobody handles the path. */
-const mcore__route *mcore__routes_find(const mcore_routes *routes, mcore_slice path);
+mcore__route *mcore__routes_find(const mcore_routes *routes, mcore_slice path);
 
 /* The largest message that any route may get when the server's limit is `server_max`. */
 uint32_t mcore__routes_message_bytes_max(const mcore_routes *routes, uint32_t server_max);

@@ -1,9 +1,12 @@
 #include "base/memory.h"
 #include "rpc/call.h"
+#include "rpc/server_limit.h"
 #include "rpc/server_conn.h"
 
 #include <assert.h>
 #include <string.h>
+
+enum { SHED_INTERVAL_MS_MIN = 10 };
 
 void mcore_server_options_default(mcore_server_options *out_options) {
     *out_options = (mcore_server_options){
@@ -21,6 +24,8 @@ void mcore_server_options_default(mcore_server_options *out_options) {
         .write_timeout_ms = 10000,
         .output_bytes_max = 1024 * 1024,
         .ping_interval_min_ms = 10000,
+        .shed_delay_ms = 100,
+        .shed_interval_ms = 500,
     };
 }
 
@@ -29,6 +34,7 @@ static int options_valid(const mcore_server_options *o) {
            o->streams_max && o->calls_max && o->connections_max && o->preface_timeout_ms &&
            o->header_timeout_ms && o->body_timeout_ms && o->idle_timeout_ms &&
            o->write_timeout_ms && o->output_bytes_max && o->ping_interval_min_ms &&
+           o->shed_interval_ms >= SHED_INTERVAL_MS_MIN &&
            (!o->server_name.len || mcore__field_value_valid(o->server_name));
 }
 
@@ -70,6 +76,8 @@ mcore_status mcore_server_create(mcore_loop *loop, mcore_routes *routes,
     server->loop = loop;
     server->routes = routes;
     mcore__routes_use(routes);
+    if (server->options.limiter) mcore_limiter_retain(server->options.limiter);
+    mcore__server_limit_init(server);
     server->message_bytes_max =
         mcore__routes_message_bytes_max(routes, server->options.message_bytes_max);
     mcore__list_init(&server->listeners);
@@ -128,6 +136,7 @@ void mcore_server_destroy(mcore_server *server) {
     mcore__h2_pool_destroy(server->h2_pool);
     mcore__free(server->peers);
     mcore__free(server->name);
+    mcore_limiter_release(server->options.limiter);
     mcore_routes_release(server->routes);
     mcore__free(server);
 }
@@ -163,6 +172,8 @@ void mcore_server_read_stats(const mcore_server *server, mcore_server_stats *out
         .protocol_errors = counter_read(&server->protocol_errors),
         .bytes_received = counter_read(&server->bytes_received),
         .bytes_sent = counter_read(&server->bytes_sent),
+        .calls_shed = counter_read(&server->calls_shed),
+        .overloaded = mcore__gauge_read(&server->overloaded),
     };
     uint32_t size = out_stats->struct_size;
     if (size > sizeof stats) size = sizeof stats;

@@ -133,10 +133,18 @@ static void on_timer(void *ctx) {
 
 /* ---- The end ---- */
 
+/* By when a peer must have taken what there is for it. */
+static uint64_t close_due(const mcore__server_conn *conn) {
+    const mcore_server *server = conn->server;
+    uint32_t most = server->options.write_timeout_ms;
+    if (server->drain.cutting && most > MCORE__SERVER_CUT_MS) most = MCORE__SERVER_CUT_MS;
+    return mcore__after_ms(now_of(conn), most);
+}
+
 static void close_in_order(mcore__server_conn *conn) {
     if (conn->state == MCORE__CONN_CLOSED) return;
     conn->state = MCORE__CONN_CLOSED;
-    conn->close_due_ns = mcore__after_ms(now_of(conn), conn->server->options.write_timeout_ms);
+    conn->close_due_ns = close_due(conn);
     conn->transport->close(conn->conn, 0);
     mcore__conn_schedule(conn);
 }
@@ -150,7 +158,7 @@ void mcore__conn_abort(mcore__server_conn *conn) {
 void mcore__conn_finish(mcore__server_conn *conn) {
     if (conn->state != MCORE__CONN_OPEN) return;
     conn->state = MCORE__CONN_FLUSHING;
-    conn->close_due_ns = mcore__after_ms(now_of(conn), conn->server->options.write_timeout_ms);
+    conn->close_due_ns = close_due(conn);
     mcore__conn_schedule(conn);
     mcore__conn_mark(conn);
 }
@@ -345,8 +353,13 @@ void mcore__conn_drain(mcore__server_conn *conn) {
 }
 
 uint32_t mcore__conn_cut(mcore__server_conn *conn) {
-    if (conn->state != MCORE__CONN_OPEN) return 0;
     uint32_t cut = 0;
+    if (conn->state != MCORE__CONN_OPEN) {
+        /* It may have been given more time, before. */
+        conn->close_due_ns = mcore__earlier(conn->close_due_ns, close_due(conn));
+        mcore__conn_schedule(conn);
+        return cut;
+    }
     if (conn->protocol) {
         cut = conn->protocol->cut(conn);
         conn->protocol->bye(conn);

@@ -75,7 +75,7 @@ struct mcore__server_conn {
     mcore_conn *conn;
     const mcore__server_protocol *protocol; /* NULL until the first bytes chose one */
     void *session;
-    const mcore__route *route; /* of the latest request: most connections repeat one path */
+    mcore__route *route; /* of the latest request: most connections repeat one path */
 
     mcore__list choked; /* by flow.waiting: calls whose handlers wait to send */
 

@@ -2,6 +2,8 @@
 #include "rpc/call.h"
 #include "rpc/server_conn.h"
 
+#include <string.h>
+
 static void grace_is_over(void *ctx);
 static void finish(void *ctx);
 
@@ -15,6 +17,35 @@ void mcore__server_drain_init(mcore_server *server) {
 static int is_quiet(const mcore_server *server) {
     return mcore__list_empty(&server->conns) && mcore__list_empty(&server->listeners) &&
            mcore__list_empty(&server->calls);
+}
+
+void mcore__server_drain_note(mcore_server *server, uint32_t streaming, int finished) {
+    if (!finished)
+        server->drain.left++;
+    else if (streaming)
+        server->drain.streams_finished++;
+    else
+        server->drain.calls_finished++;
+}
+
+void mcore_server_read_drain(const mcore_server *server, mcore_drain_report *out_report) {
+    mcore_drain_report report = {
+        .connections = server->drain.connections,
+        .calls_finished = server->drain.calls_finished,
+        .streams_finished = server->drain.streams_finished,
+        .cut = server->drain.cut,
+        .left = server->drain.left,
+        .running = mcore__gauge_read(&server->running),
+    };
+    if (server->drain.started) {
+        uint64_t now = mcore_loop_now_ns(server->loop);
+        report.took_ns =
+            (server->drain.finished ? server->drain.ended_ns : now) - server->drain.began_ns;
+    }
+    uint32_t size = out_report->struct_size;
+    if (size > sizeof report) size = sizeof report;
+    report.struct_size = size;
+    memcpy(out_report, &report, size);
 }
 
 void mcore__server_drain_check(mcore_server *server) {
@@ -34,6 +65,7 @@ static void finish(void *ctx) {
     }
     mcore__timer_stop(server->loop, &server->drain.grace);
     server->drain.finished = 1;
+    server->drain.ended_ns = mcore_loop_now_ns(server->loop);
     uint32_t cut = server->drain.cut;
     mcore__server_waiter *waiter = server->drain.waiters;
     server->drain.waiters = NULL;
@@ -71,6 +103,8 @@ static mcore_status add_waiter(mcore_server *server, void (*done)(void *ctx, uin
 
 static void begin(mcore_server *server) {
     server->drain.started = 1;
+    server->drain.began_ns = mcore_loop_now_ns(server->loop);
+    server->drain.connections = mcore__gauge_read(&server->connections);
     mcore__server_close_listeners(server);
     for (mcore__list *at = server->conns.next; at != &server->conns; at = at->next)
         mcore__conn_drain(MCORE__CONTAINER(at, mcore__server_conn, node));

@@ -8,6 +8,7 @@
  *     server_h1.c         HTTP/1.1                 } each a mcore__server_protocol
  *     server_h2.c         HTTP/2: plain and gRPC   }
  *     server_request.c    header fields -> request; bodies
+ *     server_limit.c      whether a request is served at all: limiters, load shedding
  *     server_answer.c     answer -> header fields; problem+json
  *     server_h2_reply.c   answers and replies on HTTP/2
  *     server_framing.c    how replies are separated on plain HTTP
@@ -22,6 +23,7 @@
 #include "frame/gzip.h"
 #include "frame/header_token.h"
 #include "http2/http2.h"
+#include "limit/shedder.h"
 #include "loop/loop_internal.h"
 #include "mcore/server.h"
 #include "rpc/routes.h"
@@ -55,6 +57,8 @@ enum {
     MCORE__SERVER_PROGRESS_BYTES = 4096,
     /* Longest wait for the PONG between the two GOAWAYs of a drain. */
     MCORE__SERVER_PONG_MS = 1000,
+    /* How long a connection that is cut off may take to take its last bytes. */
+    MCORE__SERVER_CUT_MS = 250,
     /* A connection that was idle for so long gives back what it keeps for its next request. Each
      * time that it did it waits twice as long, so that one with a request now and then does not
      * pay for it again and again. */
@@ -136,9 +140,23 @@ struct mcore_server {
     uint64_t body_bytes; /* of requests that are not handed to a handler yet */
 
     struct {
+        mcore__shedder loop;      /* of handlers that run in the turns of the loop */
+        mcore__shedder elsewhere; /* of those that pass their calls on */
+        uint64_t turn_ns;         /* of the turn in which requests were looked at */
+        uint32_t looks;
+        /* What other threads say, since it was looked at. */
+        _Atomic uint32_t started;
+        _Atomic uint64_t delay_ns;
+    } shed;
+
+    struct {
         uint32_t started, cutting, finished;
         uint32_t cut;
         uint64_t due_ns; /* end of the grace */
+        uint64_t began_ns, ended_ns;
+        uint32_t connections;                      /* when it began */
+        uint32_t calls_finished, streams_finished; /* handlers that answered somebody since */
+        uint32_t left;                             /* and that answered nobody */
         mcore__timer grace, finish;
         mcore__server_waiter first; /* so that a drain needs no memory */
         mcore__server_waiter *waiters, **last;
@@ -147,9 +165,10 @@ struct mcore_server {
     /* Written by the loop thread alone (but `handed`), read by any. */
     _Atomic uint32_t connections;
     _Atomic uint32_t running;
+    _Atomic uint32_t overloaded;
     _Atomic uint32_t handed; /* connections on their way here from another loop */
     _Atomic uint64_t connections_total, calls_total, calls_refused, protocol_errors;
-    _Atomic uint64_t bytes_received, bytes_sent;
+    _Atomic uint64_t bytes_received, bytes_sent, calls_shed;
 };
 
 /* Counting without a locked instruction: there is one writer. */
@@ -187,6 +206,8 @@ void *mcore__server_accept(void *ctx, mcore_conn *conn);
 /* ---- server_drain.c ---- */
 
 void mcore__server_drain_init(mcore_server *server);
+/* A handler has answered meanwhile; `finished`: and its caller waited for that. */
+void mcore__server_drain_note(mcore_server *server, uint32_t streaming, int finished);
 /* To be called whenever something ended that a drain waits for. */
 void mcore__server_drain_check(mcore_server *server);
 

@@ -180,7 +180,7 @@ static int refuse(mcore__refusal *why, uint32_t rpc_code, uint32_t http_status, 
 
 static int find_route(mcore__server_stream *stream, mcore__refusal *why) {
     mcore__server_conn *conn = stream->conn;
-    const mcore__route *route = conn->route;
+    mcore__route *route = conn->route;
     if (!route || route->path_len != stream->path.len ||
         memcmp(route->path, stream->path.data, route->path_len) != 0) {
         route = mcore__routes_find(conn->server->routes, stream->path);

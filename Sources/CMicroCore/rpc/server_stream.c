@@ -3,6 +3,8 @@
 #include "base/memory.h"
 #include "rpc/server_conn.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 void mcore__stream_init(mcore__server_stream *stream, mcore__server_conn *conn) {
@@ -85,19 +87,36 @@ mcore_status mcore__stream_own(mcore__server_stream *stream) {
     return MCORE_OK;
 }
 
+/* How soon a refused request may come again. */
+static mcore_header retry_header(const mcore__server_stream *stream, uint64_t retry_ns,
+                                 char space[24]) {
+    int is_grpc = stream->protocol == MCORE_PROTOCOL_GRPC;
+    uint64_t unit = is_grpc ? MCORE__NS_PER_MS : 1000u * (uint64_t)MCORE__NS_PER_MS;
+    uint64_t units = retry_ns / unit + (retry_ns % unit != 0);
+    int len = snprintf(space, 24, "%" PRIu64, units);
+    mcore_slice value = {space, (size_t)len};
+    return is_grpc ? (mcore_header){{"grpc-retry-pushback-ms", 22}, value}
+                   : (mcore_header){{"retry-after", 11}, value};
+}
+
 void mcore__stream_refuse(mcore__server_stream *stream, const mcore__refusal *why) {
-    static const mcore_header allow = {{"allow", 5}, {"POST", 4}};
+    mcore_header fields[4];
+    char space[24];
     mcore_answer answer = {
         .struct_size = sizeof answer,
         .rpc_code = why->rpc_code,
         .http_status = why->http_status,
         .message = {why->text, strlen(why->text)},
+        .metadata = fields,
     };
-    static const mcore_header codings = {{"accept-encoding", 15}, {"gzip, deflate", 13}};
-    if (why->allow_post || why->coding) {
-        answer.metadata = why->allow_post ? &allow : &codings;
-        answer.metadata_count = 1;
-    }
+    if (why->allow_post)
+        fields[answer.metadata_count++] = (mcore_header){{"allow", 5}, {"POST", 4}};
+    if (why->coding)
+        fields[answer.metadata_count++] =
+            (mcore_header){{"accept-encoding", 15}, {"gzip, deflate", 13}};
+    if (why->unprocessed)
+        fields[answer.metadata_count++] = (mcore_header){{"micro-not-processed", 19}, {"1", 1}};
+    if (why->retry_ns) fields[answer.metadata_count++] = retry_header(stream, why->retry_ns, space);
     if (why->limit) mcore__count(&stream->conn->server->calls_refused, 1);
     stream->conn->protocol->answer(stream, &answer);
 }

@@ -21,7 +21,7 @@ typedef struct mcore__server_stream {
     mcore__list aux;       /* HTTP/2: one of its lists of streams to come back to */
     struct mcore__server_conn *conn;
     mcore_call *call; /* NULL before the handler starts, and after the answer */
-    const mcore__route *route;
+    mcore__route *route;
     mcore__server_flow *flow; /* NULL: neither side streams */
     uint32_t id;
     uint32_t protocol; /* MCORE_PROTOCOL_* */
@@ -58,6 +58,8 @@ typedef struct mcore__refusal {
     uint32_t http_status; /* 0: the one of rpc_code */
     const char *text;     /* static, or `space` */
     uint32_t limit;       /* 1: counted as refused by a limit */
+    uint32_t unprocessed; /* 1: sending it again does no harm: "micro-not-processed" */
+    uint64_t retry_ns;    /* after which it may be sent again; 0: nothing is known of that */
     uint32_t allow_post;  /* 1: "allow: POST" */
     uint32_t coding;      /* 1: "accept-encoding: gzip, deflate" */
     char space[200];

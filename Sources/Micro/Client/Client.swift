@@ -87,7 +87,8 @@ public final class Client: Sendable, ContextClient {
 
     private func makeSlots() throws -> ClientLoops {
         try checkOptions()
-        let (limits, transports) = (options.limits, Transports(options.transports))
+        let limits = options.limits
+        let transports = Transports(options.transports, in: environment)
         return ClientLoops(
             all: environment.loops.workers.map {
                 ClientLoop(

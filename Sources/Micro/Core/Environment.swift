@@ -9,6 +9,8 @@ internal import CMicroCore
 public struct Environment: Sendable {
     private let given: EventLoops?
     private let tasks: SpawnedTasks?
+    /// The simulated process that this is the environment of.
+    let process: SimulatedProcess?
 
     /// The process's own loops start when somebody first asks for them.
     var loops: EventLoops { given ?? .process }
@@ -16,18 +18,25 @@ public struct Environment: Sendable {
     @TaskLocal private static var bound: Environment?
 
     /// The simulation that the current task belongs to, or the process's own.
-    public static var current: Environment { bound ?? Environment(given: nil, tasks: nil) }
+    public static var current: Environment { bound ?? Environment(given: nil) }
 
     /// An environment on a group of loops of the program's own.
-    public init(loops: EventLoops) { self.init(given: loops, tasks: nil) }
+    public init(loops: EventLoops) { self.init(given: loops) }
 
     init(simulated loops: EventLoops, tasks: SpawnedTasks) {
         self.init(given: loops, tasks: tasks)
     }
 
-    private init(given: EventLoops?, tasks: SpawnedTasks?) {
+    init(process: SimulatedProcess) {
+        self.init(given: process.loops, tasks: process.tasks, process: process)
+    }
+
+    private init(
+        given: EventLoops?, tasks: SpawnedTasks? = nil, process: SimulatedProcess? = nil
+    ) {
         self.given = given
         self.tasks = tasks
+        self.process = process
     }
 
     /// Whether time is virtual.
@@ -43,7 +52,7 @@ public struct Environment: Sendable {
 
     /// 64 random bits. Not for secrets. Any thread.
     public func random() -> UInt64 {
-        guard isSimulated, loops.control.isCurrent else {
+        guard isSimulated, loops.control.isCurrentSimulation else {
             var system = SystemRandomNumberGenerator()
             return system.next()
         }
@@ -55,20 +64,27 @@ public struct Environment: Sendable {
 
     /// Starts a background task on the control loop, with this environment bound.
     ///
-    /// It must not block. A simulation cancels the tasks that are left when its body ends.
+    /// It must not block. A simulation cancels the tasks that are left when its body ends; one that
+    /// is stuck names those that wait by where they were started.
     @discardableResult
-    public func spawn(_ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
-        spawn(on: loops.control, body)
+    public func spawn(
+        file: StaticString = #fileID, line: UInt = #line,
+        _ body: @escaping @Sendable () async -> Void
+    ) -> SpawnedTask {
+        spawn(on: loops.control, file: file, line: line, body)
     }
 
     @discardableResult
-    func spawn(on loop: EventLoop, _ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
+    func spawn(
+        on loop: EventLoop, file: StaticString = #fileID, line: UInt = #line,
+        _ body: @escaping @Sendable () async -> Void
+    ) -> SpawnedTask {
         guard let tasks else {
             return SpawnedTask(on: loop) {
                 await Environment.$bound.withValue(self) { await body() }
             }
         }
-        let id = tasks.reserve()
+        let id = tasks.reserve("\(file):\(line)")
         let spawned = SpawnedTask(on: loop) {
             await Environment.$bound.withValue(self) { await body() }
             tasks.remove(id)
@@ -93,7 +109,7 @@ public struct Environment: Sendable {
     }
 
     /// Runs `body` with this environment as ``current``.
-    func bind<T>(_ body: () throws -> T) rethrows -> T {
+    package func bind<T>(_ body: () throws -> T) rethrows -> T {
         try Environment.$bound.withValue(self) { try body() }
     }
 }

@@ -8,6 +8,7 @@ internal import Synchronization
 final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is the loop thread's
     let pointer: CorePointer
     let index: Int
+    private let simulation: SimulationToken?
     /// Who sleeps on this loop, by the number of the timer.
     let sleepers = Mutex<[UInt64: Sleeper]>([:])
     private let phase = Atomic<UInt8>(Phase.running)
@@ -32,7 +33,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
     var raw: OpaquePointer { pointer.raw }
 
     /// A loop on libuv, or a simulated one when a seed is given.
-    init(index: Int, simulationSeed: UInt64? = nil) throws(MicroError) {
+    convenience init(index: Int, simulationSeed: UInt64? = nil) throws(MicroError) {
         var created: OpaquePointer?
         if let simulationSeed {
             try check(
@@ -40,10 +41,33 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
         } else {
             try check(mcore_loop_create(&created), "loop", "create an event loop")
         }
+        try self.init(created, index: index, of: simulationSeed == nil ? nil : SimulationToken())
+    }
+
+    /// Another loop of a simulation.
+    convenience init(beside loop: EventLoop, seed: UInt64) throws(MicroError) {
+        var created: OpaquePointer?
+        try check(mcore_loop_create_beside(loop.raw, seed, &created), "loop", "create a loop")
+        try self.init(created, index: 0, of: loop.simulation)
+    }
+
+    private init(
+        _ created: OpaquePointer?, index: Int, of simulation: SimulationToken?
+    ) throws(MicroError) {
         guard let created else { throw MicroError("loop", .internal, "the core made no loop") }
         self.pointer = CorePointer(raw: created)
         self.index = index
+        self.simulation = simulation
         mcore_loop_set_user(created, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    /// What the loops of one simulation have in common; nil: it is real.
+    final class SimulationToken: Sendable {}
+
+    /// Whether what runs now does so on the thread of this loop's simulation.
+    var isCurrentSimulation: Bool {
+        guard let simulation, let current = EventLoop.current else { return false }
+        return current.simulation === simulation
     }
 
     deinit { mcore_loop_destroy(raw) }

@@ -30,6 +30,8 @@ struct BalancedNode: Sendable, Hashable {
 struct NodeSet: Sendable {
     var revision: UInt64
     var nodes: [BalancedNode]
+    /// Which part of the service's nodes they are, when a rule has chosen.
+    var route: String?
 }
 
 /// What the balancers of a client are kept apart by: everything that narrows the nodes down.
@@ -38,11 +40,14 @@ struct TargetKey: Sendable, Hashable, CustomStringConvertible {
     var version: String?
     /// The one node to call, whatever the service.
     var address: String?
+    /// Which part of the service's nodes, when a rule has chosen.
+    var route: String?
 
     /// For people.
     var description: String {
         if let address { return address }
-        return version.map { "\(service)@\($0)" } ?? service
+        let name = version.map { "\(service)@\($0)" } ?? service
+        return route.map { "\(name) (\($0))" } ?? name
     }
 }
 
@@ -199,7 +204,8 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
             let raw = reachable.map { node, address in
                 mcore_node(
                     id: take(node.id), address: take(address),
-                    weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0)
+                    weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0,
+                    zone: mcore_slice())
             }
             return raw.withUnsafeBufferPointer {
                 mcore_target_update(target.pointer, $0.baseAddress, $0.count)

@@ -66,6 +66,11 @@ struct Transports: Sendable {
 
     init(_ plugins: [TransportPlugin] = []) { self.plugins = plugins }
 
+    /// - Parameter environment: A simulated process has a network of its own.
+    init(_ plugins: [TransportPlugin], in environment: Environment) {
+        self.init(plugins + (environment.process?.transports ?? []))
+    }
+
     /// What can't be loaded, each named. Loads what was not yet; blocks on files.
     var problems: [String] { plugins.compactMap { $0.source.problem } }
 

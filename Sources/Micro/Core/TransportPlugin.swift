@@ -58,9 +58,16 @@ public struct TransportPlugin: Sendable {
         source = TransportSource(.url(url, variable: variable))
     }
 
+    /// TCP as the processes on a machine of a simulated network have it.
+    init(of network: SimulatedNetwork, table: CoreTable) {
+        source = TransportSource(.network(network, table))
+    }
+
     /// What `MICRO_TRANSPORT` says, for programs that make a ``Client`` or ``Server`` of their own.
     /// They are loaded when they are needed first; who uses them then reports what is wrong.
+    /// Nothing in a simulated process, whose environment variables are not those of this one.
     public static var configured: [TransportPlugin] {
+        guard Environment.current.process == nil else { return [] }
         let variable = "MICRO_TRANSPORT"
         return (ProcessEnvironment[variable] ?? "").split(separator: ",").map {
             TransportPlugin(url: String($0), variable: variable)

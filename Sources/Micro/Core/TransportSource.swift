@@ -13,6 +13,7 @@ final class TransportSource: Sendable {
         case table(CoreTable, options: [String: String])
         case faulty(String, [String: String])
         case url(String, variable: String)
+        case network(SimulatedNetwork, CoreTable)
     }
 
     private typealias Table = UnsafePointer<mcore_transport_plugin>
@@ -76,6 +77,9 @@ final class TransportSource: Sendable {
         case .table(let table, let options):
             let table = table.raw.assumingMemoryBound(to: mcore_transport_plugin.self)
             return try guarded(options, nil) { mcore_transport_register(table, $0, $1, $2, $3) }
+        case .network(_, let table):
+            let table = table.raw.assumingMemoryBound(to: mcore_transport_plugin.self)
+            return Loaded(scheme: TransportScheme.tcp, table: table)
         case .faulty(let scheme, let options):
             return try makeFaulty(scheme, options)
         case .url(let text, _):

@@ -16,17 +16,27 @@ public final class RegisterFeed: Sendable {
     /// - Parameter queueLimit: How many events of one watch may wait, at least 1, before they are
     ///   replaced by a snapshot.
     public convenience init(queueLimit: Int = 1024) {
-        self.init(queueLimit: queueLimit, isTable: false)
+        self.init(queueLimit: queueLimit, isTable: false, isLoaded: false)
     }
 
-    /// - Parameter isTable: It is the register's own memory: it always knows all there is to know.
-    init(queueLimit: Int = 1024, isTable: Bool) {
-        self.state = Mutex(State(queueLimit: max(1, queueLimit), isTable: isTable))
+    /// - Parameters:
+    ///   - isTable: It keeps the nodes, whether somebody watches or not.
+    ///   - isLoaded: It knows already all there is to know.
+    ///   - numbering: Where its revisions come from, when several feeds are those of one register.
+    init(
+        queueLimit: Int = 1024, isTable: Bool, isLoaded: Bool,
+        numberedBy numbering: RegisterNumbering = RegisterNumbering()
+    ) {
+        self.state = Mutex(
+            State(
+                queueLimit: max(1, queueLimit), isTable: isTable, isLoaded: isLoaded,
+                numbering: numbering))
     }
 
     /// A feed that numbers its events together with others: a register that has several.
     package init(numbering: RegisterNumbering) {
-        self.state = Mutex(State(queueLimit: 1024, isTable: false, numbering: numbering))
+        self.state = Mutex(
+            State(queueLimit: 1024, isTable: false, isLoaded: false, numbering: numbering))
     }
 
     /// Whether anybody watches.
@@ -37,6 +47,9 @@ public final class RegisterFeed: Sendable {
     public var needsNodes: Bool {
         state.withLock { !$0.watchers.isEmpty && (!$0.isLoaded || $0.interruption != nil) }
     }
+
+    /// Whether it was told what there is since somebody has begun to watch.
+    var isLoaded: Bool { state.withLock { $0.isLoaded } }
 
     /// Starts a watch.
     ///
@@ -159,7 +172,7 @@ public final class RegisterFeed: Sendable {
     }
 }
 
-/// The revisions of the events of one register.
+/// The revisions of the events of one register, each higher than those before. Any thread.
 package final class RegisterNumbering: Sendable {
     private let last = Atomic<UInt64>(0)
 
@@ -204,11 +217,11 @@ private struct State {
     var lastWatcher: UInt64 = 0
     var isFinished = false
 
-    init(queueLimit: Int, isTable: Bool, numbering: RegisterNumbering = RegisterNumbering()) {
-        self.numbering = numbering
+    init(queueLimit: Int, isTable: Bool, isLoaded: Bool, numbering: RegisterNumbering) {
         self.queueLimit = queueLimit
         self.isTable = isTable
-        self.isLoaded = isTable
+        self.isLoaded = isLoaded
+        self.numbering = numbering
     }
 
     mutating func addWatcher(_ filter: RegisterFilter) -> UInt64? {

@@ -12,6 +12,9 @@ public struct StaticResolver: Resolver {
             addresses.mapValues { $0.map { ResolvedNode(id: $0, addresses: [$0]) } })
     }
 
+    /// "fixed addresses".
+    public func describe() -> String { "fixed addresses" }
+
     /// See ``Resolver/resolve(_:)``.
     public func resolve(_ service: String) async throws -> Resolution {
         guard let nodes = services[service], !nodes.isEmpty else {

@@ -161,7 +161,7 @@ public final class Server: EndpointHost {
     private func open() async throws {
         let routes = try makeRoutes()
         let certificates = try await openCertificates()
-        let transports = Transports(options.transports)
+        let transports = Transports(options.transports, in: environment)
         for loop in environment.loops.workers {
             let loopServer = try await LoopServer.create(
                 on: loop, routes: routes, limits: options.limits, name: "micro",

@@ -64,9 +64,7 @@ public final class MicroService: EndpointHost {
     ) {
         let environment = Environment.current
         var options = options
-        if options.server.addresses.isEmpty, let set = ProcessEnvironment["MICRO_SERVER_ADDRESS"] {
-            options.server.addresses = set.split(separator: ",").map(String.init)
-        }
+        if options.server.addresses.isEmpty { options.server.addresses = environment.addresses }
         if options.transports.isEmpty { options.transports = TransportPlugin.configured }
         options.server.transports += options.transports
         options.client.transports += options.transports

@@ -35,7 +35,9 @@ final class ServiceEngines: Sendable {
             ("MICRO_SYNC", options.sync == nil),
         ]
         for (variable, isUsed) in inMemory where isUsed {
-            if let problem = DefaultEngines.memoryProblem(variable) { problems.append(problem) }
+            if environment.process == nil, let problem = DefaultEngines.memoryProblem(variable) {
+                problems.append(problem)
+            }
         }
         return problems
     }
@@ -54,7 +56,8 @@ final class ServiceEngines: Sendable {
         made.withLock { made in
             if let broker = made.broker { return broker }
             let broker =
-                options.broker ?? MemoryBroker(environment: environment, codecs: options.codecs)
+                options.broker ?? environment.engines?.broker
+                ?? MemoryBroker(environment: environment, codecs: options.codecs)
             made.broker = broker
             return broker
         }
@@ -63,7 +66,7 @@ final class ServiceEngines: Sendable {
     var store: any Store {
         made.withLock { made in
             if let store = made.store { return store }
-            let store = options.store ?? MemoryStore(environment: environment)
+            let store = options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
             made.store = store
             return store
         }
@@ -72,7 +75,7 @@ final class ServiceEngines: Sendable {
     var sync: any Sync {
         made.withLock { made in
             if let sync = made.sync { return sync }
-            let sync = options.sync ?? MemorySync(environment: environment)
+            let sync = options.sync ?? environment.engines?.sync ?? MemorySync(environment: environment)
             made.sync = sync
             return sync
         }
@@ -110,6 +113,7 @@ enum DefaultEngines {
     static func register(
         _ engines: [String: RegisterFactory], _ environment: Environment
     ) -> any Register {
+        if let engines = environment.engines { return engines.register }
         do {
             return try makeRegister(url: registerURL, engines: engines, environment: environment)
         } catch {
@@ -121,6 +125,7 @@ enum DefaultEngines {
     static func registerProblem(
         _ engines: [String: RegisterFactory], _ environment: Environment
     ) -> String? {
+        guard environment.process == nil else { return nil }
         do {
             _ = try makeRegister(url: registerURL, engines: engines, environment: environment)
             return nil

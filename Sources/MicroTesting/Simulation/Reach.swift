@@ -1,0 +1,59 @@
+internal import Micro
+
+/// The way from a process to a part of the world that is not a machine.
+struct Reach: Sendable {
+    let world: SimulatedWorld
+    let node: SimulatedNode
+    let process: SimulatedProcess
+    let target: Party
+
+    /// How long a request without an answer is waited for.
+    private static var patience: Duration { .seconds(5) }
+    private static var pause: Duration { .milliseconds(50) }
+
+    private var path: Path { world.roundTrip(from: node.party, to: target) }
+
+    var isOpen: Bool {
+        if case .open = path { return !process.isDead }
+        return false
+    }
+
+    var isRefused: Bool { path == .refused }
+
+    /// A request, and its answer.
+    ///
+    /// - Throws: ``MicroError`` unavailable; `CancellationError`.
+    func check(_ what: String) async throws {
+        let clock = process.environment.clock
+        let end = clock.now.advanced(by: Reach.patience)
+        while true {
+            if process.isDead {
+                throw MicroError("simulation", .unavailable, "\(what): the process is dead")
+            }
+            switch path {
+            case .open(let range):
+                return try await wait(range)
+            case .refused:
+                throw MicroError("simulation", .unavailable, "\(what): connection refused")
+            case .silent:
+                guard clock.now < end else {
+                    throw MicroError(
+                        "simulation", .unavailable, "\(what): no answer in \(Reach.patience)")
+                }
+                try await clock.sleep(for: Reach.pause)
+            }
+        }
+    }
+
+    /// A message on its way from there.
+    func pass() async throws {
+        if case .open(let range) = world.path(from: target, to: node.party) {
+            try await wait(range)
+        }
+    }
+
+    private func wait(_ range: ClosedRange<Duration>) async throws {
+        let delay = world.draw(range)
+        if delay > .zero { try await process.environment.clock.sleep(for: delay) }
+    }
+}
