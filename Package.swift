@@ -12,6 +12,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Micro", targets: ["Micro"]),
+        .library(name: "MicroEtcd", targets: ["MicroEtcd"]),
         .library(name: "MicroProtobuf", targets: ["MicroProtobuf"]),
         .library(name: "MicroTesting", targets: ["MicroTesting"]),
         .library(name: "CMicroCore", targets: ["CMicroCore"]),
@@ -87,13 +88,24 @@ let package = Package(
             ],
             swiftSettings: swiftSettings
         ),
+        .target(
+            name: "MicroEtcd",
+            dependencies: [
+                "Micro", "MicroProtobuf",
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            exclude: ["Protos"],
+            swiftSettings: swiftSettings
+        ),
         .target(name: "MicroTesting", dependencies: ["Micro"], swiftSettings: swiftSettings),
         // Messages that are known only at run time, for microctl.
         .target(name: "MicroReflection", dependencies: ["Micro"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "microctl",
             dependencies: [
-                "CTransportKit", "Micro", "MicroReflection",
+                "CTransportKit", "Micro", "MicroEtcd", "MicroReflection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/MicroCLI",
@@ -158,9 +170,14 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .testTarget(
+            name: "MicroEtcdTests",
+            dependencies: ["Micro", "MicroEtcd"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Micro", "MicroProtobuf", "MicroTesting",
+                "Micro", "MicroEtcd", "MicroProtobuf", "MicroTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],

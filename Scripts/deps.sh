@@ -54,7 +54,12 @@ build)
     need python3 command -v python3
     ;;
 test)
+    # Daemons are in a folder that only root has in its PATH.
+    PATH=$PATH:/usr/sbin:/sbin
+    need avahi-daemon command -v avahi-daemon
+    need avahi-utils command -v avahi-browse
     need curl command -v curl
+    need dbus-daemon command -v dbus-daemon
     need etcd-server command -v etcd
     need nghttp2-client command -v nghttp
     need openssl command -v openssl

@@ -10,8 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 plugins=${MICRO_TEST_BIN:-.build/debug}
 
 # Folders with .proto files in Protos (bench: those of all peers), and the code in Generated.
-folders=(Sources/Interop Tests/MicroProtobufTests Tests/ProtobufNames Tests/IntegrationTests
-    bench/echo)
+folders=(Sources/Interop Sources/MicroEtcd Tests/MicroProtobufTests Tests/ProtobufNames
+    Tests/IntegrationTests bench/echo)
 
 # generate FOLDER OUTPUT
 generate() {

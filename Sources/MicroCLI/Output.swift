@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Micro
+internal import MicroEtcd
 
 #if canImport(Glibc)
     internal import Glibc
@@ -49,9 +50,10 @@ func printTable(_ head: [String], _ rows: [[String]]) {
 
 /// The register that the command line names, else the one that services use by default.
 func openRegister(_ url: String?) throws -> any Register {
-    if let url { return try makeRegister(url: url) }
+    let engines = EtcdRegister.engines
+    if let url { return try makeRegister(url: url, engines: engines) }
     let set = getenv("MICRO_REGISTER").map { String(cString: $0) } ?? ""
-    return try makeRegister(url: set.isEmpty ? "local:" : set)
+    return try makeRegister(url: set.isEmpty ? "local:" : set, engines: engines)
 }
 
 private func write(_ bytes: [UInt8], to file: Int32) {

@@ -36,12 +36,14 @@ static mcore__attempt_action step(mcore__attempt *attempt, mcore__attempt_event 
 #define PK MCORE__ATTEMPT_PARK
 #define FI MCORE__ATTEMPT_FINISH
 
-/* Rows: CHOOSING, RUNNING, PAUSED, PARKED, ENDED. Columns: PICKED, NO_NODE, UNREACHED, UNWRITTEN,
- * REFUSED, LOST, ANSWERED (with OK), RESUME, WAKE, DEADLINE, CANCEL. */
+/* Rows: CHOOSING, RUNNING, PAUSED, PARKED, ENDED. Columns: PICKED, NO_NODE, LEFT, UNREACHED,
+ * UNWRITTEN, REFUSED, LOST, ANSWERED (with OK), RESUME, WAKE, DEADLINE, CANCEL. */
 static const mcore__attempt_action plain[MCORE__ATTEMPT_STATES][MCORE__ATTEMPT_KINDS] = {
-    {NO, FI, NO, NO, NO, NO, NO, NO, NO, FI, FI}, {NO, NO, PI, PI, PI, FI, FI, NO, NO, FI, FI},
-    {NO, NO, NO, NO, NO, NO, NO, PI, NO, FI, FI}, {NO, NO, NO, NO, NO, NO, NO, NO, PI, FI, FI},
-    {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},
+    {NO, FI, NO, NO, NO, NO, NO, NO, NO, NO, FI, FI},
+    {NO, NO, PI, PI, PI, PI, FI, FI, NO, NO, FI, FI},
+    {NO, NO, NO, NO, NO, NO, NO, NO, PI, NO, FI, FI},
+    {NO, NO, NO, NO, NO, NO, NO, NO, NO, PI, FI, FI},
+    {NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO},
 };
 
 static void check_table(uint32_t wait_for_ready, uint32_t idempotent) {

@@ -42,9 +42,10 @@ static size_t eventful_run(void) {
     memory.fail_at = memory.fail_percent = 0;
     fake_call after = {0};
     plan.wait_for_ready = 1;
+    plan.timeout_ns = 10000 * MS; /* longer than any back-off by now */
     CHECK_INT(use_nodes(2), MCORE_OK);
     start(&after, &plan);
-    run_for(1500);
+    run_for(10500);
     CHECK_INT(after.done, 1);
     CHECK_INT(after.result.rpc_code, MCORE_RPC_OK);
     return made;

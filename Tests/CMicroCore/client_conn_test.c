@@ -5,6 +5,18 @@
 
 #define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
 
+static mcore_client_options without_probes(void) {
+    mcore_client_options options;
+    mcore_client_options_default(&options);
+    options.probe_ms = 0;
+    return options;
+}
+
+static void open_without_probes(uint32_t nodes) {
+    mcore_client_options options = without_probes();
+    CHECK_INT(open_world(1, nodes, MCORE_PICK_P2C, &options), MCORE_OK);
+}
+
 static uint32_t backing_off_at_done;
 
 static void note_back_off(fake_call *call) {
@@ -13,7 +25,7 @@ static void note_back_off(fake_call *call) {
 }
 
 TEST(keepalive_kills_a_dead_connection) {
-    OPEN(1, MCORE_PICK_P2C);
+    open_without_probes(1);
     mcore_call_plan plan = fake_plan();
     plan.timeout_ns = 120000 * MS;
     plan.attempts_max = 1;
@@ -162,7 +174,7 @@ TEST(reconnect_backs_off_with_full_jitter) {
                 sum += part;
                 gaps++;
             }
-            most = most * 1.6 < 30000 ? most * 1.6 : 30000;
+            most = most * 1.6 < 10000 ? most * 1.6 : 10000;
         }
         CHECK_INT(call.done, 0);
         close_world();
@@ -223,8 +235,7 @@ TEST(large_bodies_wait_for_the_window_and_calls_for_the_output) {
 }
 
 TEST(keepalive_can_be_switched_off) {
-    mcore_client_options options;
-    mcore_client_options_default(&options);
+    mcore_client_options options = without_probes();
     options.keepalive_interval_ms = 0;
     CHECK_INT(open_world(1, 1, MCORE_PICK_P2C, &options), MCORE_OK);
     mcore_call_plan plan = fake_plan();
@@ -346,9 +357,10 @@ TEST(a_broken_node_that_stops_reading_is_cut_off) {
     CHECK_INT(stuck.done, 1);
     CHECK_INT(stuck.result.transport, MCORE_EPROTO);
     CHECK_INT(stuck.result.written, 1);
-    CHECK_INT(w.client->links, 1); /* its last words are still to be delivered */
+    CHECK_INT(w.nodes[0].accepted, 2); /* it is connected to again */
+    CHECK_INT(w.client->links, 2);     /* and the last words are still to be delivered */
     run_for(1500);
-    CHECK_INT(w.client->links, 0);
+    CHECK_INT(w.client->links, 1);
     close_world();
 }
 
@@ -384,9 +396,12 @@ TEST(an_answer_ends_the_row_of_failures) {
         run_for(1000);
     }
     const mcore__channel *channel = w.target->order[0]->channel;
-    CHECK_INT(channel->failures, 4);
+    CHECK(channel->failures >= 4);
     CHECK(mcore__channel_backoff_ns(channel) > 600 * MS);
     CHECK_INT(fake_listen(&w.nodes[0]), MCORE_OK);
+    run_for(mcore__channel_backoff_ns(channel) / MS); /* it connects by itself */
+    CHECK_INT(stats_of(0).connected, 1);
+    CHECK(channel->failures >= 4);
     fake_call call = {0};
     start(&call, &plan);
     run_for(100);

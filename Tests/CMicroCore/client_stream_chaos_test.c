@@ -80,13 +80,13 @@ static void check_afterwards(void) {
     mcore_call_plan plan = stream_plan(STREAM_BOTH);
     plan.wait_for_ready = 1;
     plan.idempotent = 1; /* the node's session may have suffered too */
-    plan.timeout_ns = 5000 * MS;
+    plan.timeout_ns = 10000 * MS; /* longer than any back-off by now */
     CHECK_INT(use_nodes(2), MCORE_OK);
     CHECK_INT(open_status(&after, &plan), MCORE_OK);
     receive(&after);
     CHECK_INT(send_text(&after, "after"), MCORE_OK);
     CHECK_INT(send_end(&after), MCORE_OK);
-    run_for(1500);
+    run_for(10500);
     CHECK_SLICE(slice_of(after.text), "after|");
     check_end(&after, MCORE_RPC_OK, MCORE_OK);
 }

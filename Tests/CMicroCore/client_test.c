@@ -402,7 +402,7 @@ TEST(deadline_while_connecting) {
     close_world();
 }
 
-TEST(connect_timeout_covers_a_peer_that_says_nothing) {
+TEST(calls_leave_a_peer_that_says_nothing) {
     OPEN(2, MCORE_PICK_ROUND_ROBIN);
     w.nodes[0].silent_accept = 1;
     mcore_call_plan plan = fake_plan();
@@ -410,13 +410,31 @@ TEST(connect_timeout_covers_a_peer_that_says_nothing) {
     fake_call a = {0}, b = {0};
     start(&a, &plan);
     start(&b, &plan);
-    run_for(4900);
+    run_for(490); /* connect_patience_ms */
     CHECK_INT(a.done + b.done, 1);
-    run_for(200);
+    run_for(20);
     CHECK_INT(a.done + b.done, 2);
     CHECK_INT(a.result.rpc_code, MCORE_RPC_OK);
     CHECK_INT(b.result.rpc_code, MCORE_RPC_OK);
+    CHECK_INT(a.result.attempts + b.result.attempts, 2); /* none was made of the first node */
     CHECK_INT(w.nodes[1].requests, 2);
+    CHECK_INT(stats_of(0).why, MCORE_NODE_CONNECTING);
+    CHECK_INT(stats_of(0).failures, 0);
+    close_world();
+}
+
+TEST(connect_timeout_covers_a_peer_that_says_nothing) {
+    OPEN(1, MCORE_PICK_ROUND_ROBIN);
+    w.nodes[0].silent_accept = 1;
+    mcore_call_plan plan = fake_plan();
+    plan.attempts_max = 1;
+    plan.timeout_ns = 20000 * MS;
+    fake_call call = {0};
+    start(&call, &plan);
+    run_for(4900); /* there is no other */
+    CHECK_INT(call.done, 0);
+    run_for(200);
+    CHECK_INT(call.result.transport, MCORE_ETIMEDOUT);
     close_world();
 }
 

@@ -200,4 +200,210 @@ TEST(latency_forgets_with_600_ms) {
     teardown();
 }
 
+/* Calls one after the other, `gap_ns` apart; `latency_ns` of each node. */
+static void serve(uint32_t calls, uint64_t gap_ns, const uint64_t *latency_ns) {
+    for (uint32_t i = 0; i < calls; i++) {
+        uint32_t at = pick();
+        mcore__picker_begin(&b.picker, &b.entries[at]);
+        b.now_ns += latency_ns[at];
+        mcore__picker_end(&b.picker, &b.entries[at]);
+        answer(at, latency_ns[at]);
+        b.now_ns += gap_ns;
+    }
+}
+
+TEST(p2c_gives_back_the_share_of_a_node_that_began_slowly) {
+    enum { COUNT = 3 };
+    static const uint64_t gaps_ms[] = {10, 100, 1000, 5000};
+    for (uint32_t g = 0; g < 4; g++) {
+        setup(MCORE_PICK_P2C, COUNT);
+        answer(0, 1 * MS);
+        answer(1, 1 * MS + 10000);
+        answer(2, 800 * MS); /* its first call found everything cold */
+        static const uint64_t latency_ns[] = {1 * MS, 1 * MS + 10000, 1 * MS + 20000};
+        serve(20000 / (uint32_t)gaps_ms[g] + 10, gaps_ms[g] * MS, latency_ns); /* 20 s */
+        memset(b.picked, 0, sizeof b.picked);
+        serve(3000, gaps_ms[g] * MS, latency_ns);
+        /* When calls are frequent, a hundredth of the latency makes a difference. */
+        uint32_t off = gaps_ms[g] == 10 ? 600 : 100;
+        for (uint32_t i = 0; i < COUNT; i++) {
+            CHECK(b.picked[i] > 1000 - off && b.picked[i] < 1000 + off);
+        }
+    }
+    teardown();
+}
+
+TEST(p2c_asks_a_slow_node_less_and_not_never) {
+    setup(MCORE_PICK_P2C, 3);
+    static const uint64_t latency_ns[] = {2 * MS, 2 * MS, 100 * MS};
+    serve(100, 10 * MS, latency_ns);
+    memset(b.picked, 0, sizeof b.picked);
+    serve(6000, 10 * MS, latency_ns); /* about 75 s */
+    CHECK(b.picked[2] >= 15 && b.picked[2] <= 60);
+    teardown();
+}
+
+TEST(p2c_does_not_forget_a_node_that_hangs) {
+    setup(MCORE_PICK_P2C, 2);
+    answer(0, 100 * MS);
+    answer(1, 10 * MS);
+    mcore__picker_begin(&b.picker, &b.entries[0]); /* no answer yet */
+    for (int i = 0; i < 25; i++) {
+        CHECK_INT(pick(), 1);
+        answer(1, 10 * MS);
+        b.now_ns += 100 * MS;
+    }
+    teardown();
+}
+
+TEST(p2c_spreads_by_weight) {
+    enum { COUNT = 4 };
+    setup(MCORE_PICK_P2C, 0);
+    for (uint32_t i = 0; i < COUNT; i++) add(i, 1 + i, MCORE__PICK_READY);
+    for (uint32_t i = 0; i < COUNT; i++) answer(i, 5 * MS);
+    for (int i = 0; i < 1000; i++) mcore__picker_begin(&b.picker, &b.entries[pick()]);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        CHECK(b.entries[i].outstanding > 85 * (1 + i) && b.entries[i].outstanding < 115 * (1 + i));
+    }
+    teardown();
+}
+
+/* ---- Least request ---- */
+
+TEST(least_request_fills_up_by_weight) {
+    enum { COUNT = 4 };
+    for (uint32_t weighted = 0; weighted < 2; weighted++) {
+        setup(MCORE_PICK_LEAST_REQUEST, 0);
+        for (uint32_t i = 0; i < COUNT; i++) add(i, 1 + i * weighted, MCORE__PICK_READY);
+        answer(0, 1000 * MS); /* latency does not matter */
+        for (int i = 0; i < 1000; i++) mcore__picker_begin(&b.picker, &b.entries[pick()]);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            uint32_t share = weighted ? 100 * (1 + i) : 250;
+            CHECK(b.entries[i].outstanding > share * 85 / 100);
+            CHECK(b.entries[i].outstanding < share * 115 / 100);
+        }
+    }
+    teardown();
+}
+
+TEST(least_request_avoids_the_busy_one) {
+    setup(MCORE_PICK_LEAST_REQUEST, 3);
+    for (int i = 0; i < 5; i++) mcore__picker_begin(&b.picker, &b.entries[1]);
+    for (int i = 0; i < 300; i++) CHECK(pick() != 1);
+    teardown();
+}
+
+/* ---- Slow start ---- */
+
+TEST(a_new_node_gets_its_share_slowly) {
+    enum { COUNT = 10, PICKS = 20000 };
+    FOR_EACH_POLICY(policy) {
+        setup_with((mcore__picker_options){.policy = *policy, .slow_start_ns = 10000 * MS},
+                   COUNT - 1);
+        add(COUNT - 1, 1, MCORE__PICK_READY);
+        mcore__picker_settle(&b.picker);
+        mcore__picker_warm(&b.picker, &b.entries[COUNT - 1], b.now_ns);
+        static const double shares[] = {0.1, 0.1, 0.25, 0.5, 0.75, 1, 1};
+        static const uint64_t at_ms[] = {0, 500, 2500, 5000, 7500, 10000, 20000};
+        uint64_t start_ns = b.now_ns;
+        for (int i = 0; i < 7; i++) {
+            b.now_ns = start_ns + at_ms[i] * MS;
+            memset(b.picked, 0, sizeof b.picked);
+            for (int k = 0; k < PICKS; k++) pick();
+            double share = b.picked[COUNT - 1] / (double)PICKS * (COUNT - 1 + shares[i]);
+            /* P2C and least request draw two, which both may be cold ones. */
+            CHECK(share > shares[i] * 0.8 - 0.02 && share < shares[i] * 1.2 + 0.04);
+        }
+    }
+    teardown();
+}
+
+TEST(when_all_are_new_nobody_waits) {
+    FOR_EACH_POLICY(policy) {
+        setup_with((mcore__picker_options){.policy = *policy, .slow_start_ns = 10000 * MS}, 5);
+        for (uint32_t i = 0; i < 5; i++) mcore__picker_warm(&b.picker, &b.entries[i], b.now_ns);
+        for (int i = 0; i < 20000; i++) pick();
+        for (uint32_t i = 0; i < 5; i++) CHECK(b.picked[i] > 3200 && b.picked[i] < 4800);
+    }
+    teardown();
+}
+
+/* ---- Zones ---- */
+
+static void setup_zones(uint32_t policy, uint32_t near, uint32_t far) {
+    setup_with((mcore__picker_options){.policy = policy, .zoned = 1}, 0);
+    for (uint32_t i = 0; i < near + far; i++) {
+        b.entries[i].far = i >= near;
+        add(i, 1, MCORE__PICK_READY);
+    }
+}
+
+static uint32_t picks_near(uint32_t near, uint32_t picks) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < picks; i++) count += pick() < near;
+    return count;
+}
+
+TEST(the_own_zone_is_preferred_and_spills_over) {
+    enum { NEAR = 10, FAR = 20 };
+    FOR_EACH_POLICY(policy) {
+        setup_zones(*policy, NEAR, FAR);
+        for (uint32_t away = 0; away <= NEAR; away++) {
+            if (away) {
+                mcore__picker_change(&b.picker, &b.entries[away - 1], 1,
+                                     away % 2 ? MCORE__PICK_EJECTED : MCORE__PICK_BACKING_OFF);
+            }
+            double expected = 1.4 * (NEAR - away) / NEAR;
+            if (expected > 1) expected = 1;
+            double share = picks_near(NEAR, 4000) / 4000.0;
+            if (expected == 1) CHECK(share == 1);
+            CHECK(share > expected - 0.05 && share < expected + 0.05);
+        }
+    }
+    teardown();
+}
+
+TEST(other_zones_are_there_when_the_own_is_not) {
+    FOR_EACH_POLICY(policy) {
+        setup_zones(*policy, 0, 3);
+        for (int i = 0; i < 100; i++) pick();
+        setup_zones(*policy, 2, 3);
+        /* Whoever is ready elsewhere is better than who drains here. */
+        for (uint32_t i = 0; i < 2; i++) {
+            mcore__picker_change(&b.picker, &b.entries[i], 1, MCORE__PICK_DRAINING);
+        }
+        CHECK_INT(picks_near(2, 100), 0);
+        for (uint32_t i = 2; i < 5; i++) {
+            mcore__picker_change(&b.picker, &b.entries[i], 1, MCORE__PICK_DRAINING);
+        }
+        CHECK_INT(picks_near(2, 100), 100);
+        /* And nobody is tried twice for its zone. */
+        uint64_t tried[] = {100, 101};
+        for (int i = 0; i < 100; i++) CHECK(pick_except(tried, 2) >= &b.entries[2]);
+        /* The client has moved. */
+        for (uint32_t i = 0; i < 5; i++) mcore__picker_set_far(&b.picker, &b.entries[i], i < 2);
+        CHECK_INT(picks_near(2, 100), 0);
+    }
+    teardown();
+}
+
+/* ---- Change of policy ---- */
+
+TEST(another_policy_knows_what_was_known) {
+    setup(MCORE_PICK_ROUND_ROBIN, 3);
+    for (int i = 0; i < 10; i++) mcore__picker_begin(&b.picker, &b.entries[pick()]);
+    answer(0, 50 * MS);
+    mcore__picker_options options = {.policy = MCORE_PICK_P2C};
+    CHECK_INT(mcore__picker_configure(&b.picker, &options), MCORE_OK);
+    CHECK_INT(b.entries[0].latency_ns, 50 * MS);
+    CHECK_INT(b.picker.pools[MCORE__PICK_READY].outstanding, 10);
+    for (int i = 0; i < 100; i++) CHECK(pick() < 3);
+    options.policy = MCORE_PICK_ROUND_ROBIN;
+    CHECK_INT(mcore__picker_configure(&b.picker, &options), MCORE_OK);
+    memset(b.picked, 0, sizeof b.picked);
+    for (int i = 0; i < 300; i++) pick();
+    for (int i = 0; i < 3; i++) CHECK_INT(b.picked[i], 100);
+    teardown();
+}
+
 int main(int argc, char **argv) { return test_main(argc, argv); }

@@ -11,42 +11,13 @@ extension EndToEnd {
         private func withEtcd(
             _ body: (Client, CallOptions) async throws -> Void
         ) async throws {
-            let folder = try TestFolder()
-            let (client, peer) = (try await freeAddress(), try await freeAddress())
-            let etcd = try Program(
-                "etcd",
-                [
-                    "--name", "t", "--data-dir", "\(folder.path)/data",
-                    "--listen-client-urls", "http://\(client)",
-                    "--advertise-client-urls", "http://\(client)",
-                    "--listen-peer-urls", "http://\(peer)",
-                    "--initial-advertise-peer-urls", "http://\(peer)",
-                    "--initial-cluster", "t=http://\(peer)", "--unsafe-no-fsync",
-                    "--logger", "zap", "--log-level", "error",
-                ], folder: folder.path)
-            let calls = Client(resolver: StaticResolver(addresses: [:]))
-            // It listens when it has elected itself.
-            let options = CallOptions(
-                timeout: .seconds(60), address: "tcp://\(client)", waitsForReady: true)
-            do {
+            try await Etcd.run { etcd in
+                let calls = Client(resolver: StaticResolver(addresses: [:]))
+                let options = CallOptions(
+                    timeout: .seconds(60), address: "tcp://\(etcd.endpoint)")
                 try await body(calls, options)
-            } catch {
-                etcd.send(SIGKILL)
-                _ = try? await etcd.end()
-                throw error
+                await calls.close()
             }
-            await calls.close()
-            etcd.send(SIGTERM)
-            _ = try await etcd.end()
-        }
-
-        /// A port that was free a moment ago. etcd can't choose one by itself.
-        private func freeAddress() async throws -> String {
-            let server = Server(name: "probe")
-            try await server.start()
-            let address = server.addresses.first ?? ""
-            try await server.drain(grace: .zero)
-            return String(address.dropFirst("tcp://".count))
         }
 
         @Test func keysAndValues() async throws {

@@ -8,6 +8,7 @@
 #ifndef MCORE_CLIENT_H
 #define MCORE_CLIENT_H
 
+#include "mcore/limiter.h"
 #include "mcore/loop.h"
 #include "mcore/message.h"
 #include "mcore/server.h"
@@ -36,12 +37,18 @@ typedef struct mcore_client_options {
                                      * servers of gRPC refuse less than 10 s); 0: never */
     uint32_t keepalive_timeout_ms;  /* no answer to it: the connection is dead; 10,000 */
     uint32_t reconnect_min_ms;      /* first back-off after a failed connect; 100 */
-    uint32_t reconnect_max_ms;      /* 30,000; times 1.6 each, full jitter */
+    uint32_t reconnect_max_ms;      /* 10,000; times 1.6 each, full jitter */
     uint32_t output_bytes_max;     /* unsent bytes of a connection; further calls wait; 4 MiB. Those
                                     * of streams don't count: each may have as many of its own */
     uint32_t retry_budget_percent; /* retries per 100 calls, of a target; 20 */
     uint32_t retry_budget_min;     /* and as many per second in any case; 10 */
     mcore_slice user_agent;        /* empty: "micro/<version>" */
+    uint32_t probe_ms;            /* a PING while a call waits and nothing arrives; 500; 0: never */
+    uint32_t probe_timeout_ms;    /* no answer to it: the connection is dead; 1,000. Until the
+                                   * answer comes, other nodes are preferred */
+    uint32_t connect_patience_ms; /* so long calls wait for a connection while there is another
+                                   * node; 500 */
+    uint32_t reserved;            /* 0 */
 } mcore_client_options;
 
 void mcore_client_options_default(mcore_client_options *out_options);
@@ -112,7 +119,36 @@ typedef struct mcore_target_options {
      * loads: Mirrokni, Thorup, Zadimoghaddam, 2018). 8 calls it may have in any case. 125; 100 to
      * 1,000; 0: no bound. */
     uint32_t ring_load_percent;
+
+    /* ---- Outcomes ----
+     *
+     * A node on which calls break is ejected: left alone for `eject_ms` the first time, as many
+     * times longer as it was ejected lately, at most `eject_max_ms`. Then it is on probation: the
+     * next failure ejects it again. Only failures of the transport count, that is, requests that
+     * were lost, and those that timed out without a byte of an answer. A node that can't be reached
+     * is not ejected, but backed off from. */
+
+    uint32_t eject_failures; /* by so many failures in a row; 5; 0: not so */
+    uint32_t
+        eject_deviations_milli;     /* by a success rate so many thousandths of a standard deviation
+                                     * below the mean of five nodes or more; 1,900; 0: not so */
+    uint32_t eject_latency_percent; /* by a latency of so much of the others' median; 0: not so */
+    uint32_t eject_latency_min_ms;  /* ... that is longer than this as well; 100 */
+    uint32_t eject_calls_min;       /* in an interval: who had fewer keeps rate and latency; 100 */
+    uint32_t eject_interval_ms;     /* after which rate and latency are judged; 10,000 */
+    uint32_t eject_ms, eject_max_ms; /* 1,000 and 30,000 */
+    uint32_t eject_share_percent;    /* of the nodes, at most; one of two always may; 50 */
+    uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50 */
+    uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
+
+    /* Health checks: /grpc.health.v1.Health/Check of each node. One that is not SERVING, or does
+     * not answer in time, so many times in a row is not picked while there are others; one without
+     * that protocol is well. */
+    uint32_t health_interval_ms;                           /* give or take a tenth; 0: none */
+    uint32_t health_timeout_ms;                            /* 1,000 */
+    uint32_t health_unhealthy_after, health_healthy_after; /* 2 and 1 */
     uint32_t reserved;
+    mcore_slice health_service; /* which one is asked for; empty: the node as a whole; 255 bytes */
 } mcore_target_options;
 
 void mcore_target_options_default(mcore_target_options *out_options);
@@ -135,6 +171,20 @@ mcore_status mcore_target_configure(mcore_target *target, const mcore_target_opt
 
 void mcore_target_close(mcore_target *target);
 
+/* Why a node is picked as it is. */
+enum {
+    MCORE_NODE_READY = 0,
+    MCORE_NODE_DRAINING = 1,
+    MCORE_NODE_EJECTED = 2,    /* calls on it broke */
+    MCORE_NODE_UNHEALTHY = 3,  /* its health checks say so */
+    MCORE_NODE_SILENT = 4,     /* it owes an answer to a PING */
+    MCORE_NODE_CONNECTING = 5, /* after a failure, or for longer than connect_patience_ms */
+    MCORE_NODE_BACKING_OFF = 6
+};
+
+/* What a node was ejected for. */
+enum { MCORE_EJECTED_FOR_FAILURES = 1, MCORE_EJECTED_FOR_RATE = 2, MCORE_EJECTED_FOR_LATENCY = 3 };
+
 typedef struct mcore_node_stats {
     uint32_t struct_size;
     uint32_t outstanding; /* calls in flight */
@@ -143,11 +193,88 @@ typedef struct mcore_node_stats {
     uint64_t latency_ewma_ns; /* 0 before the first answer */
     uint32_t connected;       /* 1: a connection is ready */
     uint32_t backing_off;     /* 1: not tried until the back-off ends */
+    uint32_t why;             /* MCORE_NODE_* */
+    uint32_t picked_as;       /* 0: ready, and so on down: only when there is none that is better */
+    uint32_t ejected_by;      /* MCORE_EJECTED_FOR_*, the last time; 0: never was */
+    uint32_t on_probation;    /* 1: the next failure ejects it again */
+    uint64_t ejections;
+    uint64_t ejected_until_ns; /* of the loop's clock; 0: it is not */
+    uint32_t weight;
+    uint32_t reserved;
 } mcore_node_stats;
 
 /* Errors: MCORE_ENOENT, also for a node that is not in the subset. */
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats);
+
+typedef struct mcore_target_stats {
+    uint32_t struct_size;
+    uint32_t nodes;     /* in use: of the list, or of the subset */
+    uint32_t nodes_out; /* of them, those that are neither ready nor draining */
+    uint32_t nodes_ejected, nodes_unhealthy;
+    uint32_t panic;        /* 1: ejected and unhealthy ones are used as if they were not */
+    uint32_t calls;        /* unfinished; hedges and health checks are counted too */
+    uint32_t retries_left; /* that the budget would allow now */
+} mcore_target_stats;
+
+/* Errors: MCORE_EINVAL. */
+mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *out_stats);
+
+/* ---- Groups ---- */
+
+/* Calls that have their limits, their circuit breaker and their hedging in common: as a rule those
+ * of one endpoint. */
+typedef struct mcore_call_group mcore_call_group;
+
+/* hedge_delay_ms: as long as 95 % of the group's recent answers took; no hedges until 50 calls
+ * were answered. */
+#define MCORE_HEDGE_P95 UINT32_MAX
+
+typedef struct mcore_call_group_options {
+    uint32_t struct_size;
+    /* The breaker rejects a call with the probability (requests - K * accepts) / (requests + 1) of
+     * the window ("Site Reliability Engineering", chapter 21), where a request is a call that was
+     * let through and has ended, and accepted is one that did not end with UNAVAILABLE,
+     * DEADLINE_EXCEEDED or INTERNAL, was not shed by the node, and was not lost on the way. What
+     * the caller cancelled does not count at all. */
+    uint32_t breaker_percent;   /* K; 200; 100 or more; 0: no breaker */
+    uint32_t breaker_window_ms; /* 10,000; at least 100 */
+    uint32_t breaker_calls_min; /* requests in the window, or nothing is rejected; 20 */
+    /* A hedge is a second attempt of an idempotent call of one message each way, on another node,
+     * while the first goes on. The first good answer is the call's, the other attempt is cancelled.
+     * It is one of the plan's attempts, and is paid from the retry budget of the target. */
+    uint32_t hedge_delay_ms; /* after which it begins; 0: none; or MCORE_HEDGE_P95 */
+    uint32_t hedge_percent;  /* of the group's calls, at most; 10 */
+    mcore_limiter *limiter;  /* asked for each call, with the loop's time; retained; NULL: none */
+} mcore_call_group_options;
+
+void mcore_call_group_options_default(mcore_call_group_options *out_options);
+
+/* `options` is copied, NULL means the defaults. Errors: MCORE_EINVAL, MCORE_ENOMEM. */
+mcore_status mcore_client_open_group(mcore_client *client, const mcore_call_group_options *options,
+                                     mcore_call_group **out_group);
+/* Other options from now on; what was counted stays, unless the window is another one.
+ * Errors: MCORE_EINVAL, and nothing is changed. */
+mcore_status mcore_call_group_configure(mcore_call_group *group,
+                                        const mcore_call_group_options *options);
+/* Calls that were started go on; it may outlive the client. NULL is ignored. */
+void mcore_call_group_close(mcore_call_group *group);
+
+typedef struct mcore_call_group_stats {
+    uint32_t struct_size;
+    uint32_t in_flight;
+    uint64_t started; /* calls that were let through */
+    uint64_t failed;  /* ... and did not end as accepted */
+    uint64_t refused_by_breaker, refused_by_limit;
+    uint64_t hedges, hedge_wins;
+    uint64_t window_requests, window_accepts; /* of the breaker */
+    uint32_t reject_permille;                 /* of calls that come now */
+    uint32_t reserved;
+    uint64_t rejecting_since_ns; /* of the loop's clock; 0: it rejects none */
+    uint64_t hedge_delay_ns;     /* now; 0: no hedges */
+} mcore_call_group_stats;
+
+void mcore_call_group_get_stats(mcore_call_group *group, mcore_call_group_stats *out_stats);
 
 /* ---- Calls ---- */
 
@@ -168,11 +295,23 @@ typedef struct mcore_call_plan {
     uint32_t streaming;          /* MCORE_STREAM_*: for mcore_client_open_stream */
     uint32_t body_flags;         /* MCORE_MESSAGE_* of `body`; with MCORE_STREAM_REQUEST, of what
                                   * mcore_client_send may say: the request headers announce it */
-    mcore_slice hash_key; /* empty: none. Calls with the same key go to the same node, in every
-                           * client that knows the same nodes (their ids, weights and zones), as
-                           * long as it can be picked. Of the policies without a table of their own
-                           * the target makes a ring for it. Hashed by XXH64; not kept */
+    mcore_slice hash_key;        /* empty: none. Calls with the same key go to the same node, in
+                                  * every client that knows the same nodes (their ids, weights and
+                                  * zones), as long as it can be picked. Of the policies without a
+                                  * table of their own the target makes a ring for it. Hashed by
+                                  * XXH64; not kept */
+    mcore_call_group *group;     /* NULL: none */
+    uint64_t hedge_delay_ns;     /* a second attempt after so long; 0: as the group says */
 } mcore_call_plan;
+
+/* What refused a call before any node was tried. */
+enum {
+    MCORE_REFUSED_BY_NOTHING = 0,
+    MCORE_REFUSED_BY_BREAKER = 1,   /* UNAVAILABLE */
+    MCORE_REFUSED_BY_IN_FLIGHT = 2, /* RESOURCE_EXHAUSTED, as the others */
+    MCORE_REFUSED_BY_WINDOW = 3,
+    MCORE_REFUSED_BY_TOKENS = 4
+};
 
 typedef struct mcore_result {
     uint32_t struct_size;
@@ -191,6 +330,9 @@ typedef struct mcore_result {
     const mcore_header *metadata; /* response headers, then trailers */
     uint32_t header_count;        /* how many of `metadata` are response headers */
     uint32_t body_flags;          /* MCORE_MESSAGE_* of `body` */
+    uint32_t hedges;              /* attempts that were begun while another went on */
+    uint32_t refused_by;          /* MCORE_REFUSED_BY_* */
+    uint64_t retry_after_ns;      /* refused: when it may be let through; 0: not known */
 } mcore_result;
 
 /* `result` is valid until this returns. */

@@ -93,7 +93,7 @@ static void sums_add(mcore__pick_pool *pool, uint32_t slot, uint32_t weight) {
 
 /* By Cauchy and Schwarz, the two sides are the same only if all weights are. */
 static void compare_weights(mcore__pick_pool *pool) {
-    pool->uniform = pool->weight * pool->weight == pool->squares * pool->count;
+    pool->uniform = pool->count && pool->weight * pool->weight == pool->squares * pool->count;
 }
 
 /* entry->turn is how far ahead of the pool's clock it is due. One that was away while the others
@@ -273,24 +273,64 @@ static mcore__pick_entry *pick_in_order(mcore__picker *picker, mcore__pick_query
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         if (steps[i].tried_too && tried.count == 0) continue;
         query->tried.count = steps[i].tried_too ? 0 : tried.count;
-        uint32_t rank = steps[i].rank;
-        mcore__pick_entry *entry = pick_from(picker, (far_first ? far : near) + rank, query);
-        if (!entry) entry = pick_from(picker, (far_first ? near : far) + rank, query);
+        uint32_t rank = steps[i].rank, spills = far_first && rank == MCORE__PICK_READY;
+        mcore__pick_entry *entry = pick_from(picker, (spills ? far : near) + rank, query);
+        if (!entry) entry = pick_from(picker, (spills ? near : far) + rank, query);
         if (entry) return entry;
     }
     return NULL;
 }
 
-mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried tried, uint64_t key,
-                                      uint64_t now_ns, uint64_t random) {
+/* The key of a pick, by which policies with a table go in any case; 0: none. */
+static uint64_t key_of(const mcore__picker *picker, uint64_t key, uint64_t random) {
+    if (!picker->table.kind) return 0;
+    return key || picker->table.kind != picker->options.policy ? key : random | 1;
+}
+
+/* Not inlined, so that what most picks are does not pay for it. */
+__attribute__((noinline)) static mcore__pick_entry *pick_with_care(mcore__picker *picker,
+                                                                   mcore__pick_tried tried,
+                                                                   uint64_t key, uint64_t now_ns,
+                                                                   uint64_t random) {
     if (tried.count > MCORE__PICK_TRIED_MAX) tried.count = MCORE__PICK_TRIED_MAX;
-    mcore__pick_query query = {tried, 0, now_ns, random};
-    if (picker->table.kind) {
-        if (picker->table.stale) mcore__pick_table_build(picker);
-        query.key = key;
-        if (!key && picker->table.kind == picker->options.policy) query.key = random | 1;
-    }
+    mcore__pick_query query = {tried, key_of(picker, key, random), now_ns, random};
+    if (query.key) mcore__picker_settle(picker);
     mcore__pick_entry *entry = pick_in_order(picker, &query);
     if (entry) entry->picked_ns = now_ns;
     return entry;
+}
+
+static mcore__pick_entry *picked(mcore__pick_entry *entry, uint64_t now_ns) {
+    entry->picked_ns = now_ns;
+    return entry;
+}
+
+/* Most picks are of ready entries of equal weights, and nothing stands in the way: these need no
+ * more than a few dozens of instructions. */
+mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried tried, uint64_t key,
+                                      uint64_t now_ns, uint64_t random) {
+    const mcore__pick_pool *pool = &picker->pools[MCORE__PICK_READY];
+    const mcore__pick_table *table = &picker->table;
+    if (tried.count || picker->far_count || mcore__pick_is_warming(picker, now_ns)) {
+        return pick_with_care(picker, tried, key, now_ns, random);
+    }
+    switch (picker->options.policy) {
+    case MCORE_PICK_MAGLEV:
+        if (table->stale || pool->count == 0) break;
+        mcore__pick_entry *entry = mcore__pick_maglev_at(picker, key ? key : random);
+        if (entry->pool == MCORE__PICK_READY) return picked(entry, now_ns);
+        break;
+    case MCORE_PICK_RANDOM:
+        if (key || !pool->uniform) break;
+        return picked(pool->slots[mcore__pick_scale(random, pool->count)], now_ns);
+    case MCORE_PICK_P2C:
+        if (key || !pool->uniform) break;
+        return mcore__pick_cheaper_of_two(pool, now_ns, random);
+    case MCORE_PICK_LEAST_REQUEST:
+        if (key || !pool->uniform) break;
+        return mcore__pick_idler_of_two(pool, now_ns, random);
+    default:
+        break;
+    }
+    return pick_with_care(picker, tried, key, now_ns, random);
 }

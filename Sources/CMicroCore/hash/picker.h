@@ -60,7 +60,7 @@ typedef struct mcore__pick_pool {
     uint32_t *sums;            /* a Fenwick tree over the weights, [1 ... room] */
     uint32_t room;             /* a power of two, or 0 */
     uint32_t count;
-    uint32_t uniform;         /* all weights are equal */
+    uint32_t uniform;         /* 1: it is not empty, and all weights are equal */
     uint64_t weight, squares; /* the sum of the weights, and of their squares */
     uint64_t outstanding;
     uint64_t clock; /* round robin: virtual time, the turn of the last pick */

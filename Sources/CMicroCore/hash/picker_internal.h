@@ -88,6 +88,12 @@ mcore__pick_entry *mcore__pick_better_of_two(const mcore__picker *picker,
                                              const mcore__pick_pool *pool, mcore__pick_query *query,
                                              int by_latency);
 
+/* Picks from a pool that is uniform, with nobody tried, and nobody in a slow start. */
+mcore__pick_entry *mcore__pick_cheaper_of_two(const mcore__pick_pool *pool, uint64_t now_ns,
+                                              uint64_t random);
+mcore__pick_entry *mcore__pick_idler_of_two(const mcore__pick_pool *pool, uint64_t now_ns,
+                                            uint64_t random);
+
 mcore__pick_entry *mcore__pick_take_turn(mcore__picker *picker, mcore__pick_pool *pool,
                                          const mcore__pick_query *query);
 /* Puts an entry whose turn has changed where it belongs. */
@@ -116,6 +122,12 @@ void mcore__pick_table_free(mcore__pick_table *table);
 
 static inline mcore__pick_entry *mcore__pick_member(const mcore__picker *picker, uint32_t i) {
     return picker->members[i].value;
+}
+
+/* The entry of a table that is not empty. */
+static inline mcore__pick_entry *mcore__pick_maglev_at(const mcore__picker *picker, uint64_t key) {
+    const mcore__pick_table *table = &picker->table;
+    return mcore__pick_member(picker, table->index[mcore__pick_scale(key, table->count)]);
 }
 
 /* How many parts of a table the members get: each has its weight times 2^scale of them, and at

@@ -26,7 +26,11 @@ void *mcore__loop_slot(mcore_loop *loop, unsigned slot) { return loop->slots[slo
 
 void mcore__loop_set_slot(mcore_loop *loop, unsigned slot, void *value,
                           void (*destroy)(void *value)) {
-    loop->slots[slot] = (mcore__loop_slot_value){value, destroy};
+    loop->slots[slot] = (mcore__loop_slot_value){.value = value, .destroy = destroy};
+}
+
+void mcore__loop_set_slot_end(mcore_loop *loop, unsigned slot, void (*end)(void *value)) {
+    loop->slots[slot].end = end;
 }
 
 /* ---- Life ---- */
@@ -47,7 +51,7 @@ mcore_status mcore__loop_init(mcore_loop *loop, const mcore__driver *driver, uin
 
 void mcore__loop_fini(mcore_loop *loop) {
     for (unsigned i = 0; i < MCORE__LOOP_SLOTS; i++)
-        if (loop->slots[i].value) loop->slots[i].destroy(loop->slots[i].value);
+        if (loop->slots[i].destroy) loop->slots[i].destroy(loop->slots[i].value);
     mcore__job_ring_free(&loop->jobs);
     mcore__timer_table_free(&loop->timers);
     mcore__free(loop->read_buffer);
@@ -78,6 +82,8 @@ void mcore_loop_destroy(mcore_loop *loop) {
     mcore_loop *outer = current;
     current = loop;
     loop->destroying = 1;
+    for (unsigned i = 0; i < MCORE__LOOP_SLOTS; i++)
+        if (loop->slots[i].end) loop->slots[i].end(loop->slots[i].value);
     mcore__loop_drain(loop);
     loop->driver->destroy(loop);
     current = outer;

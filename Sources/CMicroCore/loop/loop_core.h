@@ -29,6 +29,7 @@ typedef struct mcore__driver {
 typedef struct mcore__loop_slot_value {
     void *value;
     void (*destroy)(void *value);
+    void (*end)(void *value);
 } mcore__loop_slot_value;
 
 struct mcore_loop {

@@ -76,10 +76,18 @@ void mcore__loop_begin_turn(mcore_loop *loop);
 uint64_t mcore__loop_lag_ns(const mcore_loop *loop);
 
 /* Things that engines keep once per loop; `destroy(value)` runs when the loop is destroyed. */
-enum { MCORE__LOOP_SLOT_MEMORY_TRANSPORT, MCORE__LOOP_SLOTS };
+enum {
+    MCORE__LOOP_SLOT_MEMORY_TRANSPORT,
+    MCORE__LOOP_SLOT_DATAGRAMS,
+    MCORE__LOOP_SLOT_DNS,
+    MCORE__LOOP_SLOTS
+};
 void *mcore__loop_slot(mcore_loop *loop, unsigned slot); /* NULL before it was set */
 void mcore__loop_set_slot(mcore_loop *loop, unsigned slot, void *value,
-                          void (*destroy)(void *value));
+                          void (*destroy)(void *value)); /* NULL: nothing to do */
+/* For what needs the loop to end: `end(value)` runs when mcore_loop_destroy begins, and what it
+ * causes is waited for. */
+void mcore__loop_set_slot_end(mcore_loop *loop, unsigned slot, void (*end)(void *value));
 
 /* One 64 KiB read buffer, shared by the connections of the loop, valid during one on_data. */
 #define MCORE__READ_BUFFER_BYTES 65536u

@@ -68,7 +68,7 @@ enum {
 
 enum { MCORE__DIAL_ADDRESSES_MAX = 8 };
 
-/* Name resolution on a worker thread. Outlives its connection if that is closed meanwhile. */
+/* A question to the resolver. Outlives its connection if that is closed meanwhile. */
 typedef struct mcore__resolve mcore__resolve;
 
 /* A connection that is not open yet. */

@@ -1,15 +1,16 @@
 /* The transport "tcp".
  *
- * connect() resolves names on a worker thread and tries the addresses in turn; an empty host is
- * this machine. listen() is a matter of starting up: it takes numeric addresses, "localhost"
- * (127.0.0.1) and nothing (all interfaces, IPv4 and IPv6) at once, and blocks on the name service
- * for any other name, of which it takes the first address. */
+ * connect() asks the loop's resolver for names (mcore/dns.h) and tries the addresses in turn; an
+ * empty host is this machine. listen() is a matter of starting up: it takes numeric addresses,
+ * "localhost" (127.0.0.1) and nothing (all interfaces, IPv4 and IPv6) at once, and blocks on the
+ * name service for any other name, of which it takes the first address. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
 #include "base/memory.h"
 #include "loop/os_status.h"
+#include "mcore/dns.h"
 #include "mcore/version.h"
 #include "net/socket.h"
 #include "net/tcp_address.h"
@@ -125,43 +126,62 @@ static mcore_status tcp_listen(void *self, const char *text, const mcore_transpo
 
 struct mcore__resolve {
     mcore_conn *conn; /* NULL: it was closed, nobody wants to know any more */
-    mcore__host_port host_port;
-    mcore_status status;
-    mcore__address addresses[MCORE__DIAL_ADDRESSES_MAX];
-    size_t count;
+    mcore_dns_query *query;
+    uint16_t port;
 };
 
-static void resolve_work(void *arg) {
-    mcore__resolve *r = arg;
-    r->status = mcore__host_port_resolve(&r->host_port, 0, r->addresses, MCORE__DIAL_ADDRESSES_MAX,
-                                         &r->count);
+/* What is wrong with the name service is not wrong with the connection. */
+static mcore_status status_of_answer(mcore_status status) {
+    return status == MCORE_ENOENT || status == MCORE_ENOMEM ? status : MCORE_EUNREACH;
 }
 
-static void resolve_done(void *arg) {
+static mcore__address address_of(const mcore_dns_address *from, uint16_t port) {
+    if (from->version == 4) {
+        uint32_t ip;
+        memcpy(&ip, from->bytes, sizeof ip);
+        return ipv4(ntohl(ip), port);
+    }
+    struct in6_addr ip;
+    memcpy(&ip, from->bytes, sizeof ip);
+    mcore__address address = ipv6(&ip, port);
+    address.u.v6.sin6_scope_id = from->scope;
+    return address;
+}
+
+static void resolve_done(void *arg, const mcore_dns_answer *answer) {
     mcore__resolve *r = arg;
     mcore_conn *conn = r->conn;
-    if (conn) {
-        mcore__dial *dial = conn->dial;
-        dial->resolve = NULL;
-        if (r->status < 0) {
-            mcore__socket_fail(conn, r->status);
-        } else {
-            memcpy(dial->addresses, r->addresses, r->count * sizeof r->addresses[0]);
-            dial->count = r->count;
-            mcore__socket_dial(conn);
-        }
-    }
+    uint16_t port = r->port;
     mcore__free(r);
+    if (!conn) return;
+    mcore__dial *dial = conn->dial;
+    dial->resolve = NULL;
+    if (answer->status < 0) {
+        mcore__socket_fail(conn, status_of_answer(answer->status));
+        return;
+    }
+    while (dial->count < answer->address_count && dial->count < MCORE__DIAL_ADDRESSES_MAX) {
+        dial->addresses[dial->count] = address_of(&answer->addresses[dial->count], port);
+        dial->count++;
+    }
+    mcore__socket_dial(conn);
 }
 
-static void resolve_forget(mcore__resolve *r) { r->conn = NULL; }
+static void resolve_forget(mcore__resolve *r) {
+    r->conn = NULL;
+    mcore_dns_cancel(r->query);
+}
 
 static mcore_status resolve_start(mcore_conn *conn, const mcore__host_port *host_port) {
+    mcore_dns *dns;
+    mcore_status status = mcore_dns_of_loop(conn->owner->loop, NULL, &dns);
+    if (status < 0) return status;
     mcore__resolve *r = mcore__alloc(sizeof *r);
     if (!r) return MCORE_ENOMEM;
     r->conn = conn;
-    r->host_port = *host_port;
-    mcore_status status = mcore_loop_submit(conn->owner->loop, resolve_work, resolve_done, r);
+    r->port = host_port->port;
+    status =
+        mcore_dns_addresses(dns, mcore_slice_of(host_port->host), 0, 0, resolve_done, r, &r->query);
     if (status < 0) {
         mcore__free(r);
         return status;

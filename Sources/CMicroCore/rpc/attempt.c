@@ -10,7 +10,7 @@
 
 /* ---- Budget ---- */
 
-void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
                               uint64_t now_ns) {
     memset(budget, 0, sizeof *budget);
     budget->percent = percent;
@@ -50,14 +50,21 @@ int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
     return 1;
 }
 
+uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns) {
+    budget_update(budget, now_ns);
+    return (uint32_t)(budget->tokens + 1e-6);
+}
+
 /* ---- Attempts ---- */
 
 static int was_processed(const mcore__attempt_event *event) {
-    return event->kind == MCORE__ATTEMPT_LOST || event->kind == MCORE__ATTEMPT_ANSWERED;
+    if (event->kind == MCORE__ATTEMPT_ANSWERED) return !event->unprocessed;
+    return event->kind == MCORE__ATTEMPT_LOST;
 }
 
 static int may_repeat(const mcore__attempt *attempt, const mcore__attempt_event *event) {
     if (attempt->committed || attempt->attempts >= attempt->attempts_max) return 0;
+    if (event->has_push_back && event->push_back_ns == MCORE__ATTEMPT_NEVER) return 0;
     if (!was_processed(event)) return 1;
     if (!attempt->idempotent) return 0;
     return event->kind == MCORE__ATTEMPT_LOST || event->rpc_code == MCORE_RPC_UNAVAILABLE;
@@ -68,22 +75,38 @@ static uint64_t pause_length(const mcore__attempt *attempt, uint64_t random) {
     return random % ((PAUSE_FIRST_NS << attempt->pauses) + 1);
 }
 
+/* What a node that has not begun with the request says of itself is nothing to the others. */
+static uint64_t delay_of(const mcore__attempt *attempt, const mcore__attempt_event *event,
+                         int *out_at_once) {
+    *out_at_once = event->another && (!event->has_push_back || event->unprocessed);
+    if (*out_at_once) return 0;
+    return event->has_push_back ? event->push_back_ns : pause_length(attempt, event->random);
+}
+
 static mcore__attempt_action finish(mcore__attempt *attempt) {
     attempt->state = MCORE__ATTEMPT_ENDED;
     return MCORE__ATTEMPT_FINISH;
+}
+
+/* Nothing was tried yet: it costs neither an attempt nor the budget. */
+static mcore__attempt_action choose_again(mcore__attempt *attempt) {
+    attempt->attempts--;
+    attempt->state = MCORE__ATTEMPT_CHOOSING;
+    return MCORE__ATTEMPT_PICK;
 }
 
 static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retry_budget *budget,
                                             const mcore__attempt_event *event,
                                             uint64_t *out_delay_ns) {
     if (was_processed(event)) attempt->written = 1;
+    if (event->kind == MCORE__ATTEMPT_LEFT) return choose_again(attempt);
+    /* It waits for a connection; that none came about is no attempt. */
     if (event->kind == MCORE__ATTEMPT_UNREACHED && attempt->wait_for_ready) {
-        attempt->attempts--; /* it waits for a connection; that none came about is no attempt */
-        attempt->state = MCORE__ATTEMPT_CHOOSING;
-        return MCORE__ATTEMPT_PICK;
+        return choose_again(attempt);
     }
     if (!may_repeat(attempt, event)) return finish(attempt);
-    uint64_t delay = event->another ? 0 : pause_length(attempt, event->random);
+    int at_once;
+    uint64_t delay = delay_of(attempt, event, &at_once);
     if (event->now_ns >= attempt->deadline_ns || delay >= attempt->deadline_ns - event->now_ns) {
         return finish(attempt); /* what happened says more than "deadline exceeded" */
     }
@@ -97,11 +120,11 @@ static mcore__attempt_action end_of_attempt(mcore__attempt *attempt, mcore__retr
         attempt->retries_idempotent++;
     else
         attempt->retries_unwritten++;
-    if (event->another) {
+    if (at_once) {
         attempt->state = MCORE__ATTEMPT_CHOOSING;
         return MCORE__ATTEMPT_PICK;
     }
-    attempt->pauses++;
+    if (!event->has_push_back) attempt->pauses++;
     attempt->state = MCORE__ATTEMPT_PAUSED;
     *out_delay_ns = delay;
     return MCORE__ATTEMPT_PAUSE;
@@ -120,7 +143,7 @@ static mcore__attempt_action choosing(mcore__attempt *attempt, const mcore__atte
 }
 
 static int ends_an_attempt(mcore__attempt_kind kind) {
-    return kind >= MCORE__ATTEMPT_UNREACHED && kind <= MCORE__ATTEMPT_ANSWERED;
+    return kind >= MCORE__ATTEMPT_LEFT && kind <= MCORE__ATTEMPT_ANSWERED;
 }
 
 mcore__attempt_action mcore__attempt_step(mcore__attempt *attempt, mcore__retry_budget *budget,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define MCORE__ATTEMPTS_MAX 5u
+#define MCORE__ATTEMPT_NEVER UINT64_MAX
 
 /* ---- Budget ---- */
 
@@ -20,12 +21,15 @@ typedef struct mcore__retry_budget {
     uint64_t window, updated_ns;
 } mcore__retry_budget;
 
-void mcore__retry_budget_init(mcore__retry_budget *budget, uint32_t percent, uint32_t per_second,
+void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
                               uint64_t now_ns);
 /* A call was started. */
 void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);
 /* 1 when a retry may be made; it is paid for then. */
 int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns);
+
+/* How many may be made now. */
+uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns);
 
 /* ---- Attempts ---- */
 
@@ -41,6 +45,7 @@ typedef enum mcore__attempt_state {
 typedef enum mcore__attempt_kind {
     MCORE__ATTEMPT_PICKED,    /* an attempt begins */
     MCORE__ATTEMPT_NO_NODE,   /* there is none, or (wait_for_ready) none that can be reached */
+    MCORE__ATTEMPT_LEFT,      /* waited long enough for a connection, and there is another node */
     MCORE__ATTEMPT_UNREACHED, /* no connection to the node came about */
     MCORE__ATTEMPT_UNWRITTEN, /* nothing of the request was written */
     MCORE__ATTEMPT_REFUSED,   /* written, and provably not processed */
@@ -55,9 +60,12 @@ typedef enum mcore__attempt_kind {
 
 typedef struct mcore__attempt_event {
     mcore__attempt_kind kind;
-    uint32_t rpc_code; /* ANSWERED */
-    uint32_t written;  /* DEADLINE, CANCEL while an attempt runs: it may have been processed */
-    uint32_t another;  /* there is a node that was not tried and can be reached */
+    uint32_t rpc_code;      /* ANSWERED */
+    uint32_t written;       /* DEADLINE, CANCEL while an attempt runs: it may have been processed */
+    uint32_t another;       /* there is a node that was not tried and can be reached */
+    uint32_t unprocessed;   /* ANSWERED: the node says that it did not begin with it */
+    uint32_t has_push_back; /* ANSWERED: the node says when to try again: after push_back_ns, */
+    uint64_t push_back_ns;  /* or, with MCORE__ATTEMPT_NEVER, not at all (gRPC proposal A6) */
     uint64_t now_ns;
     uint64_t random;
 } mcore__attempt_event;
@@ -80,6 +88,12 @@ typedef struct mcore__attempt {
     uint32_t retries_unwritten, retries_idempotent;
     uint32_t pauses; /* back-offs before an attempt on the same node */
 } mcore__attempt;
+
+/* ANSWERED with OK, while an attempt runs: what a step would make of it. */
+static inline void mcore__attempt_succeed(mcore__attempt *attempt) {
+    attempt->written = 1;
+    attempt->state = MCORE__ATTEMPT_ENDED;
+}
 
 /* What is not possible in a state is ignored: NOTHING, and nothing changes. */
 mcore__attempt_action mcore__attempt_step(mcore__attempt *attempt, mcore__retry_budget *budget,

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static void on_backoff_end(void *ctx);
+static void on_timer(void *ctx);
+
+/* A node that was not used for so long is not reconnected to. */
+#define USED_LATELY_NS UINT64_C(60000000000)
 
 /* ---- Life ---- */
 
@@ -20,14 +23,14 @@ static void channel_hold(mcore__channel *channel) { channel->holds++; }
 static void channel_release(mcore__channel *channel) {
     channel->holds--;
     if (channel->holds > 0 || !mcore__list_empty(&channel->nodes)) return;
-    mcore__timer_stop(channel->client->loop, &channel->backoff_timer);
+    mcore__timer_stop(channel->client->loop, &channel->timer);
     mcore__table_remove(&channel->client->channels, &channel->entry);
     channel->link = NULL;
     while (!mcore__list_empty(&channel->links)) {
         mcore__link *link = MCORE__CONTAINER(channel->links.next, mcore__link, of_channel);
         mcore__list_remove(&link->of_channel);
         link->channel = NULL;
-        mcore__link_retire(link);
+        mcore__link_retire(link, MCORE__CHANNEL_UNUSED);
     }
     mcore__free(channel);
 }
@@ -68,7 +71,7 @@ static mcore_status new_channel(mcore_client *client, mcore__client_transport *t
     mcore__list_init(&channel->links);
     mcore__list_init(&channel->nodes);
     mcore__list_init(&channel->waiting);
-    mcore__timer_init(&channel->backoff_timer, on_backoff_end, channel);
+    mcore__timer_init(&channel->timer, on_timer, channel);
     mcore_slice key = {channel->address, len};
     mcore__table_add(&client->channels, &channel->entry, mcore__table_hash(&client->channels, key));
     *out_channel = channel;
@@ -124,6 +127,17 @@ static void nodes_changed(mcore__channel *channel) {
     }
 }
 
+static void set_out(mcore__channel *channel, uint32_t out) {
+    if (channel->out == out) return;
+    channel->out = out;
+    nodes_changed(channel);
+}
+
+static void set_silent(mcore__channel *channel, uint32_t silent) {
+    channel->silent = silent;
+    nodes_changed(channel);
+}
+
 static mcore__client_call *first_waiting(mcore__list *waiting) {
     mcore__client_call *call = MCORE__CONTAINER(waiting->next, mcore__client_call, place);
     mcore__list_remove(&call->place);
@@ -146,8 +160,8 @@ static void back_off(mcore__channel *channel, mcore_status failure, const char *
     snprintf(channel->last_text, sizeof channel->last_text, "%s", text);
     channel->backoff_end_ns = mcore_loop_now_ns(loop) + delay_ns;
     channel->state = MCORE__CHANNEL_BACKING_OFF;
-    mcore__timer_start(loop, &channel->backoff_timer, delay_ns);
-    nodes_changed(channel);
+    mcore__timer_start(loop, &channel->timer, delay_ns);
+    set_out(channel, 1);
 
     channel_hold(channel);
     mcore__list waiting;
@@ -159,32 +173,111 @@ static void back_off(mcore__channel *channel, mcore_status failure, const char *
     channel_release(channel);
 }
 
-static void on_backoff_end(void *ctx) {
-    mcore__channel *channel = ctx;
-    channel->state = MCORE__CHANNEL_IDLE;
-    nodes_changed(channel);
+static uint64_t patience_ns(const mcore__channel *channel) {
+    return channel->client->options.connect_patience_ms * UINT64_C(1000000);
 }
 
 static void connect_now(mcore__channel *channel) {
+    mcore_loop *loop = channel->client->loop;
     channel->state = MCORE__CHANNEL_CONNECTING;
+    mcore__timer_start(loop, &channel->timer, patience_ns(channel));
     mcore_status status = mcore__link_open(channel, &channel->link);
     if (status == MCORE_OK) return;
     channel->link = NULL;
     back_off(channel, status, mcore_status_text(status));
 }
 
-void mcore__channel_ready(mcore__channel *channel) { channel->state = MCORE__CHANNEL_READY; }
+/* Calls that can go elsewhere do. */
+static void leave(mcore__channel *channel, const char *text) {
+    channel_hold(channel);
+    mcore__list waiting;
+    mcore__list_move(&channel->waiting, &waiting);
+    while (!mcore__list_empty(&waiting)) {
+        mcore__client_call *call = first_waiting(&waiting);
+        if (mcore__target_may_leave(call->target, call)) {
+            mcore__client_call_failed(call, MCORE__ATTEMPT_LEFT, MCORE_RPC_UNAVAILABLE,
+                                      MCORE_EUNAVAILABLE, text);
+        } else {
+            mcore__list_append(&channel->waiting, &call->place);
+        }
+    }
+    channel_release(channel);
+}
 
-void mcore__channel_lost(mcore__channel *channel, mcore__link *link, mcore_status failure,
-                         const char *text) {
+/* Calls that wait for this node, or the last calls of its targets. */
+static int used_lately(const mcore__channel *channel) {
+    if (!mcore__list_empty(&channel->waiting)) return 1;
+    if (channel->client->closing) return 0;
+    uint64_t now_ns = mcore_loop_now_ns(channel->client->loop);
+    for (mcore__list *at = channel->nodes.next; at != &channel->nodes; at = at->next) {
+        mcore__node *node = MCORE__CONTAINER(at, mcore__node, of_channel);
+        if (node->listed && mcore__target_used(node->target, now_ns, USED_LATELY_NS)) return 1;
+    }
+    return 0;
+}
+
+/* Nobody waits for the end of a back-off: when the node is there again, there is a connection. */
+static void end_back_off(mcore__channel *channel) {
+    channel_hold(channel);
+    channel->state = MCORE__CHANNEL_IDLE;
+    if (used_lately(channel))
+        connect_now(channel);
+    else
+        set_out(channel, 0);
+    channel_release(channel);
+}
+
+static void on_timer(void *ctx) {
+    mcore__channel *channel = ctx;
+    if (channel->state == MCORE__CHANNEL_BACKING_OFF) {
+        end_back_off(channel);
+    } else if (channel->state == MCORE__CHANNEL_CONNECTING) {
+        channel_hold(channel);
+        set_out(channel, 1);
+        /* Again and again: another node may come back before this one is given up. */
+        mcore__timer_start(channel->client->loop, &channel->timer, patience_ns(channel));
+        leave(channel, "no connection within connect_patience_ms");
+        channel_release(channel);
+    }
+}
+
+void mcore__channel_ready(mcore__channel *channel) {
+    channel->state = MCORE__CHANNEL_READY;
+    mcore__timer_stop(channel->client->loop, &channel->timer);
+    set_out(channel, 0);
+}
+
+static void connect_again(mcore__channel *channel) {
+    set_out(channel, 1);
+    connect_now(channel);
+    if (channel->state == MCORE__CHANNEL_CONNECTING)
+        leave(channel, "the node ended the connection");
+}
+
+void mcore__channel_lost(mcore__channel *channel, mcore__link *link, mcore__channel_loss loss,
+                         mcore_status failure, const char *text) {
     if (channel->link != link) return;
     channel_hold(channel);
+    uint64_t unused_ns = mcore_loop_now_ns(channel->client->loop) - channel->used_ns;
     channel->link = NULL;
     channel->state = MCORE__CHANNEL_IDLE;
-    if (failure != MCORE_OK)
+    mcore__timer_stop(channel->client->loop, &channel->timer);
+    if (channel->silent) set_silent(channel, 0);
+    if (loss == MCORE__CHANNEL_FAILED)
         back_off(channel, failure, text);
+    else if (loss == MCORE__CHANNEL_UNEXPECTED && unused_ns < USED_LATELY_NS &&
+             used_lately(channel))
+        connect_again(channel);
     else if (!mcore__list_empty(&channel->waiting))
         connect_now(channel);
+    channel_release(channel);
+}
+
+void mcore__channel_silent(mcore__channel *channel, mcore__link *link, uint32_t silent) {
+    if (channel->link != link) return;
+    channel_hold(channel);
+    set_silent(channel, silent);
+    if (silent) leave(channel, "the node is silent");
     channel_release(channel);
 }
 
@@ -205,6 +298,7 @@ void mcore__channel_submit(mcore__channel *channel, mcore__client_call *call) {
     if (channel->state == MCORE__CHANNEL_BACKING_OFF) {
         fail_at_once(channel, call);
     } else {
+        channel->used_ns = call->attempt_started_ns;
         call->where = MCORE__CALL_WAITING;
         mcore__list_append(&channel->waiting, &call->place);
         if (channel->state == MCORE__CHANNEL_IDLE)

@@ -26,12 +26,17 @@ typedef struct mcore__channel {
     mcore__list waiting;      /* calls, in the order in which they came */
     uint32_t holds;           /* functions at work that must not lose it */
     uint32_t pumping;
+    uint32_t out;      /* left alone while there are other nodes: from a failure, or from a connect
+                        * that takes long, until there is a connection */
+    uint32_t silent;   /* its connection owes an answer to a PING */
+    uint32_t calm;     /* how often its node found that there are too many pings */
+    uint64_t used_ns;  /* when the last call came */
     uint32_t failures; /* in a row */
     mcore_status last_failure;
     char last_text[MCORE__CLIENT_FAILURE_BYTES]; /* ... in words */
     uint64_t backoff_end_ns;
-    mcore__timer backoff_timer;
-    mcore_slice name; /* of the address, what the transport gets: behind "scheme://" */
+    mcore__timer timer; /* CONNECTING: patience; BACKING_OFF: its end */
+    mcore_slice name;   /* of the address, what the transport gets: behind "scheme://" */
     mcore_slice authority;
     size_t address_len;
     char address[]; /* "scheme://name", 0-terminated */
@@ -59,10 +64,19 @@ void mcore__channel_withdraw(mcore__client_call *call);
 void mcore__channel_ready(mcore__channel *channel);
 /* There may be room for waiting calls. */
 void mcore__channel_pump(mcore__channel *channel);
-/* The link takes no new calls. `failure` is MCORE_OK when another connection may be opened at once;
- * otherwise the address is left alone for a while, and waiting calls end (`text` says why). */
-void mcore__channel_lost(mcore__channel *channel, struct mcore__link *link, mcore_status failure,
-                         const char *text);
+/* How the link for new calls was lost. */
+typedef enum mcore__channel_loss {
+    MCORE__CHANNEL_UNUSED,     /* it was not needed any more, or is used up */
+    MCORE__CHANNEL_UNEXPECTED, /* the node has ended it: another connection is opened at once, if
+                                * the node was used lately, and until it is there the node is out */
+    MCORE__CHANNEL_FAILED      /* the address is left alone for a while, and waiting calls end */
+} mcore__channel_loss;
+
+/* The link takes no new calls. `failure` and `text` say why it FAILED. */
+void mcore__channel_lost(mcore__channel *channel, struct mcore__link *link,
+                         mcore__channel_loss loss, mcore_status failure, const char *text);
+/* The link's peer owes an answer to a PING, or has given it. */
+void mcore__channel_silent(mcore__channel *channel, struct mcore__link *link, uint32_t silent);
 /* The longest back-off that may follow the next failure. */
 uint64_t mcore__channel_backoff_ns(const mcore__channel *channel);
 

@@ -29,20 +29,26 @@ static uint64_t now_of(const mcore__link *link) { return mcore_loop_now_ns(link-
 /* ---- The end ---- */
 
 /* Whether the address should be left alone for a while. A node that takes connections and ends
- * them before it has answered anything must not be run against in a circle. */
+ * them soon, or at the first call, before it has answered anything, must not be run against in a
+ * circle. */
 static mcore_status failure_of(const mcore__link *link, mcore_status why) {
     if (link->state == MCORE__LINK_OPENING) return why == MCORE_OK ? MCORE_ECONNRESET : why;
     if (why == MCORE_ETIMEDOUT || why == MCORE_EPROTO || why == MCORE_ELIMIT) return why;
-    if (link->answers == 0 &&
-        now_of(link) - link->ready_ns < mcore__channel_backoff_ns(link->channel)) {
+    uint64_t age_ns = now_of(link) - link->ready_ns;
+    int early = age_ns < mcore__channel_backoff_ns(link->channel);
+    int broken = link->state == MCORE__LINK_READY && !mcore__list_empty(&link->streams);
+    if (link->answers == 0 && (early || broken)) {
         return why == MCORE_OK ? MCORE_ECONNRESET : why;
     }
     return MCORE_OK;
 }
 
-static void leave_channel(mcore__link *link, mcore_status why, const char *text) {
+static void leave_channel(mcore__link *link, mcore__channel_loss loss, mcore_status why,
+                          const char *text) {
     if (!link->channel) return;
-    mcore__channel_lost(link->channel, link, failure_of(link, why), text);
+    mcore_status failure = failure_of(link, why);
+    if (failure != MCORE_OK) loss = MCORE__CHANNEL_FAILED;
+    mcore__channel_lost(link->channel, link, loss, failure, text);
 }
 
 static void close_conn(mcore__link *link, uint32_t abort) {
@@ -53,12 +59,12 @@ static void close_conn(mcore__link *link, uint32_t abort) {
  * still delivered. */
 static void die(mcore__link *link, mcore_status why, const char *text, int last_words) {
     if (link->state == MCORE__LINK_DEAD) return;
-    leave_channel(link, why, text);
+    leave_channel(link, MCORE__CHANNEL_UNEXPECTED, why, text);
     link->state = MCORE__LINK_DEAD;
     link->channel = NULL;
     mcore__list_remove(&link->of_channel);
     mcore__flush_unmark(link->loop, &link->flush);
-    mcore__timer_stop(link->loop, &link->keepalive_timer);
+    mcore__timer_stop(link->loop, &link->watch_timer);
     mcore__timer_start(link->loop, &link->life_timer, PATIENCE_NS);
     close_conn(link, !last_words);
     mcore__link_fail_streams(link, why, text);
@@ -83,19 +89,19 @@ static int die_if_doomed(mcore__link *link) {
 /* Says goodbye; the flush does the rest. */
 static void begin_closing(mcore__link *link) {
     link->state = MCORE__LINK_CLOSING;
-    mcore__timer_stop(link->loop, &link->keepalive_timer);
+    mcore__timer_stop(link->loop, &link->watch_timer);
     mcore__timer_start(link->loop, &link->life_timer, PATIENCE_NS);
     mcore__h2_goaway(link->h2, MCORE__H2_NO_ERROR, NULL); /* without memory it ends without */
     mcore__flush_mark(link->loop, &link->flush);
 }
 
-void mcore__link_retire(mcore__link *link) {
+void mcore__link_retire(mcore__link *link, mcore__channel_loss loss) {
     if (link->state == MCORE__LINK_OPENING) {
         doom(link, MCORE_ECLOSED, "the connection was closed before it was used");
     } else if (link->state == MCORE__LINK_READY) {
         link->state = MCORE__LINK_DRAINING;
         mcore__timer_stop(link->loop, &link->life_timer);
-        leave_channel(link, MCORE_OK, "the node is going away");
+        leave_channel(link, loss, MCORE_OK, "the node is going away");
         mcore__link_close_if_done(link);
     }
 }
@@ -111,7 +117,7 @@ void mcore__link_close_if_done(mcore__link *link) {
 static void free_link(mcore__link *link) {
     mcore_client *client = link->client;
     mcore__timer_stop(link->loop, &link->life_timer);
-    mcore__timer_stop(link->loop, &link->keepalive_timer);
+    mcore__timer_stop(link->loop, &link->watch_timer);
     mcore__flush_unmark(link->loop, &link->flush);
     mcore__list_remove(&link->of_channel);
     mcore__h2_destroy(link->h2);
@@ -141,6 +147,7 @@ static mcore_status send_output(mcore__link *link, mcore__link_output *output) {
     if (status != MCORE_OK) return status;
     output->busy = 1;
     link->output_bytes += len;
+    link->silence.sent += len;
     mcore__link_note_written(link);
     return MCORE_OK;
 }
@@ -218,11 +225,14 @@ static void on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t 
         die(link, MCORE_ECONNRESET, "the node closed the connection", 0);
         return;
     }
-    link->received_ns = now_of(link);
+    uint64_t now_ns = now_of(link);
+    if (mcore__silence_hear(&link->silence, now_ns) && link->channel) {
+        mcore__channel_silent(link->channel, link, 0);
+    }
     for (uint32_t i = 0; i < n; i++) {
         link->inside++;
         link->feeding = v[i];
-        mcore_status status = mcore__h2_feed(link->h2, v[i].data, v[i].len, link->received_ns);
+        mcore_status status = mcore__h2_feed(link->h2, v[i].data, v[i].len, now_ns);
         mcore__link_keep_bodies(link);
         link->feeding = (mcore_slice){NULL, 0};
         link->inside--;
@@ -244,7 +254,7 @@ static void check_idle(mcore__link *link) {
     uint64_t timeout_ns = link->client->options.idle_timeout_ms * NS_PER_MS;
     uint64_t idle_ns = link->open_streams ? 0 : now_of(link) - link->idle_since_ns;
     if (idle_ns >= timeout_ns)
-        mcore__link_retire(link);
+        mcore__link_retire(link, MCORE__CHANNEL_UNUSED);
     else
         mcore__timer_start(link->loop, &link->life_timer, timeout_ns - idle_ns);
 }
@@ -269,35 +279,54 @@ static void on_life_timer(void *ctx) {
     }
 }
 
+static mcore__silence_policy policy_of(const mcore__link *link) {
+    const mcore_client_options *options = &link->client->options;
+    return (mcore__silence_policy){
+        .probe_ns = options->probe_ms * NS_PER_MS,
+        .probe_timeout_ns = options->probe_timeout_ms * NS_PER_MS,
+        .keepalive_ns = options->keepalive_interval_ms * NS_PER_MS,
+        .keepalive_timeout_ns = options->keepalive_timeout_ms * NS_PER_MS,
+    };
+}
+
+static void look_again(mcore__link *link, uint64_t delay_ns) {
+    uint64_t probe_ns = link->client->options.probe_ms * NS_PER_MS;
+    link->watched = delay_ns <= probe_ns;
+    if (delay_ns != UINT64_MAX) mcore__timer_start(link->loop, &link->watch_timer, delay_ns);
+}
+
 void mcore__link_watch(mcore__link *link) {
-    uint32_t interval_ms = link->client->options.keepalive_interval_ms;
-    if (interval_ms == 0 || mcore__timer_active(&link->keepalive_timer)) return;
-    link->watch_since_ns = now_of(link);
-    link->ping_sent_ns = 0;
-    mcore__timer_start(link->loop, &link->keepalive_timer, interval_ms * NS_PER_MS);
+    const mcore_client_options *options = &link->client->options;
+    uint32_t ms = options->probe_ms ? options->probe_ms : options->keepalive_interval_ms;
+    if (ms == 0 || link->silence.pinged) return;
+    if (!options->probe_ms && mcore__timer_active(&link->watch_timer)) return;
+    look_again(link, ms * NS_PER_MS);
 }
 
 /* While calls wait and the node is silent, it is asked whether it is still there. */
-static void on_keepalive_timer(void *ctx) {
+static void on_watch_timer(void *ctx) {
     mcore__link *link = ctx;
-    const mcore_client_options *options = &link->client->options;
+    link->watched = 0;
     if (mcore__list_empty(&link->streams)) return; /* the next call starts it again */
-    uint64_t now_ns = now_of(link);
-    if (link->ping_sent_ns && link->received_ns < link->ping_sent_ns) {
+    mcore__silence_policy policy = policy_of(link);
+    uint32_t calm = link->channel ? link->channel->calm : 0;
+    uint64_t next_ns;
+    switch (mcore__silence_check(&link->silence, &policy, calm, now_of(link), &next_ns)) {
+    case MCORE__SILENCE_DEAD:
         die(link, MCORE_ETIMEDOUT, "no answer to a keepalive ping", 0);
         return;
-    }
-    link->ping_sent_ns = 0;
-    uint64_t since_ns =
-        link->received_ns > link->watch_since_ns ? link->received_ns : link->watch_since_ns;
-    uint64_t interval_ns = options->keepalive_interval_ms * NS_PER_MS;
-    uint64_t next_ns = interval_ns - (now_ns - since_ns < interval_ns ? now_ns - since_ns : 0);
-    if (now_ns - since_ns >= interval_ns && mcore__h2_ping(link->h2, ++link->pings) == MCORE_OK) {
-        link->ping_sent_ns = now_ns;
-        next_ns = options->keepalive_timeout_ms * NS_PER_MS;
+    case MCORE__SILENCE_PING:
+        if (mcore__h2_ping(link->h2, ++link->pings) != MCORE_OK) {
+            link->silence.pinged = 0; /* without memory; the next time */
+            break;
+        }
+        if (link->channel) mcore__channel_silent(link->channel, link, 1);
         mcore__flush_mark(link->loop, &link->flush);
+        break;
+    case MCORE__SILENCE_WAIT:
+        break;
     }
-    mcore__timer_start(link->loop, &link->keepalive_timer, next_ns);
+    look_again(link, next_ns);
 }
 
 /* ---- Opening ---- */
@@ -365,7 +394,7 @@ mcore_status mcore__link_open(mcore__channel *channel, mcore__link **out_link) {
     mcore__list_init(&link->borrowing);
     mcore__flush_init(&link->flush, on_flush, link);
     mcore__timer_init(&link->life_timer, on_life_timer, link);
-    mcore__timer_init(&link->keepalive_timer, on_keepalive_timer, link);
+    mcore__timer_init(&link->watch_timer, on_watch_timer, link);
     mcore_status status = create_session(link);
     if (status == MCORE_OK) {
         status = link->plugin->connect(channel->transport->self, channel->name.data,

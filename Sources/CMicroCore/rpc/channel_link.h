@@ -4,6 +4,7 @@
 
 #include "http2/http2.h"
 #include "rpc/channel.h"
+#include "rpc/silence.h"
 
 typedef enum mcore__link_state {
     MCORE__LINK_OPENING, /* until the peer's SETTINGS: only then it is known to speak HTTP/2 */
@@ -46,10 +47,12 @@ typedef struct mcore__link {
     uint32_t open_streams;   /* of the session: also those that nobody waits for any more */
     uint32_t last_stream_id; /* beyond it the connection is replaced: ids don't start over */
     uint32_t answers;        /* streams that were answered */
-    uint64_t ready_ns, idle_since_ns, received_ns, watch_since_ns, ping_sent_ns;
+    uint64_t ready_ns, idle_since_ns;
+    mcore__silence silence;
     uint64_t pings;
-    mcore__timer life_timer; /* OPENING: connect timeout; READY: idle; CLOSING: patience */
-    mcore__timer keepalive_timer;
+    mcore__timer life_timer;  /* OPENING: connect timeout; READY: idle; CLOSING: patience */
+    mcore__timer watch_timer; /* looks at the silence */
+    uint32_t watched;         /* ... before a call that begins now can be missed */
 } mcore__link;
 
 /* Connects. On an error there is no link. */
@@ -77,6 +80,6 @@ size_t mcore__link_unsent(const mcore__client_call *call);
 void mcore__link_give_back(mcore__client_call *call, size_t len);
 
 /* No new streams; closed when the present ones have ended. */
-void mcore__link_retire(mcore__link *link);
+void mcore__link_retire(mcore__link *link, mcore__channel_loss loss);
 
 #endif

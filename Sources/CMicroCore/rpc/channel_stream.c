@@ -6,6 +6,7 @@
 #include "rpc/client_stream.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* A connection holds this much for streams that are not read before those who are feel it. */
 enum { HELD_BYTES_FREE = 4 << 20 };
@@ -133,11 +134,12 @@ mcore_status mcore__link_start(mcore__link *link, mcore__client_call *call) {
     call->stream_id = id;
     call->queued = queued;
     link->queued_bytes += queued;
+    mcore__silence_ask(&link->silence, call->attempt_started_ns, mcore__list_empty(&link->streams));
     mcore__list_append(&link->streams, &call->place);
     mcore__list_append(&link->sending, &call->sending);
     if (call->stream) mcore__client_stream_started(call);
-    mcore__link_watch(link);
-    if (id >= link->last_stream_id) mcore__link_retire(link);
+    if (!link->watched) mcore__link_watch(link);
+    if (id >= link->last_stream_id) mcore__link_retire(link, MCORE__CHANNEL_UNUSED);
     return MCORE_OK;
 }
 
@@ -183,6 +185,7 @@ static void on_headers(void *ctx, uint32_t id, void *stream, const mcore__h2_hea
     (void)id;
     mcore__link *link = ctx;
     mcore__client_call *call = stream;
+    mcore__silence_work(&link->silence);
     /* Whoever answers is not in trouble any more. */
     if (link->answers++ == 0 && link->channel) link->channel->failures = 0;
     if (!call) return;
@@ -211,6 +214,7 @@ static void take_stream_data(mcore__link *link, mcore__client_call *call, const 
 static void on_data(void *ctx, uint32_t id, void *stream, const uint8_t *data, size_t len) {
     mcore__link *link = ctx;
     mcore__client_call *call = stream;
+    mcore__silence_work(&link->silence);
     if (call && call->response.many) {
         take_stream_data(link, call, data, len);
         return;
@@ -274,8 +278,14 @@ static void on_close(void *ctx, uint32_t id, void *stream, uint32_t error_code, 
 }
 
 static void on_goaway(void *ctx, uint32_t last_stream_id, uint32_t error_code, mcore_slice debug) {
-    (void)last_stream_id, (void)error_code, (void)debug;
-    mcore__link_retire(ctx);
+    (void)last_stream_id;
+    mcore__link *link = ctx;
+    static const char many[] = "too_many_pings";
+    if (error_code == MCORE__H2_ENHANCE_YOUR_CALM && link->channel &&
+        debug.len == sizeof many - 1 && memcmp(debug.data, many, debug.len) == 0) {
+        link->channel->calm++;
+    }
+    mcore__link_retire(link, MCORE__CHANNEL_UNEXPECTED);
 }
 
 static void on_settings(void *ctx, uint32_t streams_max) {

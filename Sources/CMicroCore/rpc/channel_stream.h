@@ -23,7 +23,7 @@ void mcore__link_fail_streams(mcore__link *link, mcore_status why, const char *t
 
 void mcore__link_become_ready(mcore__link *link);
 void mcore__link_close_if_done(mcore__link *link);
-/* Keepalive, from the first call on. */
+/* A call begins to wait: for how long the node is silent is watched. */
 void mcore__link_watch(mcore__link *link);
 
 #endif

@@ -27,10 +27,13 @@ void mcore_client_options_default(mcore_client_options *out_options) {
         .keepalive_interval_ms = 20000,
         .keepalive_timeout_ms = 10000,
         .reconnect_min_ms = 100,
-        .reconnect_max_ms = 30000,
+        .reconnect_max_ms = 10000,
         .output_bytes_max = 4u << 20,
         .retry_budget_percent = 20,
         .retry_budget_min = 10,
+        .probe_ms = 500,
+        .probe_timeout_ms = 1000,
+        .connect_patience_ms = 500,
     };
 }
 
@@ -43,14 +46,16 @@ static mcore_status read_options(const mcore_client_options *from, mcore_client_
     memcpy(out, from, known);
     out->struct_size = sizeof *out;
     const uint32_t limits[] = {
-        out->message_bytes_max, out->header_list_bytes_max, out->header_count_max,
-        out->calls_max,         out->connect_timeout_ms,    out->idle_timeout_ms,
-        out->reconnect_min_ms,  out->reconnect_max_ms,      out->output_bytes_max,
+        out->message_bytes_max,   out->header_list_bytes_max, out->header_count_max,
+        out->calls_max,           out->connect_timeout_ms,    out->idle_timeout_ms,
+        out->reconnect_min_ms,    out->reconnect_max_ms,      out->output_bytes_max,
+        out->connect_patience_ms,
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         if (limits[i] == 0) return MCORE_EINVAL;
     }
     if (out->keepalive_interval_ms && !out->keepalive_timeout_ms) return MCORE_EINVAL;
+    if (out->probe_ms && !out->probe_timeout_ms) return MCORE_EINVAL;
     if (out->reconnect_max_ms < out->reconnect_min_ms) return MCORE_EINVAL;
     if (out->user_agent.len && !mcore__field_value_valid(out->user_agent)) return MCORE_EINVAL;
     return MCORE_OK;

@@ -6,7 +6,9 @@
 #include "rpc/client_call.h"
 
 #include "rpc/channel.h"
+#include "rpc/client_hedge.h"
 #include "rpc/client_stream.h"
+#include "rpc/group.h"
 #include "rpc/target.h"
 
 #include <stdio.h>
@@ -28,34 +30,45 @@ static void leave_everything(mcore__client_call *call) {
     mcore_loop *loop = call->client->loop;
     mcore__timer_stop(loop, &call->deadline_timer);
     mcore__timer_stop(loop, &call->attempt_timer);
+    if (mcore__timer_active(&call->hedge_timer)) mcore__timer_stop(loop, &call->hedge_timer);
     mcore__list_remove(&call->place); /* of the target's parked calls */
     if (call->stream) mcore__client_stream_over(call->stream);
 }
 
 /* `done` is due, but this may be inside the caller's own call. */
 static void end_call(mcore__client_call *call) {
+    if (mcore__client_hedge_settle(call, 0)) return;
     leave_everything(call);
     mcore__list_remove(&call->all);
     mcore__list_append(&call->client->ended, &call->all);
     mcore__later_mark(call->client->loop, &call->client->work);
 }
 
-void mcore__client_call_deliver(mcore__client_call *call) {
+static void let_go(mcore__client_call *call) {
     mcore_client *client = call->client;
     mcore_target *target = call->target;
-    mcore_result result;
-    mcore__client_result_fill(call, &result);
-    if (call->stream)
-        call->stream->events->on_end(call->ctx, &result);
-    else
-        call->done(call->ctx, &result);
-
     if (call->node) mcore__node_release(call->node);
     call->node = NULL;
     mcore__client_call_put(call);
     mcore__target_release(target);
     client->calls--;
     if (client->closing) mcore__later_mark(client->loop, &client->work);
+}
+
+void mcore__client_call_put_away(mcore__client_call *call) {
+    leave_everything(call);
+    let_go(call);
+}
+
+void mcore__client_call_deliver(mcore__client_call *call) {
+    if (call->group) mcore__group_leave(call->group, call);
+    mcore_result result;
+    mcore__client_result_fill(call, &result);
+    if (call->stream)
+        call->stream->events->on_end(call->ctx, &result);
+    else
+        call->done(call->ctx, &result);
+    let_go(call);
 }
 
 static void set_failure(mcore__client_call *call, uint32_t rpc_code, mcore_status why,
@@ -111,13 +124,15 @@ static mcore__attempt_event end_event(mcore__client_call *call, mcore__attempt_k
 
 /* ---- One attempt ---- */
 
-static void remember_tried(mcore__client_call *call) {
+void mcore__client_call_remember(mcore__client_call *call, uint64_t serial) {
     for (uint32_t i = 0; i < call->tried_count; i++) {
-        if (call->tried[i] == call->node->pick.serial) return;
+        if (call->tried[i] == serial) return;
     }
-    if (call->tried_count < MCORE__ATTEMPTS_MAX) {
-        call->tried[call->tried_count++] = call->node->pick.serial;
-    }
+    if (call->tried_count < MCORE__ATTEMPTS_MAX) call->tried[call->tried_count++] = serial;
+}
+
+static void remember_tried(mcore__client_call *call) {
+    mcore__client_call_remember(call, call->node->pick.serial);
 }
 
 static void begin_attempt(mcore__client_call *call, mcore__node *node) {
@@ -125,6 +140,7 @@ static void begin_attempt(mcore__client_call *call, mcore__node *node) {
     if (call->node) mcore__node_release(call->node);
     call->node = node;
     mcore__node_begin(node);
+    mcore__client_hedge_picked(call);
     call->written = 0;
     call->attempt_started_ns = now_of(call);
     call->attempt_deadline_ns = call->attempt.deadline_ns;
@@ -142,7 +158,7 @@ static void begin_attempt(mcore__client_call *call, mcore__node *node) {
 }
 
 static void pick_node(mcore__client_call *call) {
-    mcore__node *node = mcore__target_pick(call->target, call);
+    mcore__node *node = call->pinned ? call->pinned : mcore__target_pick(call->target, call);
     int reachable = node && node->pick.rank != MCORE__PICK_BACKING_OFF;
     if (!node || (call->attempt.wait_for_ready && !reachable)) {
         if (!node && !call->failure_text[0]) {
@@ -162,10 +178,22 @@ static void end_attempt(mcore__client_call *call) {
     mcore__node_end(call->node);
 }
 
+/* Something of an answer has come. */
+static int heard_of(const mcore__client_call *call) { return (int)call->response.has_headers; }
+
+/* Not what this side could not go on with, nor an answer that only takes long. */
+static int is_fault_of_node(const mcore__client_call *call, mcore__attempt_kind kind,
+                            mcore_status why) {
+    if (kind != MCORE__ATTEMPT_LOST || why == MCORE_ENOMEM || why == MCORE_ECLOSED) return 0;
+    return why != MCORE_ETIMEDOUT || !heard_of(call);
+}
+
 void mcore__client_call_failed(mcore__client_call *call, mcore__attempt_kind kind,
                                uint32_t rpc_code, mcore_status why, const char *text) {
     end_attempt(call);
-    mcore__node_failed(call->node);
+    if (kind != MCORE__ATTEMPT_LEFT && !call->pinned) {
+        mcore__node_failed(call->node, is_fault_of_node(call, kind, why));
+    }
     /* Who waits for a connection did not try this node. */
     int withdrawn = kind == MCORE__ATTEMPT_UNREACHED && call->attempt.wait_for_ready;
     if (!withdrawn) remember_tried(call);
@@ -202,19 +230,33 @@ void mcore__client_call_finish(mcore__client_call *call) {
     mcore__client_call_deliver(call);
 }
 
+/* Not every answer is the end of the call. */
+static int try_again(mcore__client_call *call, uint32_t code) {
+    mcore__attempt_event event = end_event(call, MCORE__ATTEMPT_ANSWERED, code);
+    event.unprocessed = (uint32_t)mcore__response_unprocessed(&call->response);
+    event.has_push_back = (uint32_t)mcore__response_push_back(&call->response, &event.push_back_ns);
+    uint64_t delay_ns;
+    mcore__attempt_action action = step(call, event, &delay_ns);
+    if (action == MCORE__ATTEMPT_FINISH) return 0;
+    set_answered_failure(call);
+    perform(call, action, delay_ns);
+    return 1;
+}
+
 void mcore__client_call_answered(mcore__client_call *call) {
     uint32_t code = call->response.rpc_code;
     end_attempt(call);
-    mcore__node_answered(call->node, latency_of(call), code);
+    if (!call->pinned) mcore__node_answered(call->node, latency_of(call), code);
     remember_tried(call);
-    uint64_t delay_ns;
-    mcore__attempt_event event = end_event(call, MCORE__ATTEMPT_ANSWERED, code);
-    mcore__attempt_action action = step(call, event, &delay_ns);
-    if (action != MCORE__ATTEMPT_FINISH) {
-        set_answered_failure(call);
-        perform(call, action, delay_ns);
-        return;
+    if (call->group) mcore__group_answered(call->group, latency_of(call), code);
+    int good = 1;
+    if (code == MCORE_RPC_OK) {
+        mcore__attempt_succeed(&call->attempt);
+    } else {
+        if (try_again(call, code)) return;
+        good = code != MCORE_RPC_UNAVAILABLE && !mcore__response_unprocessed(&call->response);
     }
+    if (mcore__client_hedge_settle(call, good)) return;
     /* At once, since the body may be borrowed from the bytes that are being read. */
     call->answered = 1;
     if (!mcore__client_stream_holds(call)) mcore__client_call_finish(call);
@@ -226,12 +268,20 @@ void mcore__client_call_wake(mcore__client_call *call) {
 
 /* ---- Time, and the caller's own end ---- */
 
+/* A caller in a hurry is no judge of a node: it must have had much more time than it usually
+ * takes. */
+static int was_long(const mcore__client_call *call) {
+    enum { TIMES = 4 };
+    return now_of(call) - call->attempt_started_ns > call->node->pick.latency_ns * TIMES;
+}
+
 /* A stream that has lasted as long as it may is not its node's fault. */
 static void deadline_of_node(mcore__client_call *call) {
+    if (call->pinned) return;
     if (call->stream && call->stream->head_ns)
         mcore__node_answered(call->node, latency_of(call), MCORE_RPC_OK);
     else
-        mcore__node_failed(call->node);
+        mcore__node_failed(call->node, call->written && !heard_of(call) && was_long(call));
 }
 
 static void give_up(mcore__client_call *call, mcore__attempt_kind kind, uint32_t rpc_code,
@@ -252,6 +302,7 @@ static void give_up(mcore__client_call *call, mcore__attempt_kind kind, uint32_t
 }
 
 void mcore__client_call_end(mcore__client_call *call, mcore_status why) {
+    mcore__client_hedge_end(call);
     give_up(call, MCORE__ATTEMPT_CANCEL, MCORE_RPC_CANCELLED, why,
             why == MCORE_ECANCELED ? "cancelled" : "the client was closed");
 }
@@ -300,12 +351,18 @@ static void init_call(mcore__client_call *call, mcore_target *target, const mcor
         .deadline_ns = end_ns,
     };
     call->where = MCORE__CALL_NOWHERE;
-    call->node = NULL;
+    call->node = call->pinned = NULL;
     call->link = NULL;
     call->written = 0;
     call->queued = 0;
     call->tried_count = 0;
     call->answered = 0;
+    call->group = NULL;
+    call->limiter = NULL;
+    call->rival = NULL;
+    call->shadow = call->hedges = call->others = call->others_before = 0;
+    call->refused_by = 0;
+    call->retry_after_ns = 0;
     call->failure_text[0] = '\0';
     mcore__timer_init(&call->deadline_timer, on_deadline, call);
     mcore__timer_init(&call->attempt_timer, on_attempt_timer, call);
@@ -336,10 +393,38 @@ mcore_status mcore__client_call_create(mcore_client *client, mcore_target *targe
     return MCORE_OK;
 }
 
-void mcore__client_call_begin(mcore__client_call *call) {
+void mcore__client_call_twin(const mcore__client_call *call, mcore__client_call *rival) {
+    uint64_t now_ns = now_of(call), end_ns = call->attempt.deadline_ns;
+    mcore_call_plan plan = {.attempts_max = 1, .idempotent = 1};
+    init_call(rival, call->target, &plan);
+    rival->timeout_ns = call->timeout_ns;
+    rival->attempt.deadline_ns = end_ns;
+    rival->key_hash = call->key_hash;
+    rival->done = call->done;
+    rival->ctx = call->ctx;
+    mcore__timer_start(call->client->loop, &rival->deadline_timer,
+                       end_ns > now_ns ? end_ns - now_ns : 0);
+}
+
+void mcore__client_call_go(mcore__client_call *call) { pick_node(call); }
+
+void mcore__client_call_begin_on(mcore__client_call *call, mcore__node *node) {
+    call->pinned = node;
+    mcore__timer_start(call->client->loop, &call->deadline_timer, call->timeout_ns);
+    pick_node(call);
+}
+
+void mcore__client_call_begin(mcore__client_call *call, const mcore_call_plan *plan) {
+    if (plan->group && !mcore__group_enter(plan->group, call)) {
+        advance(call, (mcore__attempt_event){.kind = MCORE__ATTEMPT_CANCEL});
+        return;
+    }
     mcore__retry_budget_earn(&call->target->budget, now_of(call));
     if (call->timeout_ns) {
         mcore__timer_start(call->client->loop, &call->deadline_timer, call->timeout_ns);
+    }
+    if (plan->hedge_delay_ns || (plan->group && plan->group->options.hedge_delay_ms)) {
+        mcore__client_hedge_arm(call, plan->hedge_delay_ns);
     }
     pick_node(call);
 }
@@ -358,7 +443,7 @@ mcore_status mcore_client_start(mcore_client *client, mcore_target *target,
     call->done = done;
     call->ctx = ctx;
     if (out_call_id) *out_call_id = call->id;
-    mcore__client_call_begin(call);
+    mcore__client_call_begin(call, &known);
     return MCORE_OK;
 }
 

@@ -55,13 +55,25 @@ typedef struct mcore__client_call {
     mcore__attempt attempt;
     mcore__timer deadline_timer;
     mcore__timer attempt_timer; /* of the running attempt, or the pause before the next */
+    mcore__timer hedge_timer;
     uint64_t timeout_ns;
-    uint64_t key_hash; /* of plan->hash_key; 0: none */
+    uint64_t key_hash;       /* of plan->hash_key; 0: none */
+    mcore_call_group *group; /* that has let it through; NULL: none */
+    mcore_limiter *limiter;  /* ... and its limiter, */
+    uint64_t entered_ns;     /* then */
+
+    /* Of a hedged call (client_hedge.h). */
+    struct mcore__client_call *rival; /* NULL: it is alone */
+    uint32_t shadow;                  /* nobody knows its id */
+    uint32_t hedges;
+    uint32_t others;        /* attempts of a rival that is gone */
+    uint32_t others_before; /* attempts that had begun before this one was made */
 
     /* The running attempt, and what is kept of the last one. */
     mcore__client_place where;
-    struct mcore__node *node; /* of the last attempt; NULL before the first */
-    struct mcore__link *link; /* OPEN */
+    struct mcore__node *node;   /* of the last attempt; NULL before the first */
+    struct mcore__node *pinned; /* a health check: no other node, and its end is no outcome */
+    struct mcore__link *link;   /* OPEN */
     uint32_t stream_id;
     uint32_t written;      /* its headers were handed to the transport */
     mcore__list sending;   /* link->sending: written or sent incompletely */
@@ -73,6 +85,8 @@ typedef struct mcore__client_call {
 
     mcore__response response;
 
+    uint32_t refused_by; /* MCORE_REFUSED_BY_* */
+    uint64_t retry_after_ns;
     uint32_t answered; /* the response is the result; otherwise: */
     uint32_t failure_code;
     mcore_status failure;
@@ -106,9 +120,19 @@ mcore_status mcore__client_call_create(mcore_client *client, mcore_target *targe
                                        const mcore_call_plan *plan,
                                        struct mcore__client_stream *stream,
                                        mcore__client_call **out_call);
-void mcore__client_call_begin(mcore__client_call *call);
+void mcore__client_call_begin(mcore__client_call *call, const mcore_call_plan *plan);
+/* Of a health check of that node, which is none of the target's calls. */
+void mcore__client_call_begin_on(mcore__client_call *call, struct mcore__node *node);
 /* Ends a call that is not wanted any more, with MCORE_ECANCELED or MCORE_ECLOSED. */
 void mcore__client_call_end(mcore__client_call *call, mcore_status why);
+/* A rival of `call` whose request was cloned: one attempt, with what is left of the time. */
+void mcore__client_call_twin(const mcore__client_call *call, mcore__client_call *rival);
+/* Its tried nodes include this one. */
+void mcore__client_call_remember(mcore__client_call *call, uint64_t serial);
+/* Its first attempt. */
+void mcore__client_call_go(mcore__client_call *call);
+/* Of a call that tells nobody of its end. */
+void mcore__client_call_put_away(mcore__client_call *call);
 /* Tells what has been answered, and puts the call away. */
 void mcore__client_call_finish(mcore__client_call *call);
 /* Tells the result of a call that has ended, and puts the call away. */
@@ -121,6 +145,8 @@ mcore__client_call *mcore__client_call_take(mcore_client *client);
 void mcore__client_call_put(mcore__client_call *call);
 /* NULL when the id is not, or no longer, one of a call. */
 mcore__client_call *mcore__client_call_find(const mcore_client *client, uint64_t id);
+/* Each is found by the id of the other from then on. */
+void mcore__client_calls_swap_ids(mcore__client_call *a, mcore__client_call *b);
 void mcore__client_calls_free(mcore_client *client);
 
 /* ---- Plan ---- */
@@ -130,6 +156,9 @@ mcore_status mcore__client_plan_read(const mcore_call_plan *plan, mcore_call_pla
 /* Copies a plan. Errors: MCORE_EINVAL, MCORE_ENOMEM. */
 mcore_status mcore__client_request_copy(const mcore_client *client, const mcore_call_plan *plan,
                                         mcore__client_request *request);
+/* A copy of one that was copied. Errors: MCORE_ENOMEM. */
+mcore_status mcore__client_request_clone(const mcore__client_request *from,
+                                         mcore__client_request *request);
 void mcore__client_request_reset(mcore__client_request *request);
 void mcore__client_request_free(mcore__client_request *request);
 

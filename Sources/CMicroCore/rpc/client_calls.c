@@ -6,6 +6,7 @@
 #include "rpc/client_internal.h"
 
 #include "base/memory.h"
+#include "rpc/client_hedge.h"
 #include "rpc/client_stream.h"
 
 #include <string.h>
@@ -60,6 +61,15 @@ mcore__client_call *mcore__client_call_find(const mcore_client *client, uint64_t
     return call && call->id == id ? call : NULL;
 }
 
+void mcore__client_calls_swap_ids(mcore__client_call *a, mcore__client_call *b) {
+    mcore__client_slot *slots = a->client->slots;
+    uint64_t id = a->id;
+    a->id = b->id;
+    b->id = id;
+    slots[a->id & (SLOTS_MAX - 1)].call = a;
+    slots[b->id & (SLOTS_MAX - 1)].call = b;
+}
+
 /* ---- Objects ---- */
 
 static mcore__client_call *new_call(mcore_client *client) {
@@ -70,6 +80,7 @@ static mcore__client_call *new_call(mcore_client *client) {
     mcore__list_init(&call->place);
     mcore__list_init(&call->sending);
     mcore__list_init(&call->borrowing);
+    mcore__client_hedge_init(call);
     mcore__response_init(&call->response, client->options.message_bytes_max, client->coder);
     return call;
 }

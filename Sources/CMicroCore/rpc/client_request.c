@@ -175,6 +175,34 @@ mcore_status mcore__client_request_copy(const mcore_client *client, const mcore_
     return MCORE_OK;
 }
 
+static mcore_slice moved(mcore_slice slice, const uint8_t *from, const uint8_t *to) {
+    if (slice.len == 0) return slice;
+    return (mcore_slice){to + ((const uint8_t *)slice.data - from), slice.len};
+}
+
+mcore_status mcore__client_request_clone(const mcore__client_request *from,
+                                         mcore__client_request *request) {
+    size_t len = mcore__buffer_len(&from->bytes);
+    const uint8_t *old = mcore__buffer_bytes(&from->bytes);
+    mcore_status status = reserve_fields(request, from->field_count);
+    if (status == MCORE_OK) status = mcore__buffer_append(&request->bytes, old, len);
+    if (status != MCORE_OK) return status;
+    const uint8_t *new = mcore__buffer_bytes(&request->bytes);
+    request->field_count = from->field_count;
+    for (size_t i = MCORE__CLIENT_OWN_FIELDS; i < from->field_count; i++) {
+        request->fields[i] = from->fields[i];
+        request->fields[i].name = moved(from->fields[i].name, old, new);
+        request->fields[i].value = moved(from->fields[i].value, old, new);
+    }
+    request->path = moved(from->path, old, new);
+    request->content_type = moved(from->content_type, old, new);
+    request->body = moved(from->body, old, new);
+    request->compressed = from->compressed;
+    request->attempt_timeout_ns = from->attempt_timeout_ns;
+    memcpy(request->prefix, from->prefix, sizeof request->prefix);
+    return MCORE_OK;
+}
+
 void mcore__client_request_reset(mcore__client_request *request) {
     mcore__buffer_reset(&request->bytes, KEEP_BYTES);
     request->field_count = 0;
@@ -219,7 +247,8 @@ static mcore_slice time_left(const mcore__client_call *call, mcore__client_scrat
 size_t mcore__client_call_fields(mcore__client_call *call, const mcore__channel *channel,
                                  mcore__client_scratch *scratch, mcore__field **out_fields) {
     mcore__client_request *request = &call->request;
-    uint32_t previous = call->attempt.attempts - 1; /* at most 4: one digit */
+    /* At most 4: one digit. */
+    uint32_t previous = call->attempt.attempts - 1 + call->others_before;
     scratch->attempts = (char)('0' + previous);
     uint32_t timed = call->attempt_deadline_ns != UINT64_MAX;
     uint32_t unused = (previous == 0) + !timed + !request->compressed;

@@ -4,6 +4,7 @@
 #include "rpc/client_response.h"
 
 #include "base/memory.h"
+#include "rpc/attempt.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -350,6 +351,35 @@ mcore_status mcore__response_keep_body(mcore__response *response) {
 static mcore_slice text_at(const mcore__response *response, mcore__response_range range) {
     if (range.len == 0) return (mcore_slice){NULL, 0};
     return (mcore_slice){mcore__buffer_bytes(&response->text) + range.begin, range.len};
+}
+
+static int find_entry(const mcore__response *response, const char *name, mcore_slice *out_value) {
+    size_t len = strlen(name);
+    for (uint32_t i = 0; i < response->entry_count; i++) {
+        mcore_slice entry = text_at(response, response->entries[i].name);
+        if (entry.len != len || memcmp(entry.data, name, len) != 0) continue;
+        *out_value = text_at(response, response->entries[i].value);
+        return 1;
+    }
+    return 0;
+}
+
+int mcore__response_unprocessed(const mcore__response *response) {
+    mcore_slice value;
+    if (response->rpc_code != MCORE_RPC_UNAVAILABLE &&
+        response->rpc_code != MCORE_RPC_RESOURCE_EXHAUSTED) {
+        return 0;
+    }
+    return find_entry(response, "micro-not-processed", &value) && value.len == 1 &&
+           *(const char *)value.data == '1';
+}
+
+int mcore__response_push_back(const mcore__response *response, uint64_t *out_delay_ns) {
+    mcore_slice value;
+    if (!find_entry(response, "grpc-retry-pushback-ms", &value)) return 0;
+    uint32_t ms = small_number(value, UINT32_MAX);
+    *out_delay_ns = ms == UINT32_MAX ? MCORE__ATTEMPT_NEVER : ms * UINT64_C(1000000);
+    return 1;
 }
 
 void mcore__response_end(mcore__response *response) {

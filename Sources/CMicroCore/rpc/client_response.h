@@ -80,6 +80,12 @@ mcore_stream_head mcore__response_head(mcore__response *response);
 /* Copies a body that is still borrowed. Errors: MCORE_ENOMEM, which becomes the verdict. */
 mcore_status mcore__response_keep_body(mcore__response *response);
 
+/* What the node says of another attempt, in its metadata: that it did no work
+ * ("micro-not-processed: 1", of a node that sheds load), and when to try again (gRPC proposal A6):
+ * a number of ms, or anything else for never. 0: it does not say so. */
+int mcore__response_unprocessed(const mcore__response *response);
+int mcore__response_push_back(const mcore__response *response, uint64_t *out_delay_ns);
+
 /* Sets rpc_code, transport, message, details, content_type, body and metadata of a result; all of
  * it is valid until the next reset. */
 void mcore__response_fill(mcore__response *response, mcore_result *out_result);

@@ -13,9 +13,10 @@ static mcore_slice failure_message(mcore__client_call *call) {
     char rest[REST_BYTES];
     const mcore__attempt *attempt = &call->attempt;
     int len = snprintf(rest, sizeof rest, "%s", call->failure_text);
-    if (attempt->attempts > 0) {
+    uint32_t attempts = attempt->attempts + call->others;
+    if (attempts > 0) {
         len = snprintf(rest, sizeof rest, "%s; %u attempt%s, the request %s", call->failure_text,
-                       attempt->attempts, attempt->attempts == 1 ? "" : "s",
+                       attempts, attempts == 1 ? "" : "s",
                        attempt->written ? "was written" : "was never written");
     }
     mcore_status status = MCORE_OK;
@@ -35,7 +36,10 @@ void mcore__client_result_fill(mcore__client_call *call, mcore_result *out_resul
     memset(out_result, 0, sizeof *out_result);
     out_result->struct_size = sizeof *out_result;
     out_result->written = call->attempt.written;
-    out_result->attempts = call->attempt.attempts;
+    out_result->attempts = call->attempt.attempts + call->others;
+    out_result->hedges = call->hedges;
+    out_result->refused_by = call->refused_by;
+    out_result->retry_after_ns = call->retry_after_ns;
     out_result->retries_unwritten = call->attempt.retries_unwritten;
     out_result->retries_idempotent = call->attempt.retries_idempotent;
     if (call->node) out_result->node_id = (mcore_slice){call->node->id, call->node->id_len};

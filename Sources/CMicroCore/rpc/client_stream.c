@@ -42,7 +42,7 @@ mcore_status mcore_client_open_stream(mcore_client *client, mcore_target *target
     call->done = NULL;
     call->ctx = ctx;
     *out_call_id = call->id;
-    mcore__client_call_begin(call);
+    mcore__client_call_begin(call, &known);
     return MCORE_OK;
 }
 

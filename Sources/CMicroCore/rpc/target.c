@@ -17,6 +17,8 @@ mcore__node *mcore__node_create(mcore_target *target, const mcore_node *from) {
     node->pick.serial = ++target->client->serials;
     node->pick.identity = mcore_xxh64(from->id.data, from->id.len, 0);
     mcore__list_init(&node->of_channel);
+    mcore__node_health_init(node);
+    mcore__health_check_init(node);
     return node;
 }
 
@@ -42,34 +44,6 @@ void mcore__node_end(mcore__node *node) {
         node->pick.outstanding--;
 }
 
-uint32_t mcore__node_rank(const mcore__node *node) {
-    if (node->channel->state == MCORE__CHANNEL_BACKING_OFF) return MCORE__PICK_BACKING_OFF;
-    return node->draining ? MCORE__PICK_DRAINING : MCORE__PICK_READY;
-}
-
-void mcore__node_changed(mcore__node *node) {
-    mcore_target *target = node->target;
-    if (!node->listed) return;
-    mcore__picker_change(&target->picker, &node->pick, node->pick.weight, mcore__node_rank(node));
-    if (node->pick.rank != MCORE__PICK_BACKING_OFF && !mcore__list_empty(&target->parked)) {
-        mcore__later_mark(target->client->loop, &target->wake);
-    }
-}
-
-void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code) {
-    /* The answers of a node that is overloaded or broken; it may well be quick to give them. */
-    int good = code != MCORE_RPC_UNAVAILABLE && code != MCORE_RPC_RESOURCE_EXHAUSTED &&
-               code != MCORE_RPC_DEADLINE_EXCEEDED;
-    node->successes++;
-    mcore__pick_observe(&node->pick, latency_ns, good,
-                        mcore_loop_now_ns(node->target->client->loop));
-}
-
-void mcore__node_failed(mcore__node *node) {
-    node->failures++;
-    mcore__pick_observe(&node->pick, 0, 0, mcore_loop_now_ns(node->target->client->loop));
-}
-
 /* ---- Calls ---- */
 
 static mcore__pick_tried tried_by(const mcore__client_call *call) {
@@ -84,12 +58,19 @@ mcore__node *mcore__target_pick(mcore_target *target, const mcore__client_call *
 }
 
 int mcore__target_has_other(const mcore_target *target, const mcore__client_call *call) {
+    if (call->pinned) return 0;
     mcore__pick_tried tried = tried_by(call);
     /* The node of the attempt that has just ended counts as tried. */
     uint64_t serials[MCORE__ATTEMPTS_MAX + 1];
     memcpy(serials, call->tried, sizeof call->tried);
     serials[tried.count] = call->node->pick.serial;
     return mcore__picker_has_other(&target->picker, (mcore__pick_tried){serials, tried.count + 1});
+}
+
+int mcore__target_may_leave(const mcore_target *target, const mcore__client_call *call) {
+    if (call->pinned) return 0;
+    return mcore__picker_has_other(&target->picker,
+                                   (mcore__pick_tried){&call->node->pick.serial, 1});
 }
 
 void mcore__target_park(mcore_target *target, mcore__client_call *call) {
@@ -123,6 +104,17 @@ static void wake_parked(void *ctx) {
 
 /* ---- Life ---- */
 
+/* Of the calls without a group, which could say so. */
+enum { HEDGE_PERCENT = 10 };
+
+void mcore__target_set_budget(mcore_target *target) {
+    const mcore_client_options *client = &target->client->options;
+    uint32_t percent = target->settings.retry_budget_percent;
+    uint32_t min = target->settings.retry_budget_min;
+    target->budget.percent = percent == UINT32_MAX ? client->retry_budget_percent : percent;
+    target->budget.per_second = min == UINT32_MAX ? client->retry_budget_min : min;
+}
+
 mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_options *options,
                                       mcore_target **out_target) {
     if (!client || !out_target) return MCORE_EINVAL;
@@ -138,8 +130,11 @@ mcore_status mcore_client_open_target(mcore_client *client, const mcore_target_o
     mcore__table_init(&target->nodes, mcore_loop_random(loop), mcore_loop_random(loop));
     mcore__picker_options picker = mcore__target_picker_options(&settings);
     mcore__picker_init(&target->picker, &picker);
-    mcore__retry_budget_init(&target->budget, client->options.retry_budget_percent,
-                             client->options.retry_budget_min, mcore_loop_now_ns(loop));
+    target->hedge_share.percent = HEDGE_PERCENT;
+    mcore__target_set_budget(target);
+    mcore__retry_budget_init(&target->budget, target->budget.percent, target->budget.per_second,
+                             mcore_loop_now_ns(loop));
+    mcore__ejection_init(target);
     mcore__list_init(&target->parked);
     mcore__later_init(&target->wake, wake_parked, target);
     mcore__list_append(&client->targets, &target->of_client);
@@ -151,11 +146,14 @@ void mcore__node_unlist(mcore__node *node) {
     mcore__table_remove(&node->target->nodes, &node->entry);
     mcore__picker_remove(&node->target->picker, &node->pick);
     node->listed = 0;
+    mcore__node_health_stop(node);
+    mcore__health_check_stop(node);
     mcore__node_release(node);
 }
 
 static void free_target(mcore_target *target) {
     for (uint32_t i = 0; i < target->node_count; i++) mcore__node_unlist(target->order[i]);
+    mcore__ejection_stop(target);
     mcore__later_cancel(target->client->loop, &target->wake);
     mcore__list_remove(&target->of_client);
     mcore__table_free(&target->nodes);
@@ -163,6 +161,10 @@ static void free_target(mcore_target *target) {
     mcore__free(target->order);
     mcore__free(target->list);
     mcore__free(target);
+}
+
+int mcore__target_used(const mcore_target *target, uint64_t now_ns, uint64_t lately_ns) {
+    return target->calls > 0 || now_ns - target->budget.updated_ns < lately_ns;
 }
 
 void mcore__target_release(mcore_target *target) {
@@ -177,6 +179,42 @@ void mcore_target_close(mcore_target *target) {
 
 /* ---- Statistics ---- */
 
+/* A caller that knows fewer fields gets fewer. Every structure begins with its size. */
+static void give_stats(void *out, const void *stats, uint32_t size_known) {
+    uint32_t size;
+    memcpy(&size, out, sizeof size);
+    if (size == 0 || size > size_known) size = size_known;
+    memcpy(out, stats, size);
+    memcpy(out, &size, sizeof size);
+}
+
+mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *out_stats) {
+    if (!target || !out_stats) return MCORE_EINVAL;
+    uint64_t now_ns = mcore_loop_now_ns(target->client->loop);
+    mcore_target_stats stats = {
+        .nodes = target->node_count,
+        .nodes_out = target->ejection.out,
+        .nodes_ejected = target->ejection.ejected,
+        .nodes_unhealthy = target->ejection.unhealthy,
+        .panic = target->ejection.panic,
+        .calls = target->calls,
+        .retries_left = mcore__retry_budget_left(&target->budget, now_ns),
+    };
+    give_stats(out_stats, &stats, sizeof stats);
+    return MCORE_OK;
+}
+
+static void fill_health(const mcore__node *node, mcore_node_stats *out_stats) {
+    const mcore__outlier *outlier = &node->health.outlier;
+    out_stats->why = mcore__node_why(node);
+    out_stats->picked_as = node->pick.rank;
+    out_stats->ejections = node->ejections;
+    out_stats->on_probation = outlier->state == MCORE__OUTLIER_PROBATION;
+    out_stats->ejected_by = outlier->cause;
+    out_stats->weight = node->pick.weight;
+    if (outlier->state == MCORE__OUTLIER_EJECTED) out_stats->ejected_until_ns = outlier->until_ns;
+}
+
 mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
                                      mcore_node_stats *out_stats) {
     if (!target || !out_stats) return MCORE_EINVAL;
@@ -190,10 +228,7 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
         .connected = node->channel->state == MCORE__CHANNEL_READY,
         .backing_off = node->channel->state == MCORE__CHANNEL_BACKING_OFF,
     };
-    /* A caller that knows fewer fields gets fewer. */
-    uint32_t size = out_stats->struct_size;
-    if (size == 0 || size > sizeof stats) size = sizeof stats;
-    stats.struct_size = size;
-    memcpy(out_stats, &stats, size);
+    fill_health(node, &stats);
+    give_stats(out_stats, &stats, sizeof stats);
     return MCORE_OK;
 }

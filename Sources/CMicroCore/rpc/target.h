@@ -5,6 +5,9 @@
 #include "hash/picker.h"
 #include "hash/table.h"
 #include "rpc/attempt.h"
+#include "rpc/ejection.h"
+#include "rpc/health_check.h"
+#include "rpc/hedge.h"
 #include "rpc/client_internal.h"
 
 struct mcore__channel;
@@ -20,7 +23,9 @@ typedef struct mcore__node {
     uint32_t listed; /* it is in the picker */
     uint32_t draining;
     uint64_t stamp; /* of the last update that named it */
-    uint64_t successes, failures;
+    uint64_t successes, failures, ejections;
+    mcore__node_health health;
+    mcore__health_check check;
     size_t id_len;
     char id[];
 } mcore__node;
@@ -28,6 +33,9 @@ typedef struct mcore__node {
 /* The options of a target, checked and copied. */
 typedef struct mcore__target_settings {
     uint32_t pick, subset_size, slow_start_ms, ring_load_percent;
+    uint32_t retry_budget_percent, retry_budget_min; /* UINT32_MAX: the client's */
+    mcore__ejection_settings ejection;
+    mcore__health_settings health;
     uint64_t subset_key; /* its hash */
     uint32_t zone_len;   /* 0: zones don't matter */
     char zone[255];
@@ -49,7 +57,9 @@ struct mcore_target {
     uint32_t node_count;
     mcore__picker picker;
     mcore__retry_budget budget;
-    mcore__list parked; /* calls that wait for a node that can be reached */
+    mcore__ejection ejection;
+    mcore__hedge_share hedge_share; /* of calls without a group */
+    mcore__list parked;             /* calls that wait for a node that can be reached */
     mcore__later wake;
     uint64_t stamp;
     uint32_t calls;  /* unfinished calls keep it */
@@ -69,14 +79,16 @@ mcore__node *mcore__target_pick(mcore_target *target, const mcore__client_call *
 /* 1 when there is a node that the call did not try and that can be reached, as far as is known. */
 int mcore__target_has_other(const mcore_target *target, const mcore__client_call *call);
 
+/* 1 when there is another node that can be reached, tried or not, for a call that waits for the
+ * connection of its own. */
+int mcore__target_may_leave(const mcore_target *target, const mcore__client_call *call);
+
 /* The node of this id that this update has named already, or else the one that was listed before;
  * NULL if there is neither. */
 mcore__node *mcore__target_find(const mcore_target *target, mcore_slice id);
 
 /* A node that is nowhere yet, without a channel. NULL: no memory. */
 mcore__node *mcore__node_create(mcore_target *target, const mcore_node *from);
-/* How good it is to pick, MCORE__PICK_*. */
-uint32_t mcore__node_rank(const mcore__node *node);
 /* Takes a listed node out of its target. */
 void mcore__node_unlist(mcore__node *node);
 void mcore__node_hold(mcore__node *node);
@@ -84,16 +96,13 @@ void mcore__node_release(mcore__node *node);
 /* An attempt on the node begins, and is over, however it ended. */
 void mcore__node_begin(mcore__node *node);
 void mcore__node_end(mcore__node *node);
-/* An attempt on the node was answered (`code`), or ended without an answer. One that was cancelled
- * is neither. */
-void mcore__node_answered(mcore__node *node, uint64_t latency_ns, uint32_t code);
-void mcore__node_failed(mcore__node *node);
 
-/* The node's channel went into back-off, or came out of it. */
-void mcore__node_changed(mcore__node *node);
-
+/* The budget of retries goes by the settings. */
+void mcore__target_set_budget(mcore_target *target);
 /* Lets a call wait for a node. */
 void mcore__target_park(mcore_target *target, mcore__client_call *call);
+/* 1 when it has calls, or had some within the last `lately_ns`. */
+int mcore__target_used(const mcore_target *target, uint64_t now_ns, uint64_t lately_ns);
 /* A call of it has ended. */
 void mcore__target_release(mcore_target *target);
 

@@ -28,6 +28,20 @@ void mcore_target_options_default(mcore_target_options *out_options) {
         .struct_size = sizeof *out_options,
         .pick = MCORE_PICK_P2C,
         .ring_load_percent = 125,
+        .eject_failures = 5,
+        .eject_deviations_milli = 1900,
+        .eject_latency_min_ms = 100,
+        .eject_calls_min = 100,
+        .eject_interval_ms = 10000,
+        .eject_ms = 1000,
+        .eject_max_ms = 30000,
+        .eject_share_percent = 50,
+        .panic_percent = 50,
+        .retry_budget_percent = UINT32_MAX,
+        .retry_budget_min = UINT32_MAX,
+        .health_timeout_ms = 1000,
+        .health_unhealthy_after = 2,
+        .health_healthy_after = 1,
     };
 }
 
@@ -57,11 +71,15 @@ mcore_status mcore__target_settings_read(const mcore_target_options *from,
         .subset_size = options.subset_size,
         .slow_start_ms = options.slow_start_ms,
         .ring_load_percent = options.ring_load_percent,
+        .retry_budget_percent = options.retry_budget_percent,
+        .retry_budget_min = options.retry_budget_min,
         .subset_key = mcore_xxh64(options.subset_key.data, options.subset_key.len, 0),
         .zone_len = (uint32_t)options.zone.len,
     };
     if (options.zone.len) memcpy(out_settings->zone, options.zone.data, options.zone.len);
-    return MCORE_OK;
+    mcore_status status = mcore__ejection_settings_read(&options, &out_settings->ejection);
+    if (status != MCORE_OK) return status;
+    return mcore__health_settings_read(&options, &out_settings->health);
 }
 
 mcore__picker_options mcore__target_picker_options(const mcore__target_settings *settings) {
@@ -262,6 +280,8 @@ static void commit(const change *to) {
     target->order = to->order;
     target->node_count = to->count;
     target->settings = *to->settings;
+    mcore__target_set_budget(target);
+    mcore__ejection_recount(target);
     mcore__picker_settle(&target->picker);
     if (!mcore__list_empty(&target->parked)) mcore__later_mark(target->client->loop, &target->wake);
 }

@@ -161,7 +161,9 @@ extension Client {
 
     /// So that the answer of a service below arrives before our own caller gives up.
     private static let inheritedMargin: Duration = .milliseconds(2)
-    private static let inheritedMetadata = ["traceparent", "tracestate", "baggage"]
+    private static let inheritedMetadata = [
+        "traceparent", "tracestate", "baggage", CallPriority.header,
+    ]
 
     /// On a loop, the beginning of its turn: no look at the clock.
     private var turn: EventLoopClock.Instant {
@@ -217,12 +219,12 @@ extension Client {
         else { return try response(first, request) }
         // Every node that was known is gone: ask again who is there, and try those, once more at
         // least, since no node has seen anything of it.
-        let nodes = try await findNodes(for: request, until: deadline, afresh: true)
-        guard nodes.revision != revision else { return try response(first, request) }
+        let found = try await findNodes(for: request, until: deadline, afresh: true)
+        guard found.nodes.revision != revision else { return try response(first, request) }
         var terms = terms
         terms.plan.attemptsMax = max(1, terms.plan.attemptsMax - first.attempts)
         terms.set(time(until: deadline))
-        var (outcome, _) = try await attempt(request, terms, on: slot, over: nodes)
+        var (outcome, _) = try await attempt(request, terms, on: slot, over: found)
         outcome.attempts += first.attempts
         outcome.retriesUnwritten += first.retriesUnwritten + 1
         outcome.retriesIdempotent += first.retriesIdempotent
@@ -238,21 +240,21 @@ extension Client {
         return latest.map { min($0, own) } ?? own
     }
 
-    /// - Parameter nodes: Those to balance over; nil: those that are known, or else are found.
+    /// - Parameter found: Those to balance over; nil: those that are known, or else are found.
     /// - Returns: How it ended, and the revision of the nodes.
     nonisolated(nonsending) private func attempt(
         _ request: ClientRequest, _ terms: CallTerms, on slot: ClientLoop,
-        over nodes: NodeSet? = nil
+        over found: FoundNodes? = nil
     ) async throws -> (CallOutcome, revision: UInt64) {
         let waits = request.options.waitsForReady && request.options.address == nil
-        if waits, nodes == nil { return try await attemptOnFound(request, terms, on: slot) }
+        if waits, found == nil { return try await attemptOnFound(request, terms, on: slot) }
         let call = PendingCall(on: slot.loop, terms)
-        if waits {
-            await follow(request, on: slot) {
-                await self.run(call, request, on: slot, over: nodes)
+        if waits, let found {
+            await follow(request, for: found.query, on: slot) {
+                await self.run(call, request, on: slot, over: found.nodes)
             }
         } else {
-            await run(call, request, on: slot, over: nodes)
+            await run(call, request, on: slot, over: found?.nodes)
         }
         guard let outcome = try call.takeOutcome() else {
             return try await attemptOnFound(request, terms, on: slot)
@@ -263,10 +265,10 @@ extension Client {
     nonisolated(nonsending) private func attemptOnFound(
         _ request: ClientRequest, _ terms: CallTerms, on slot: ClientLoop
     ) async throws -> (CallOutcome, revision: UInt64) {
-        let nodes = try await findNodes(for: request, until: terms.deadline)
+        let found = try await findNodes(for: request, until: terms.deadline)
         var terms = terms
         terms.set(terms.deadline.map { time(until: $0) })
-        return try await attempt(request, terms, on: slot, over: nodes)
+        return try await attempt(request, terms, on: slot, over: found)
     }
 
     /// Starts a call, in place when it is on its loop, and waits for its end.
@@ -287,11 +289,14 @@ extension Client {
 
     /// Runs `body`, a call that waits for a node: those that come meanwhile are nodes to try.
     private func follow(
-        _ request: ClientRequest, on slot: ClientLoop, _ body: @escaping @Sendable () async -> Void
+        _ request: ClientRequest, for query: RouteQuery, on slot: ClientLoop,
+        _ body: @escaping @Sendable () async -> Void
     ) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await body() }
-            group.addTask { [directory] in await directory.follow(request, on: slot) }
+            group.addTask { [directory] in
+                await directory.follow(request, for: query, on: slot)
+            }
             await group.next()
             group.cancelAll()
         }
@@ -300,14 +305,18 @@ extension Client {
     /// - Parameter afresh: Asks where the nodes come from, whatever is remembered.
     nonisolated(nonsending) func findNodes(
         for request: ClientRequest, until deadline: EventLoopClock.Instant?, afresh: Bool = false
-    ) async throws -> NodeSet {
+    ) async throws -> FoundNodes {
         if let address = request.options.address {
             let node = BalancedNode(
                 id: address, addresses: [address], weight: 1, isDraining: false)
-            return NodeSet(revision: 1, nodes: [node])
+            return FoundNodes(
+                nodes: NodeSet(revision: 1, nodes: [node]), query: RouteQuery())
         }
         let (directory, service) = (directory, request.service)
-        if !afresh, let known = directory.known(service, for: request.query) { return known }
+        let query = directory.query(for: request)
+        if !afresh, let known = directory.known(service, for: query) {
+            return FoundNodes(nodes: known, query: query)
+        }
         do {
             // A stream may last for ever, but not the search for its node.
             let patience =
@@ -317,13 +326,15 @@ extension Client {
                 "\(service)/\(request.endpoint)", "finding the nodes of \(service)"
             ) {
                 if afresh { await directory.refresh(service) }
-                return try await directory.nodes(of: service, for: request.query)
+                let nodes = try await directory.nodes(of: service, for: query)
+                return FoundNodes(nodes: nodes, query: query)
             }
         } catch let error as MicroError
             where request.options.waitsForReady && error.code != .deadlineExceeded
             && error.code != .invalidArgument
         {
-            return NodeSet(revision: 0, nodes: [])
+            let none = NodeSet(revision: 0, nodes: [], route: query.choice?.label)
+            return FoundNodes(nodes: none, query: query)
         }
     }
 
@@ -333,6 +344,12 @@ extension Client {
         }
         return ClientResponse(outcome)
     }
+}
+
+/// The nodes for a call, and what it has asked of them.
+struct FoundNodes: Sendable {
+    var nodes: NodeSet
+    var query: RouteQuery
 }
 
 extension ClientResponse {

@@ -165,7 +165,7 @@ extension Client {
     ) async throws -> ClientStream {
         try request.options.metadata.validate()
         let deadline = self.deadline(of: request, latest)
-        let nodes = try await findNodes(for: request, until: deadline)
+        let found = try await findNodes(for: request, until: deadline)
         let slot = try await slot()
         let stream = ClientStream(on: slot, id: "\(request.service)/\(request.endpoint)") {
             $0.code == 0 ? nil : Client.failure($0, CallReport($0), request)
@@ -173,12 +173,14 @@ extension Client {
         let isOpen = prepare(stream)
         try await stream.open(
             request, CallTerms(request, options, within: deadline.map { time(until: $0) }),
-            over: nodes)
+            over: found.nodes)
         isOpen()
         if request.options.waitsForReady, request.options.address == nil {
             // Nodes that come while it waits for one are nodes to try.
             stream.accompany(
-                environment.spawn { [directory] in await directory.follow(request, on: slot) })
+                environment.spawn { [directory] in
+                    await directory.follow(request, for: found.query, on: slot)
+                })
         }
         return stream
     }

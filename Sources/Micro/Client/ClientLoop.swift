@@ -64,7 +64,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         do {
             let client = try client()
             let endpoint = endpoints.endpoint(request.service, request.endpoint)
-            guard let target = try target(client, endpoint, request.options, over: nodes) else {
+            guard let target = try target(client, endpoint, request, over: nodes) else {
                 return call.finish(.withoutNodes)
             }
             try client.start(
@@ -82,7 +82,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
     ) throws(MicroError) -> UInt64 {
         let client = try client()
         let endpoint = endpoints.endpoint(request.service, request.endpoint)
-        let key = request.target
+        let key = TargetKey(request.service, request.options, over: nodes)
         return try client.open(
             stream, on: try client.update(key, to: nodes, pick: pick),
             endpoint.head(for: request.contentType), request.body, request.options.metadata,
@@ -96,29 +96,36 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
 
     /// The balancer for a call; nil as long as there are no nodes for it.
     private func target(
-        _ client: LoopClient, _ endpoint: PreparedEndpoint, _ options: CallOptions,
+        _ client: LoopClient, _ endpoint: PreparedEndpoint, _ request: ClientRequest,
         over nodes: NodeSet?
     ) throws(MicroError) -> LoopTarget? {
         if let nodes {
             return try client.update(
-                TargetKey(endpoint.service, options), to: nodes, pick: pick)
+                TargetKey(endpoint.service, request.options, over: nodes), to: nodes, pick: pick)
         }
-        let isPlain = options.version == nil && options.address == nil
-        if isPlain, let known = endpoint.known {
-            return try known.upToDate(client, directory, pick)
-        }
-        let known = known(TargetKey(endpoint.service, options))
-        if isPlain { endpoint.known = known }
+        let isPlain = request.options.version == nil && request.options.address == nil
+        if isPlain, let target = endpoint.known?.target(at: endpoint.stamp) { return target }
+        return try find(client, endpoint, request, isPlain: isPlain)
+    }
+
+    @inline(never)
+    private func find(
+        _ client: LoopClient, _ endpoint: PreparedEndpoint, _ request: ClientRequest, isPlain: Bool
+    ) throws(MicroError) -> LoopTarget? {
+        let rules = request.options.address == nil ? endpoint.rules(directory) : nil
+        let choice = rules?.choice(for: RouteCall(request), chance: directory.random)
+        let known = known(TargetKey(endpoint.service, request.options, choice), choice)
+        if isPlain { endpoint.known = rules == nil ? known : nil }
         return try known.upToDate(client, directory, pick)
     }
 
-    private func known(_ key: TargetKey) -> KnownTarget {
+    private func known(_ key: TargetKey, _ choice: RouteChoice?) -> KnownTarget {
         if let known = targets[key] { return known }
         if targets.count >= ClientLoop.targetsMax {
             targets = [:]
             endpoints.removeAll()
         }
-        let known = KnownTarget(key)
+        let known = KnownTarget(key, choice)
         targets[key] = known
         return known
     }
@@ -151,20 +158,30 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
 /// A balancer of a loop, and what it knows of the state of its nodes. On the loop.
 final class KnownTarget {
     private let key: TargetKey
+    private let query: RouteQuery
     private var target: LoopTarget?
     private var service: FollowedService?
+    /// Of the state of the service that the target has.
     private var stamp: UInt64 = 0
 
-    init(_ key: TargetKey) { self.key = key }
+    init(_ key: TargetKey, _ choice: RouteChoice?) {
+        self.key = key
+        self.query = RouteQuery(version: key.version, choice: choice)
+    }
+
+    /// The balancer, if it and the service are still in the state that the stamp stands for.
+    func target(at stamp: UInt64) -> LoopTarget? {
+        guard stamp == self.stamp, let target, let service, service.stamp == stamp, target.isOpen
+        else { return nil }
+        service.use()
+        return target
+    }
 
     /// The balancer with the newest nodes; nil when they are not at hand.
     func upToDate(
         _ client: LoopClient, _ directory: NodeDirectory, _ pick: UInt32
     ) throws(MicroError) -> LoopTarget? {
-        if let target, let service, service.stamp == stamp, target.isOpen {
-            service.use()
-            return target
-        }
+        if let target = target(at: stamp) { return target }
         return try lookUp(client, directory, pick)
     }
 
@@ -178,7 +195,7 @@ final class KnownTarget {
             return target
         }
         guard let service = directory.followed(key.service) else { return nil }
-        let (nodes, stamp) = service.nodes(for: RouteQuery(version: key.version))
+        let (nodes, stamp) = service.nodes(for: query)
         guard let nodes else { return nil }
         let target = try client.update(key, to: nodes, pick: pick)
         guard target.hasNodes else { return nil }
@@ -189,12 +206,23 @@ final class KnownTarget {
 }
 
 extension TargetKey {
-    init(_ service: String, _ options: CallOptions) {
-        self.init(service: service, version: options.version, address: options.address)
+    init(_ service: String, _ options: CallOptions, _ choice: RouteChoice?) {
+        self.init(
+            service: service, version: options.version, address: options.address,
+            route: choice?.label)
+    }
+
+    init(_ service: String, _ options: CallOptions, over nodes: NodeSet) {
+        self.init(
+            service: service, version: options.version, address: options.address,
+            route: nodes.route)
     }
 }
 
-extension ClientRequest {
-    var target: TargetKey { TargetKey(service, options) }
-    var query: RouteQuery { RouteQuery(version: options.version) }
+extension RouteCall {
+    init(_ request: ClientRequest) {
+        self.init(
+            request.service, request.endpoint, metadata: request.options.metadata,
+            version: request.options.version)
+    }
 }

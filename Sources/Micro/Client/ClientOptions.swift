@@ -30,8 +30,8 @@ public struct ClientOptions: Sendable {
     public var keepaliveTimeout: Duration = .seconds(10)
     /// The first pause after a failed connect; times 1.6 each, with full jitter. Default 100 ms.
     public var reconnectMin: Duration = .milliseconds(100)
-    /// The longest pause between connects. Default 30 s.
-    public var reconnectMax: Duration = .seconds(30)
+    /// The longest pause between connects. Default 10 s.
+    public var reconnectMax: Duration = .seconds(10)
     /// Retries may be so many percent of the calls to a service. Default 20.
     public var retryBudgetPercent = 20
     /// And so many per second in any case. Default 10.

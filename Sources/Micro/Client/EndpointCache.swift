@@ -2,8 +2,11 @@
 final class PreparedEndpoint {
     let service: String
     let endpoint: String
-    /// The balancer of calls that ask for no version and no address.
+    /// The balancer of calls that ask for no version and no address, when no rule concerns them.
     var known: KnownTarget?
+    /// Of the state of the service for which ``rules(_:)`` answered last.
+    var stamp: UInt64 { routing?.stamp ?? 0 }
+    private var routing: Routing?
     private let path: String
     private var heads: [CallHead] = []
 
@@ -24,6 +27,27 @@ final class PreparedEndpoint {
     }
 
     private static let headsMax = 8
+
+    // MARK: Rules
+
+    private struct Routing {
+        let service: FollowedService
+        let stamp: UInt64
+        let rules: RouteRules?
+    }
+
+    /// The rules for calls of the endpoint; nil when there are none, or the service is not followed
+    /// yet.
+    func rules(_ directory: NodeDirectory) -> RouteRules? {
+        if let routing, routing.service.stamp == routing.stamp { return routing.rules }
+        guard let followed = directory.followed(service) else {
+            routing = nil
+            return nil
+        }
+        let (rules, stamp) = followed.rules(for: endpoint)
+        routing = Routing(service: followed, stamp: stamp, rules: rules)
+        return rules
+    }
 }
 
 /// The endpoints that were called lately, for one look and two comparisons: each has one place, and

@@ -26,8 +26,22 @@ final class FollowedService: Sendable {
 
     deinit { end() }
 
-    /// What ``nodes(for:)`` answers stays as it is while this does.
+    /// What ``nodes(for:)`` and ``rules(for:)`` answer stays as it is while this does.
     var stamp: UInt64 { version.load(ordering: .acquiring) }
+
+    /// The rules for the calls of an endpoint, and the stamp they hold for.
+    func rules(for endpoint: String) -> (rules: RouteRules?, stamp: UInt64) {
+        let stamp = stamp
+        return (router.rules(for: name)?.narrowed(to: endpoint), stamp)
+    }
+
+    /// The router answers otherwise from now on.
+    func reroute() {
+        state.withLock { state in
+            state.routed = [:]
+            version.add(1, ordering: .releasing)
+        }
+    }
 
     /// Notes that somebody calls it.
     func use() {
@@ -98,14 +112,16 @@ final class FollowedService: Sendable {
 extension NodeSet {
     /// nil when no node matches.
     init?(_ resolution: Resolution, routedBy router: any Router, for query: RouteQuery) {
+        // Counted before it is asked: what a later change does has a higher revision.
+        let revision = resolution.revision &+ (router.changes?.count ?? 0)
         let chosen = router.route(resolution.nodes, for: query)
         guard !chosen.isEmpty else { return nil }
         self.init(
-            revision: resolution.revision,
+            revision: revision,
             nodes: chosen.map { node in
                 BalancedNode(
                     id: node.id, addresses: node.addresses, weight: Int(node.weight),
                     isDraining: node.state == .draining)
-            })
+            }, route: query.choice?.label)
     }
 }

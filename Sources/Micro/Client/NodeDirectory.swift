@@ -10,6 +10,7 @@ final class NodeDirectory: Sendable {
     private let router: any Router
     private let environment: Environment
     private let state = Mutex(State())
+    private let rerouting = Mutex<RouteFollower?>(nil)
 
     private struct State {
         var services: [String: FollowedService] = [:]
@@ -22,6 +23,8 @@ final class NodeDirectory: Sendable {
         self.resolver = resolver
         self.router = router
         self.environment = environment
+        let follower = router.changes?.follow { [weak self] in self?.reroute() }
+        rerouting.withLock { $0 = follower }
     }
 
     deinit { endAll() }
@@ -32,6 +35,17 @@ final class NodeDirectory: Sendable {
     func followed(_ service: String) -> FollowedService? {
         state.withLock { $0.services[service] }
     }
+
+    /// What a call asks of its nodes. Where chance decides, each time anew.
+    func query(for request: ClientRequest) -> RouteQuery {
+        let version = request.options.version
+        let choice = router.rules(for: request.service)?.choice(
+            for: RouteCall(request), chance: random)
+        return RouteQuery(version: version, choice: choice)
+    }
+
+    /// Decides about calls that have no key.
+    func random() -> UInt64 { environment.random() }
 
     /// The nodes for a call, if they are at hand.
     func known(_ service: String, for query: RouteQuery) -> NodeSet? {
@@ -55,12 +69,11 @@ final class NodeDirectory: Sendable {
 
     /// Tells a loop of the nodes for a call, now and after every change, as long as there are any.
     /// Returns when the task is cancelled, or the resolver closed.
-    func follow(_ request: ClientRequest, on slot: ClientLoop) async {
+    func follow(_ request: ClientRequest, for query: RouteQuery, on slot: ClientLoop) async {
+        let key = TargetKey(request.service, request.options, query.choice)
         for await resolution in resolver.updates(for: request.service) {
-            guard let nodes = NodeSet(resolution, routedBy: router, for: request.query) else {
-                continue
-            }
-            _ = try? await slot.loop.run { try slot.update(request.target, to: nodes) }
+            guard let nodes = NodeSet(resolution, routedBy: router, for: query) else { continue }
+            _ = try? await slot.loop.run { try slot.update(key, to: nodes) }
         }
     }
 
@@ -73,6 +86,12 @@ final class NodeDirectory: Sendable {
     }
 
     private static func noMatch(_ resolution: Resolution, _ query: RouteQuery) -> MicroError {
+        if let choice = query.choice {
+            return MicroError.unavailable(
+                "client",
+                "no node of the service \(resolution.service) takes calls of the rule "
+                    + "\(choice.rule): \(query.account(of: resolution.nodes))")
+        }
         let states = resolution.nodes.map { "\($0.id) (version \($0.version), \($0.state))" }
         let wanted = query.version.map { " of version \($0)" } ?? ""
         return MicroError.unavailable(
@@ -108,6 +127,11 @@ final class NodeDirectory: Sendable {
                 if let service { self?.forget(service) }  // the resolver was closed
             })
         startJanitor()
+    }
+
+    private func reroute() {
+        let services = state.withLock { $0.services.values.sorted { $0.name < $1.name } }
+        for service in services { service.reroute() }
     }
 
     private func forget(_ service: FollowedService) {

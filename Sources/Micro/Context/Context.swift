@@ -81,6 +81,11 @@ public struct Context: Sendable {
         try await scope.origin.environment.offload(work)
     }
 
+    /// Runs `body` as a part of no call: for what is started by one and outlives it.
+    package static func unbound<T>(_ body: () throws -> T) rethrows -> T {
+        try Context.$bound.withValue(nil) { try body() }
+    }
+
     /// Runs `body` as a part of this call: what it calls inherits deadline, trace and request id.
     public func bind<T>(_ body: () async throws -> T) async rethrows -> T {
         try await Context.$bound.withValue(self) { try await body() }

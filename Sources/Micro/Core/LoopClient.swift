@@ -11,7 +11,7 @@ struct ClientLimits: Sendable {
     var keepaliveInterval: Duration = .seconds(20)
     var keepaliveTimeout: Duration = .seconds(10)
     var reconnectMin: Duration = .milliseconds(100)
-    var reconnectMax: Duration = .seconds(30)
+    var reconnectMax: Duration = .seconds(10)
     var outputBytes = 4 << 20
     var retryBudgetPercent = 20
     var retryBudgetMin = 10
@@ -30,6 +30,8 @@ struct BalancedNode: Sendable, Hashable {
 struct NodeSet: Sendable {
     var revision: UInt64
     var nodes: [BalancedNode]
+    /// Which part of the service's nodes they are, when a rule has chosen.
+    var route: String?
 }
 
 /// What the balancers of a client are kept apart by: everything that narrows the nodes down.
@@ -38,11 +40,14 @@ struct TargetKey: Sendable, Hashable, CustomStringConvertible {
     var version: String?
     /// The one node to call, whatever the service.
     var address: String?
+    /// Which part of the service's nodes, when a rule has chosen.
+    var route: String?
 
     /// For people.
     var description: String {
         if let address { return address }
-        return version.map { "\(service)@\($0)" } ?? service
+        let name = version.map { "\(service)@\($0)" } ?? service
+        return route.map { "\(name) (\($0))" } ?? name
     }
 }
 

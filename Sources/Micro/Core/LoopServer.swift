@@ -16,6 +16,9 @@ struct ServerLimits: Sendable {
     var writeTimeout: Duration = .seconds(10)
     var outputBytes = 1 << 20
     var pingIntervalMin: Duration = .seconds(10)
+    /// Zero: nothing is shed.
+    var shedDelay: Duration = .zero
+    var shedInterval: Duration = .milliseconds(500)
 }
 
 /// What a server has done, summed over its loops.
@@ -25,7 +28,20 @@ struct ServerCounts: Sendable {
     var connectionsTotal: UInt64 = 0
     var callsTotal: UInt64 = 0
     var callsRefused: UInt64 = 0
+    var callsShed: UInt64 = 0
+    var isOverloaded = false
     var protocolErrors: UInt64 = 0
+}
+
+/// How the drain of a server on one loop went.
+struct DrainCounts: Sendable {
+    var connections = 0
+    var finished = 0
+    var finishedStreams = 0
+    var aborted = 0
+    /// Handlers that still run.
+    var running = 0
+    var took: Duration = .zero
 }
 
 /// The part of a server that lives on one loop.
@@ -45,8 +61,8 @@ final class LoopServer: Sendable {
     }
 
     static func create(
-        on loop: EventLoop, routes: RouteTable, limits: ServerLimits, name: String,
-        transports: Transports
+        on loop: EventLoop, routes: RouteTable, limits: ServerLimits, limiter: CoreLimiter? = nil,
+        name: String, transports: Transports
     ) async throws -> LoopServer {
         try await loop.run {
             var options = mcore_server_options()
@@ -64,6 +80,9 @@ final class LoopServer: Sendable {
             options.write_timeout_ms = limits.writeTimeout.clampedMilliseconds
             options.output_bytes_max = UInt32(clamping: limits.outputBytes)
             options.ping_interval_min_ms = limits.pingIntervalMin.clampedMilliseconds
+            options.shed_delay_ms = limits.shedDelay.clampedMilliseconds
+            options.shed_interval_ms = limits.shedInterval.clampedMilliseconds
+            options.limiter = limiter?.pointer.raw
             var created: OpaquePointer?
             var name = name
             let status = name.withUTF8 { bytes in
@@ -126,11 +145,11 @@ final class LoopServer: Sendable {
     /// - Parameters:
     ///   - grace: How long calls in flight are waited for before they are cut off.
     ///   - patience: How long handlers that were cut off are waited for.
-    /// - Returns: How many calls were cut off; nil when handlers go on all the same: then the
-    ///   server must not be destroyed, which is done when they have ended.
+    /// - Returns: How it went; nil when handlers go on all the same: then the server must not be
+    ///   destroyed, which is done when they have ended.
     func drain(
         grace: Duration, patience: Duration, environment: Environment
-    ) async throws -> Int? {
+    ) async throws -> DrainCounts? {
         let box = DrainBox(of: self)
         let clock = environment.clock
         let end = clock.now.advanced(by: grace).advanced(by: patience)
@@ -156,6 +175,20 @@ final class LoopServer: Sendable {
         }
     }
 
+    /// How its drain goes.
+    func drainCounts() async throws -> DrainCounts { try await loop.run { self.drainCountsHere() } }
+
+    /// On the loop.
+    fileprivate func drainCountsHere() -> DrainCounts {
+        var raw = mcore_drain_report()
+        raw.struct_size = UInt32(MemoryLayout<mcore_drain_report>.size)
+        mcore_server_read_drain(pointer.raw, &raw)
+        return DrainCounts(
+            connections: Int(raw.connections), finished: Int(raw.calls_finished),
+            finishedStreams: Int(raw.streams_finished), aborted: Int(raw.cut),
+            running: Int(raw.running), took: .nanoseconds(Int64(clamping: raw.took_ns)))
+    }
+
     /// Frees it, after it was drained or when it never listened.
     func destroy() async throws {
         try await loop.run { mcore_server_destroy(self.pointer.raw) }
@@ -173,7 +206,8 @@ final class LoopServer: Sendable {
         return ServerCounts(
             connections: Int(raw.connections), calls: Int(raw.calls),
             connectionsTotal: raw.connections_total, callsTotal: raw.calls_total,
-            callsRefused: raw.calls_refused, protocolErrors: raw.protocol_errors)
+            callsRefused: raw.calls_refused, callsShed: raw.calls_shed,
+            isOverloaded: raw.overloaded != 0, protocolErrors: raw.protocol_errors)
     }
 }
 
@@ -181,31 +215,31 @@ final class LoopServer: Sendable {
 private final class DrainBox: Sendable {
     /// Lives, with the handlers of its routes, until the core is done with it.
     private let server: LoopServer
-    private let continuation = Mutex<CheckedContinuation<Int?, any Error>?>(nil)
+    private let continuation = Mutex<CheckedContinuation<DrainCounts?, any Error>?>(nil)
 
     init(of server: LoopServer) { self.server = server }
 
-    func wait(_ continuation: CheckedContinuation<Int?, any Error>) {
+    func wait(_ continuation: CheckedContinuation<DrainCounts?, any Error>) {
         self.continuation.withLock { $0 = continuation }
     }
 
     /// - Returns: Whether somebody still waited.
     @discardableResult
-    func finish(_ result: Result<Int?, any Error>) -> Bool {
+    func finish(_ result: Result<DrainCounts?, any Error>) -> Bool {
         guard let continuation = continuation.withLock({ $0.take() }) else { return false }
         continuation.resume(with: result)
         return true
     }
 
     /// The core is done with the server.
-    func drained(_ cut: Int) {
-        if !finish(.success(cut)) { server.destroyLater() }
+    func drained() {
+        if !finish(.success(server.drainCountsHere())) { server.destroyLater() }
     }
 
     func fail(_ error: MicroError) { finish(.failure(error)) }
 }
 
-private let drained: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void = { box, cut in
+private let drained: @convention(c) (UnsafeMutableRawPointer?, UInt32) -> Void = { box, _ in
     guard let box else { return }
-    Unmanaged<DrainBox>.fromOpaque(box).takeRetainedValue().drained(Int(cut))
+    Unmanaged<DrainBox>.fromOpaque(box).takeRetainedValue().drained()
 }

@@ -29,7 +29,7 @@ enum PrivateFolder {
 }
 
 /// Which file a path leads to.
-struct FileIdentity: Hashable, Sendable {
+struct FileIdentity: Hashable, Sendable, CustomStringConvertible {
     private let device: UInt64
     private let number: UInt64
 
@@ -40,6 +40,8 @@ struct FileIdentity: Hashable, Sendable {
         self.device = UInt64(truncatingIfNeeded: info.st_dev)
         self.number = UInt64(truncatingIfNeeded: info.st_ino)
     }
+
+    var description: String { "\(device):\(number)" }
 }
 
 /// The present run of the machine: monotonic times of another one mean nothing.
@@ -56,4 +58,9 @@ enum MachineBoot {
             return String(decoding: bytes, as: UTF8.self)
         }
     }()
+
+    /// The same for all processes that reach each other by loopback addresses and paths: those of
+    /// this run of the machine, but not those of its other network namespaces.
+    static let network: String =
+        id + (FileIdentity(of: "/proc/self/ns/net").map { " \($0)" } ?? "")
 }

@@ -94,6 +94,9 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
         }
     }
 
+    /// A task that was started elsewhere works on it now. Any thread, before the answer.
+    func hasStarted() { mcore_call_started(raw) }
+
     /// Asks to be told once when nobody waits for the answer any more. `watcher` must live until
     /// the call is answered. On the call's loop.
     func onCancel(_ watcher: CallWatcher) {
@@ -204,6 +207,9 @@ struct RouteOptions: Sendable {
     var timeout: Duration?
     var messageBytesMax: Int?
     var streaming: CallKind = .unary
+    var limiter: CoreLimiter?
+    /// Never shed, and not counted by the limiter of the server.
+    var isVital = false
 }
 
 /// The paths of a server and what to do for each. Filled before a server uses it, then shared by
@@ -239,6 +245,8 @@ final class RouteTable: @unchecked Sendable {  // not changed once a server uses
         raw.timeout_ms = UInt64(options.timeout?.clampedMilliseconds ?? 0)
         raw.message_bytes_max = UInt32(clamping: options.messageBytesMax ?? 0)
         raw.streaming = options.streaming.raw
+        raw.limiter = options.limiter?.pointer.raw
+        raw.vital = options.isVital ? 1 : 0
         var path = path
         let status = path.withUTF8 { bytes in
             mcore_routes_add(

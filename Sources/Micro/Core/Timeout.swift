@@ -5,7 +5,7 @@
 ///   - id: Where, for the error.
 ///   - what: What was waited for: "deregister from the local register".
 /// - Throws: What `body` throws; ``MicroError`` deadlineExceeded.
-func withTimeout<T: Sendable>(
+package func withTimeout<T: Sendable>(
     _ timeout: Duration, on clock: EventLoopClock, _ id: String, _ what: String,
     _ body: @escaping @Sendable () async throws -> T
 ) async throws -> T {

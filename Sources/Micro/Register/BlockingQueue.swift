@@ -1,21 +1,8 @@
-internal import Synchronization
-
 /// Blocking work, one piece at a time and in order, on the environment's worker threads: what waits
 /// takes no thread.
 final class BlockingQueue: Sendable {
     private let environment: Environment
-    private let state = Mutex(State())
-
-    private struct State {
-        var isBusy = false
-        var waiters: ArraySlice<Waiter> = []
-        var lastWaiter: UInt64 = 0
-    }
-
-    private struct Waiter {
-        var id: UInt64
-        var continuation: CheckedContinuation<Void, any Error>
-    }
+    private let turns = Turns()
 
     init(environment: Environment) { self.environment = environment }
 
@@ -24,9 +11,7 @@ final class BlockingQueue: Sendable {
     /// - Throws: What `work` throws; `CancellationError` when the task is cancelled while it waits
     ///   for its turn. Work that has begun is waited for.
     func run<T: Sendable>(_ work: @escaping @Sendable () throws -> T) async throws -> T {
-        try await enter()
-        defer { leave() }
-        return try await environment.offload(work)
+        try await turns.take { try await environment.offload(work) }
     }
 
     /// As ``run(_:)``, for what must be done even when the task is cancelled.
@@ -37,44 +22,5 @@ final class BlockingQueue: Sendable {
                 continuation.resume()
             }
         }
-    }
-
-    private func enter() async throws {
-        let id = state.withLock { state in
-            state.lastWaiter += 1
-            return state.lastWaiter
-        }
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let answer: Result<Void, any Error>? = state.withLock { state in
-                    // Asked under the lock: a cancellation that comes later finds the waiter.
-                    if Task.isCancelled { return .failure(CancellationError()) }
-                    if !state.isBusy {
-                        state.isBusy = true
-                        return .success(())
-                    }
-                    state.waiters.append(Waiter(id: id, continuation: continuation))
-                    return nil
-                }
-                if let answer { continuation.resume(with: answer) }
-            }
-        } onCancel: {
-            let waiter = state.withLock { state -> Waiter? in
-                guard let index = state.waiters.firstIndex(where: { $0.id == id }) else {
-                    return nil
-                }
-                return state.waiters.remove(at: index)
-            }
-            waiter?.continuation.resume(throwing: CancellationError())
-        }
-    }
-
-    private func leave() {
-        let next = state.withLock { state -> Waiter? in
-            let next = state.waiters.popFirst()
-            if next == nil { state.isBusy = false }
-            return next
-        }
-        next?.continuation.resume()
     }
 }

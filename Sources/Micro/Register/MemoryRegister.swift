@@ -24,7 +24,7 @@ public final class MemoryRegister: Register {
     /// - Parameter environment: Whose clock decides when nodes are forgotten.
     public init(environment: Environment = .current) {
         self.environment = environment
-        self.feed = RegisterFeed(isTable: true)
+        self.feed = RegisterFeed(isTable: true, isLoaded: true)
     }
 
     deinit { pruner.withLock { $0.task.take() }?.cancel() }

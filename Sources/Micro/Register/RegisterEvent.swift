@@ -45,7 +45,7 @@ extension RegisterEvent.Change {
 }
 
 /// What a question or a watch is about.
-struct RegisterFilter: Sendable, Hashable {
+struct RegisterFilter: Sendable, Hashable, Comparable {
     /// nil means all.
     var service: String?
     var namespace: String
@@ -53,5 +53,9 @@ struct RegisterFilter: Sendable, Hashable {
     func matches(_ node: ServiceNode) -> Bool {
         (namespace == RegisterNamespace.wildcard || namespace == node.namespace)
             && (service == nil || service == node.service)
+    }
+
+    static func < (lhs: RegisterFilter, rhs: RegisterFilter) -> Bool {
+        (lhs.service ?? "", lhs.namespace) < (rhs.service ?? "", rhs.namespace)
     }
 }

@@ -16,12 +16,27 @@ public final class RegisterFeed: Sendable {
     /// - Parameter queueLimit: How many events of one watch may wait, at least 1, before they are
     ///   replaced by a snapshot.
     public convenience init(queueLimit: Int = 1024) {
-        self.init(queueLimit: queueLimit, isTable: false)
+        self.init(queueLimit: queueLimit, isTable: false, isLoaded: false)
     }
 
-    /// - Parameter isTable: It is the register's own memory: it always knows all there is to know.
-    init(queueLimit: Int = 1024, isTable: Bool) {
-        self.state = Mutex(State(queueLimit: max(1, queueLimit), isTable: isTable))
+    /// - Parameters:
+    ///   - isTable: It keeps the nodes, whether somebody watches or not.
+    ///   - isLoaded: It knows already all there is to know.
+    ///   - numbering: Where its revisions come from, when several feeds are those of one register.
+    init(
+        queueLimit: Int = 1024, isTable: Bool, isLoaded: Bool,
+        numberedBy numbering: RegisterNumbering = RegisterNumbering()
+    ) {
+        self.state = Mutex(
+            State(
+                queueLimit: max(1, queueLimit), isTable: isTable, isLoaded: isLoaded,
+                numbering: numbering))
+    }
+
+    /// A feed that numbers its events together with others: a register that has several.
+    package init(numbering: RegisterNumbering) {
+        self.state = Mutex(
+            State(queueLimit: 1024, isTable: false, isLoaded: false, numbering: numbering))
     }
 
     /// Whether anybody watches.
@@ -32,6 +47,9 @@ public final class RegisterFeed: Sendable {
     public var needsNodes: Bool {
         state.withLock { !$0.watchers.isEmpty && (!$0.isLoaded || $0.interruption != nil) }
     }
+
+    /// Whether it was told what there is since somebody has begun to watch.
+    var isLoaded: Bool { state.withLock { $0.isLoaded } }
 
     /// Starts a watch.
     ///
@@ -154,6 +172,15 @@ public final class RegisterFeed: Sendable {
     }
 }
 
+/// The revisions of the events of one register, each higher than those before. Any thread.
+package final class RegisterNumbering: Sendable {
+    private let last = Atomic<UInt64>(0)
+
+    package init() {}
+
+    func next() -> UInt64 { last.wrappingAdd(1, ordering: .relaxed).newValue }
+}
+
 // MARK: - State
 
 /// A consumer that waited, and what it gets: resumed when the lock is free again.
@@ -185,15 +212,16 @@ private struct State {
     /// Whether the table says what there is.
     var isLoaded: Bool
     var interruption: MicroError?
-    var revision: UInt64 = 0
+    let numbering: RegisterNumbering
     var watchers: [UInt64: Watcher] = [:]
     var lastWatcher: UInt64 = 0
     var isFinished = false
 
-    init(queueLimit: Int, isTable: Bool) {
+    init(queueLimit: Int, isTable: Bool, isLoaded: Bool, numbering: RegisterNumbering) {
         self.queueLimit = queueLimit
         self.isTable = isTable
-        self.isLoaded = isTable
+        self.isLoaded = isLoaded
+        self.numbering = numbering
     }
 
     mutating func addWatcher(_ filter: RegisterFilter) -> UInt64? {
@@ -244,13 +272,15 @@ private struct State {
 
     mutating func publish(_ changes: [RegisterEvent.Change]) -> [Resumption] {
         for change in changes {
-            revision += 1
-            for id in watchers.keys { enqueue(change, for: id) }
+            let revision = numbering.next()
+            for id in watchers.keys { enqueue(change, revision, for: id) }
         }
         return serveWaiters()
     }
 
-    private mutating func enqueue(_ change: RegisterEvent.Change, for id: UInt64) {
+    private mutating func enqueue(
+        _ change: RegisterEvent.Change, _ revision: UInt64, for id: UInt64
+    ) {
         guard let watcher = watchers[id], !watcher.needsSnapshot,
             let part = change.filtered(watcher.filter)
         else { return }
@@ -278,13 +308,12 @@ private struct State {
         guard let watcher = watchers[id] else { return nil }
         if watcher.needsSnapshot, isLoaded {
             watchers[id]?.needsSnapshot = false
-            revision += 1
-            return RegisterEvent(.snapshot(table.nodes(watcher.filter)), revision: revision)
+            return RegisterEvent(
+                .snapshot(table.nodes(watcher.filter)), revision: numbering.next())
         }
         if let event = watchers[id]?.queue.popFirst() { return event }
         guard let error = watcher.interruption else { return nil }
         watchers[id]?.interruption = nil
-        revision += 1
-        return RegisterEvent(.interrupted(error), revision: revision)
+        return RegisterEvent(.interrupted(error), revision: numbering.next())
     }
 }

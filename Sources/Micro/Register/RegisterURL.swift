@@ -1,4 +1,5 @@
-/// Which register, in one line: "memory:", "local:", "local:/run/shop/register.sqlite".
+/// Which register, in one line: "memory:", "local:", "local:/run/shop/register.sqlite",
+/// "file:/etc/shop/nodes.json", "mdns:", "mdns:eth0".
 ///
 /// It is what `MICRO_REGISTER` holds. Engines of other modules add schemes of their own.
 public struct RegisterURL: Sendable, Hashable, CustomStringConvertible {
@@ -14,8 +15,8 @@ public struct RegisterURL: Sendable, Hashable, CustomStringConvertible {
         else {
             throw MicroError.invalid(
                 "register",
-                "\(RegisterName.excerpt(text)) is not a register: write \"memory:\", \"local:\" or"
-                    + " \"local:/path/to/file\"", at: "url")
+                "\(RegisterName.excerpt(text)) is not a register: write \"memory:\", \"local:\","
+                    + " \"local:/path/to/file\", \"file:/path/to/file\" or \"mdns:\"", at: "url")
         }
         self.scheme = text[..<colon].lowercased()
         self.rest = String(text[text.index(after: colon)...])
@@ -32,7 +33,9 @@ public typealias RegisterFactory = @Sendable (RegisterURL, Environment) throws -
 ///
 /// - Parameters:
 ///   - url: "memory:", "local:" for this user's own on this machine, "local:/path/file" for one in
-///     that file, or a scheme of `engines`.
+///     that file, "file:/path/nodes.json" for a ``FileRegister``, "mdns:" or "mdns:eth0" for an
+///     ``MDNSRegister``, "dns:shop.example" for one that is read from DNS
+///     (``DNSOptions/init(parsing:)``), or a scheme of `engines`.
 ///   - engines: Schemes that other modules bring, in lower case. They win over the built-in ones.
 ///   - environment: What the register runs on.
 /// - Throws: ``MicroError`` `invalidArgument` for an unknown scheme, with those that are known, and
@@ -51,19 +54,39 @@ public func makeRegister(
         return MemoryRegister(environment: environment)
     case "local":
         guard !url.rest.isEmpty else { return LocalRegister(environment: environment) }
-        let path = url.rest.hasPrefix("///") ? String(url.rest.dropFirst(2)) : url.rest
-        guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/") else {
+        return LocalRegister(path: try path(of: url), environment: environment)
+    case "file":
+        return FileRegister(path: try path(of: url), environment: environment)
+    case "mdns":
+        var options = MDNSRegister.Options()
+        if !url.rest.isEmpty { options.interface = url.rest }
+        guard url.rest.isEmpty || RegisterName.isValid(url.rest) else {
             throw MicroError.invalid(
                 "register",
-                "\(url): the path of the file must be absolute: \"local:/path/to/file\"",
-                at: "url")
+                "\(url): write \"mdns:\", or \"mdns:eth0\" for one network interface", at: "url")
         }
-        return LocalRegister(path: path, environment: environment)
+        return MDNSRegister(options: options, environment: environment)
+    case "dns": return try DNSRegister(DNSOptions(parsing: url.rest), environment: environment)
     default:
-        let known = Set(engines.keys).union(["memory", "local"]).sorted()
+        let hint =
+            ["etcd", "etcds"].contains(url.scheme)
+            ? "; etcd comes with the module MicroEtcd: give its EtcdRegister.engines" : ""
+        let known = Set(engines.keys).union(["dns", "file", "local", "mdns", "memory"]).sorted()
         throw MicroError.invalid(
             "register",
             "\(RegisterName.excerpt(url.scheme)) is not a kind of register: known are "
-                + known.joined(separator: ", "), at: "url")
+                + known.joined(separator: ", ") + hint, at: "url")
     }
+}
+
+/// "/path/file" of "local:/path/file" and "local:///path/file".
+private func path(of url: RegisterURL) throws -> String {
+    let path = url.rest.hasPrefix("///") ? String(url.rest.dropFirst(2)) : url.rest
+    guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/") else {
+        throw MicroError.invalid(
+            "register",
+            "\(url): the path of the file must be absolute: \"\(url.scheme):/path/to/file\"",
+            at: "url")
+    }
+    return path
 }

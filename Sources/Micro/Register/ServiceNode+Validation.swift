@@ -48,9 +48,9 @@ extension ServiceNode {
 }
 
 /// Names of services, namespaces and nodes.
-enum RegisterName {
+package enum RegisterName {
     /// 1 to 255 of the characters `A-Z a-z 0-9 . - _`.
-    static func isValid(_ name: String) -> Bool {
+    package static func isValid(_ name: String) -> Bool {
         (1...255).contains(name.utf8.count)
             && name.utf8.allSatisfy { byte in
                 switch byte {
@@ -63,7 +63,7 @@ enum RegisterName {
             }
     }
 
-    static func check(_ name: String, _ field: String) throws {
+    package static func check(_ name: String, _ field: String) throws {
         guard isValid(name) else {
             throw MicroError.invalid(
                 "register",
@@ -73,11 +73,11 @@ enum RegisterName {
     }
 
     /// A namespace of a question may be the wildcard.
-    static func checkQuery(namespace: String) throws {
+    package static func checkQuery(namespace: String) throws {
         if namespace != RegisterNamespace.wildcard { try check(namespace, "namespace") }
     }
 
-    static func checkTTL(_ ttl: Duration) throws {
+    package static func checkTTL(_ ttl: Duration) throws {
         guard ttl > .zero else {
             throw MicroError.invalid(
                 "register", "ttl is \(ttl): it must be more than zero", at: "ttl")
@@ -85,7 +85,7 @@ enum RegisterName {
     }
 
     /// Foreign text for an error message: quoted, escaped and cut.
-    static func excerpt(_ text: String) -> String {
+    package static func excerpt(_ text: String) -> String {
         let shown = String(text.unicodeScalars.prefix(64))
         return shown.debugDescription + (shown.utf8.count < text.utf8.count ? "…" : "")
     }

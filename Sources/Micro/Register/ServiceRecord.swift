@@ -39,7 +39,7 @@ public struct ServiceRecord: Sendable, Hashable {
     }
 
     /// The order of nodes in every answer.
-    static func order(_ lhs: ServiceNode, _ rhs: ServiceNode) -> Bool {
+    package static func order(_ lhs: ServiceNode, _ rhs: ServiceNode) -> Bool {
         (lhs.namespace, lhs.service, lhs.version, lhs.id)
             < (rhs.namespace, rhs.service, rhs.version, rhs.id)
     }

@@ -10,6 +10,10 @@ struct ServiceView: Sendable {
     /// By version and id.
     var nodes: [ServiceNode] { known.values.sorted(by: ServiceRecord.order) }
 
+    var count: Int { known.count }
+
+    func contains(_ key: ServiceNode.Key) -> Bool { known[key] != nil }
+
     /// - Returns: Whether the nodes are different now.
     @discardableResult
     mutating func apply(_ change: RegisterEvent.Change) -> Bool {

@@ -19,6 +19,14 @@ public protocol Resolver: Sendable {
     @discardableResult
     func refresh(_ service: String) async throws -> Resolution
 
+    /// Where the nodes come from, for people: "the local register /run/user/1000/micro/…".
+    func describe() -> String
+
     /// Ends all updates and frees what it holds; not what it asks. Idempotent.
     func close() async
+}
+
+extension Resolver {
+    /// The name of the type.
+    public func describe() -> String { "a \(Self.self)" }
 }

@@ -24,22 +24,30 @@ public struct RouteQuery: Sendable, Hashable {
     public var metadata: [String: String]
     /// What may be given up when no node is left; nothing unless it is said.
     public var fallback: Fallback
+    /// What a rule says about the call; nil: no rule concerns it.
+    public var choice: RouteChoice?
 
     /// - Parameters:
     ///   - version: Only nodes of exactly this version.
     ///   - zone: Only nodes in this zone.
     ///   - metadata: Only nodes whose metadata has all of these.
     ///   - fallback: What may be given up when no node is left.
+    ///   - choice: What a rule says about the call.
     public init(
         version: String? = nil, zone: String? = nil, metadata: [String: String] = [:],
-        fallback: Fallback = []
+        fallback: Fallback = [], choice: RouteChoice? = nil
     ) {
         self.version = version
         self.zone = zone
         self.metadata = metadata
         self.fallback = fallback
+        self.choice = choice
     }
 
+    /// The subsets that a node must be in, in the order they are tried.
+    var subsets: [NodeSubset] { choice?.subsets ?? [.all] }
+
+    /// Whether a node has all that is asked for; the rule's choice apart.
     func matches(_ node: ResolvedNode) -> Bool {
         (version == nil || version == node.version) && (zone == nil || zone == node.zone)
             && metadata.allSatisfy { node.metadata[$0.key] == $0.value }

@@ -78,7 +78,9 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
         let place = endpoint.place(on: loop)
         guard endpoint.startsInPlace(place, on: loop) else {
             keepRequest()
-            task = SpawnedTask(on: nil) { await self.workElsewhere(endpoint) }
+            if let call {
+                task = SpawnedTask(on: nil) { await self.work(elsewhereOn: call, endpoint) }
+            }
             return
         }
         // The message is read before anything else, while it is lent, unless there are hooks.
@@ -147,12 +149,25 @@ final class ServedCall: CallWatcher, @unchecked Sendable {  // see above
         return !isRetired
     }
 
-    private func workElsewhere(_ endpoint: ServedUnary) async {
-        await attempt(endpoint)
+    private func work(elsewhereOn call: ServerCall, _ endpoint: ServedUnary) async {
+        call.hasStarted()
+        if Task.isCancelled {
+            giveUp()
+        } else {
+            await attempt(endpoint)
+        }
         loop.executeNow {
             self.answer()
             endpoint.place(on: self.loop).take(self)
         }
+    }
+
+    /// It has waited for a thread until nobody waited for it any more.
+    private func giveUp() {
+        let failure = MicroError(
+            scope.origin.endpoint, .cancelled, "nobody waits for the answer any more")
+        observation.end(failure)
+        outcome = .failure(failure)
     }
 
     /// A function of its own, so that nothing of it holds on to the scope when it has returned.

@@ -64,6 +64,15 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
             self.loop.executeNow { self.finish(answer) }
         }
         let isHere = executor as? EventLoop === loop
+        if executor == nil {
+            let call = call
+            let began: @Sendable () async -> Void = {
+                call.hasStarted()
+                await run()
+            }
+            let started = SpawnedTask(on: nil, began)
+            return task.withLock { $0 = started }
+        }
         let started = isHere ? loop.startHere(run) : SpawnedTask(on: executor, run)
         task.withLock { $0 = started }
     }

@@ -17,7 +17,7 @@ public final class Server: EndpointHost {
     /// What callers are told when they ask for the health of the server.
     public let health: Health
     private let client: LentClient
-    private let state = Mutex(State())
+    let state: Mutex<State>
 
     struct State {
         var phase = Phase.idle
@@ -28,7 +28,10 @@ public final class Server: EndpointHost {
         var certificates: CertificateKeeper?
         var addresses: [String] = []
         var ending: SpawnedTask?
-        var cut: Result<Int, any Error> = .success(0)
+        var end: Result<DrainReport?, any Error> = .success(nil)
+        var limiters: ServerLimiters
+
+        fileprivate init(_ options: ServerOptions) { limiters = ServerLimiters(options) }
     }
 
     enum Phase { case idle, starting, running, stopped }
@@ -55,6 +58,7 @@ public final class Server: EndpointHost {
         self.environment = environment
         self.logger = logger
         self.client = LentClient(client)
+        self.state = Mutex(State(options))
         self.health = Health(watchesMax: options.maxHealthWatchers)
         health.follow { [weak self] in self?.takesCalls ?? false }
     }
@@ -94,7 +98,7 @@ public final class Server: EndpointHost {
             problems.append("the service's name \"\(name)\" \(problem)")
         }
         problems += self.problems(of: endpoints) + collisionsWithOwn(endpoints)
-        problems += descriptionProblems
+        problems += limitProblems(endpoints) + descriptionProblems
         return problems
     }
 
@@ -162,9 +166,10 @@ public final class Server: EndpointHost {
         let routes = try makeRoutes()
         let certificates = try await openCertificates()
         let transports = Transports(options.transports, in: environment)
+        let limiter = try state.withLock { try $0.limiters.makeLimiterOfAll() }
         for loop in environment.loops.workers {
             let loopServer = try await LoopServer.create(
-                on: loop, routes: routes, limits: options.limits, name: "micro",
+                on: loop, routes: routes, limits: options.limits, limiter: limiter, name: "micro",
                 transports: transports)
             state.withLock { $0.loopServers.append(loopServer) }
         }
@@ -206,7 +211,11 @@ public final class Server: EndpointHost {
         health.begin(serving: services.all)
         for endpoint in ownEndpoints(services) {
             let path = EndpointPaths(service: name, endpoint: endpoint.name).canonical
-            try add(endpoint, at: path, to: routes, runtime)
+            try routes.add(
+                path: path,
+                options: RouteOptions(
+                    timeout: endpoint.timeout, streaming: endpoint.kind, isVital: true),
+                handler: endpoint.makeHandler(runtime))
             taken.insert(path)
         }
         // Canonical paths first: a second name of one endpoint never hides another's first.
@@ -227,9 +236,11 @@ public final class Server: EndpointHost {
     private func add(
         _ endpoint: ServedEndpoint, at path: String, to routes: RouteTable, _ runtime: ServerRuntime
     ) throws {
+        let limiter = try state.withLock { try $0.limiters.makeLimiter(of: endpoint.name) }
         try routes.add(
             path: path,
-            options: RouteOptions(timeout: endpoint.timeout, streaming: endpoint.kind),
+            options: RouteOptions(
+                timeout: endpoint.timeout, streaming: endpoint.kind, limiter: limiter),
             handler: endpoint.makeHandler(runtime))
     }
 
@@ -265,22 +276,28 @@ public final class Server: EndpointHost {
         // Who watches would be waited for as for every other call.
         health.end()
         await ending.wait()
-        return try state.withLock { try $0.cut.get() }
+        return try state.withLock { try $0.end.get()?.aborted ?? 0 }
+    }
+
+    /// How the server ended; nil before it has.
+    public var drainReport: DrainReport? {
+        state.withLock { state in state.phase == .stopped ? try? state.end.get() : nil }
     }
 
     private func close(
         _ loopServers: [LoopServer], grace: Duration, patience: Duration
     ) async {
         let environment = environment
-        let cut: Result<Int, any Error>
+        let end: Result<DrainReport?, any Error>
         do {
             // All at once, so that the grace is the same one for all.
-            let ended = try await withThrowingTaskGroup(of: (LoopServer, Int?).self) { group in
+            let ended = try await withThrowingTaskGroup(of: (LoopServer, DrainCounts?).self) {
+                group in
                 for loopServer in loopServers {
                     group.addTask {
-                        let cut = try await loopServer.drain(
+                        let counts = try await loopServer.drain(
                             grace: grace, patience: patience, environment: environment)
-                        return (loopServer, cut)
+                        return (loopServer, counts)
                     }
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
@@ -288,35 +305,35 @@ public final class Server: EndpointHost {
             // Not earlier: the first one accepts, and may hand a connection over until it has
             // ended.
             state.withLock { $0.loopServers = [] }
-            var sum = 0
-            for (loopServer, cut) in ended {
-                if let cut {
-                    sum += cut
+            var report = DrainReport()
+            for (loopServer, counts) in ended {
+                if let counts {
+                    report.add(counts)
                     try await loopServer.destroy()
                 } else {
-                    sum += abandon(loopServer)
+                    report.add(try await abandon(loopServer))
                 }
             }
-            cut = .success(sum)
+            end = .success(report)
         } catch {
-            cut = .failure(error)
+            end = .failure(error)
         }
         let certificates = state.withLock { state in
             state.phase = .stopped
             state.addresses = []
-            state.cut = cut
+            state.end = end
             return state.certificates.take()
         }
         certificates?.close()
     }
 
-    /// Returns how many handlers go on though they were cancelled.
-    private func abandon(_ loopServer: LoopServer) -> Int {
-        let running = loopServer.counts().calls
+    /// For handlers that go on though they were cancelled.
+    private func abandon(_ loopServer: LoopServer) async throws -> DrainCounts {
+        let counts = try await loopServer.drainCounts()
         logger.warning(
             "handlers go on though they were cancelled; they are not waited for any more",
-            metadata: ["count": "\(running)"])
-        return running
+            metadata: ["count": "\(counts.running)"])
+        return counts
     }
 
     /// What the server has done so far, over all loops. Zero when it does not run.
@@ -345,6 +362,10 @@ public struct ServerStatistics: Sendable, Hashable {
     public var callsTotalByLoop: [UInt64] = []
     /// Calls that a limit refused.
     public var callsRefused: UInt64 = 0
+    /// Of those: because more was offered than could be served.
+    public var callsShed: UInt64 = 0
+    /// Whether calls are refused for that now, on any event loop.
+    public var isOverloaded = false
     /// Connections that ended because the peer broke the protocol.
     public var protocolErrors: UInt64 = 0
     /// TLS handshakes that succeeded.
@@ -367,6 +388,8 @@ public struct ServerStatistics: Sendable, Hashable {
         callsTotal &+= counts.callsTotal
         callsTotalByLoop.append(counts.callsTotal)
         callsRefused &+= counts.callsRefused
+        callsShed &+= counts.callsShed
+        isOverloaded = isOverloaded || counts.isOverloaded
         protocolErrors &+= counts.protocolErrors
     }
 }

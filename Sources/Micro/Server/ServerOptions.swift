@@ -19,6 +19,14 @@ public struct ServerOptions: Sendable {
     public var maxHeaderCount = 128
     /// Concurrent calls of one connection. Default 256.
     public var maxStreamsPerConnection = 256
+    /// Limits of single endpoints, by their names: `["Greeter.Hello": CallLimits(rate: .tokens(100,
+    /// per: .seconds(1)))]`. Default: none. See ``Server/setLimits(_:of:)`` for later.
+    public var endpointLimits: [String: CallLimits] = [:]
+    /// Limits of all endpoints together, but for health and reflection. Default: none.
+    public var callLimits = CallLimits()
+    /// When calls are refused because there are more than can be served; nil: never. Default: when
+    /// each request has waited for 100 ms, for 500 ms.
+    public var loadShedding: LoadShedding? = LoadShedding()
     /// Handlers that run at the same time, for each event loop; calls beyond it are refused with
     /// RESOURCE_EXHAUSTED. Default 10,000.
     public var maxCallsPerLoop = 10_000
@@ -63,7 +71,8 @@ public struct ServerOptions: Sendable {
             callsPerLoop: maxCallsPerLoop, connectionsPerLoop: maxConnectionsPerLoop,
             prefaceTimeout: prefaceTimeout, headerTimeout: headerTimeout,
             bodyTimeout: bodyTimeout, idleTimeout: idleTimeout, writeTimeout: writeTimeout,
-            outputBytes: maxOutputBytes)
+            outputBytes: maxOutputBytes, shedDelay: loadShedding?.maxDelay ?? .zero,
+            shedInterval: loadShedding?.interval ?? LoadShedding().interval)
     }
 
     /// Where to listen, with the scheme that is bound: TLS lies over what is not secure.
@@ -112,7 +121,7 @@ public struct ServerOptions: Sendable {
             ("writeTimeout", writeTimeout),
         ]
         let transports = Transports(transports)
-        var problems = transports.problems + (tls?.problems ?? [])
+        var problems = transports.problems + (tls?.problems ?? []) + (loadShedding?.problems ?? [])
         // Without its plugin an address would only be said to be unknown.
         if problems.isEmpty {
             problems = addresses.compactMap { problem(withAddress: $0, in: transports) }

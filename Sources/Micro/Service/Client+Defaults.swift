@@ -6,13 +6,19 @@ extension Client {
     /// - Parameters:
     ///   - options: Times, retries and balancing.
     ///   - hooks: Wrapped around every call, the first outermost.
-    public convenience init(options: ClientOptions = ClientOptions(), hooks: [ClientHook] = []) {
+    ///   - registerEngines: What `MICRO_REGISTER` may name beside the built-in registers, by its
+    ///     scheme: `EtcdRegister.engines` of the module MicroEtcd.
+    public convenience init(
+        options: ClientOptions = ClientOptions(), hooks: [ClientHook] = [],
+        registerEngines: [String: RegisterFactory] = [:]
+    ) {
         let environment = Environment.current
         var options = options
         if options.transports.isEmpty { options.transports = TransportPlugin.configured }
         self.init(
             resolver: RegisterResolver(
-                register: DefaultEngines.register(environment), environment: environment),
+                register: DefaultEngines.register(registerEngines, environment),
+                environment: environment),
             options: options, hooks: hooks, environment: environment)
     }
 }

@@ -38,6 +38,7 @@ public final class MicroService: EndpointHost {
         var phase = Phase.idle
         var registration: Registration?
         var ending: Ending?
+        var report = DrainReport()
     }
 
     /// The end of a service, for all who wait for it.
@@ -98,6 +99,14 @@ public final class MicroService: EndpointHost {
 
     /// The bound addresses, each "scheme://address", while the service runs.
     public var addresses: [String] { server.addresses }
+    /// The limits of an endpoint; with nil, those of all endpoints together.
+    public func limits(of endpoint: String? = nil) -> CallLimits { server.limits(of: endpoint) }
+
+    /// Sets other limits, also while the service runs; see ``Server/setLimits(_:of:)``.
+    public func setLimits(_ limits: CallLimits, of endpoint: String? = nil) throws {
+        try server.setLimits(limits, of: endpoint)
+    }
+
     /// What the server has done so far.
     public var statistics: ServerStatistics { server.statistics }
 
@@ -263,11 +272,21 @@ public final class MicroService: EndpointHost {
                 try await self.lifecycle.stop()
             } catch {
                 outcome.failure.withLock { $0 = error }
+                self.state.withLock { $0.report.problems.append("\(error)") }
             }
-            self.state.withLock { $0.phase = .stopped }
-            self.logger.info("stopped")
+            let report = self.state.withLock { state in
+                state.phase = .stopped
+                return state.report
+            }
+            self.logger.info("stopped", metadata: ["report": "\(report)"])
         }
         return Ending(task: task, outcome: outcome)
+    }
+
+    /// How the service ended: what was in flight, and how long each step took. Complete when
+    /// ``run()`` or ``stop()`` has returned, and logged then; nil before.
+    public var drainReport: DrainReport? {
+        state.withLock { $0.phase == .stopped && $0.ending != nil ? $0.report : nil }
     }
 
     private func problems() -> [String] {
@@ -320,9 +339,8 @@ public final class MicroService: EndpointHost {
         var failure: (any Error)?
         for hook in hooks {
             do {
-                try await withTimeout(
-                    options.stepTimeout, on: environment.clock, "service.stop",
-                    "a hook of \(name)", hook)
+                try await withPatience(
+                    options.stepTimeout, in: environment, "service.stop", "a hook of \(name)", hook)
             } catch {
                 failure = failure ?? error
             }
@@ -331,8 +349,12 @@ public final class MicroService: EndpointHost {
     }
 
     private func stopServer() async throws {
+        // A second, so that the end comes soon behind the grace whatever handlers do.
         let cut = try await server.drain(
-            grace: options.gracePeriod, patience: options.stepTimeout)
+            grace: options.gracePeriod, patience: min(options.stepTimeout, .seconds(1)))
+        if let report = server.drainReport {
+            state.withLock { $0.report.add(serverReport: report) }
+        }
         if cut > 0 {
             logger.warning(
                 "calls were cut off",
@@ -374,13 +396,21 @@ public final class MicroService: EndpointHost {
     private func leaveRegister() async throws {
         let registration = state.withLock { $0.registration }
         defer { state.withLock { $0.registration = nil } }
-        try await withTimeout(
-            options.stepTimeout, on: environment.clock, "service.stop",
+        let clock = environment.clock
+        let began = clock.now
+        // A register that can't be reached does not keep the service from ending.
+        try await withPatience(
+            options.stepTimeout, in: environment, "service.stop",
             "leaving \(register.describe())"
         ) {
             try await registration?.stop()
         }
-        try await environment.clock.sleep(for: options.drainDelay)
+        let left = clock.now
+        try await clock.sleep(for: options.drainDelay)
+        state.withLock { state in
+            state.report.deregistering = began.duration(to: left)
+            state.report.propagating = left.duration(to: clock.now)
+        }
     }
 
     private func node() -> ServiceNode {

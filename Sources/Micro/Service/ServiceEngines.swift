@@ -25,7 +25,9 @@ final class ServiceEngines: Sendable {
     /// What the environment variables say that can't be made, each named.
     var problems: [String] {
         var problems: [String] = []
-        if options.register == nil, let problem = DefaultEngines.registerProblem(environment) {
+        if options.register == nil,
+            let problem = DefaultEngines.registerProblem(options.registerEngines, environment)
+        {
             problems.append(problem)
         }
         let inMemory = [
@@ -43,7 +45,8 @@ final class ServiceEngines: Sendable {
     var register: any Register {
         made.withLock { made in
             if let register = made.register { return register }
-            let register = options.register ?? DefaultEngines.register(environment)
+            let register =
+                options.register ?? DefaultEngines.register(options.registerEngines, environment)
             made.register = register
             return register
         }
@@ -107,20 +110,26 @@ final class ServiceEngines: Sendable {
 /// What is used where neither the program nor its options say anything.
 enum DefaultEngines {
     /// What `MICRO_REGISTER` says, else the `local` register of this machine.
-    static func register(_ environment: Environment) -> any Register {
+    ///
+    /// - Parameter engines: What other modules bring, by scheme.
+    static func register(
+        _ engines: [String: RegisterFactory], _ environment: Environment
+    ) -> any Register {
         if let engines = environment.engines { return engines.register }
         do {
-            return try makeRegister(url: registerURL, environment: environment)
+            return try makeRegister(url: registerURL, engines: engines, environment: environment)
         } catch {
             return MisconfiguredRegister(
                 problem: "MICRO_REGISTER: \(MicroError(error, id: "").detail)")
         }
     }
 
-    static func registerProblem(_ environment: Environment) -> String? {
+    static func registerProblem(
+        _ engines: [String: RegisterFactory], _ environment: Environment
+    ) -> String? {
         guard environment.process == nil else { return nil }
         do {
-            _ = try makeRegister(url: registerURL, environment: environment)
+            _ = try makeRegister(url: registerURL, engines: engines, environment: environment)
             return nil
         } catch {
             return "MICRO_REGISTER: \(MicroError(error, id: "").detail)"

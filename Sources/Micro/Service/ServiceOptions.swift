@@ -16,6 +16,9 @@ public struct ServiceOptions: Sendable {
     public var transports: [TransportPlugin] = []
     /// Where nodes are found; nil: what `MICRO_REGISTER` says, else the `local` register.
     public var register: (any Register)?
+    /// What `MICRO_REGISTER` may name beside the built-in registers, by its scheme:
+    /// `EtcdRegister.engines` of the module MicroEtcd.
+    public var registerEngines: [String: RegisterFactory] = [:]
     /// Where messages are published; nil: what `MICRO_BROKER` says, else one in memory.
     public var broker: (any Broker)?
     /// Where records are kept; nil: what `MICRO_STORE` says, else one in memory.
@@ -40,7 +43,8 @@ public struct ServiceOptions: Sendable {
     /// Between leaving the register and refusing new calls, so that callers learn of it first.
     /// Default 300 ms.
     public var drainDelay: Duration = .milliseconds(300)
-    /// How long calls in flight are waited for when the service ends. Default 10 s.
+    /// How long calls in flight are waited for when the service ends. Their handlers are cancelled
+    /// then, and have another second. Default 10 s.
     public var gracePeriod: Duration = .seconds(10)
     /// How long each other step of stopping, and each attempt to enter the register, may take.
     /// Default 5 s.

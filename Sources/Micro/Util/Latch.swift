@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// A result that is set once, and that any number of tasks wait for.
-final class Latch<Value: Sendable>: Sendable {
+package final class Latch<Value: Sendable>: Sendable {
     private struct State {
         var result: Result<Value, any Error>?
         var waiters: [UInt64: CheckedContinuation<Value, any Error>] = [:]
@@ -10,11 +10,14 @@ final class Latch<Value: Sendable>: Sendable {
 
     private let state = Mutex(State())
 
+    /// A latch that is not set.
+    package init() {}
+
     /// What was set, if it was.
-    var result: Result<Value, any Error>? { state.withLock { $0.result } }
+    package var result: Result<Value, any Error>? { state.withLock { $0.result } }
 
     /// Any thread. The first result counts.
-    func set(_ result: Result<Value, any Error>) {
+    package func set(_ result: Result<Value, any Error>) {
         let waiters = state.withLock { state in
             if state.result == nil { state.result = result }
             defer { state.waiters = [:] }
@@ -24,7 +27,7 @@ final class Latch<Value: Sendable>: Sendable {
     }
 
     /// Waits until it is set. Throws `CancellationError` when the task is cancelled first.
-    func wait() async throws -> Value {
+    package func wait() async throws -> Value {
         let id = state.withLock { state in
             state.lastWaiter += 1
             return state.lastWaiter

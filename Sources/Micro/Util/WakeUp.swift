@@ -1,7 +1,7 @@
 internal import Synchronization
 
 /// A bell that one task waits at: rung before it comes, it does not wait.
-final class WakeUp: Sendable {
+package final class WakeUp: Sendable {
     private let state = Mutex(State())
 
     private struct State {
@@ -9,8 +9,11 @@ final class WakeUp: Sendable {
         var waiter: CheckedContinuation<Void, Never>?
     }
 
+    /// A bell that was not rung.
+    package init() {}
+
     /// Any thread.
-    func ring() {
+    package func ring() {
         let waiter = state.withLock { state in
             let waiter = state.waiter.take()
             state.isRung = waiter == nil
@@ -20,7 +23,7 @@ final class WakeUp: Sendable {
     }
 
     /// Waits until it is rung, for `duration` at most, or until the task is cancelled.
-    func wait(atMost duration: Duration, clock: EventLoopClock) async {
+    package func wait(atMost duration: Duration, clock: EventLoopClock) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await clock.sleep(for: duration) }
             group.addTask { await self.wait() }

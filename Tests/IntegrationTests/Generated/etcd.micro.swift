@@ -12,6 +12,8 @@ protocol Etcdserverpb_KVService: Swift.Sendable {
     func put(_ request: Etcdserverpb_PutRequest, _ context: Micro.Context) async throws -> Etcdserverpb_PutResponse
     /// Answers `etcdserverpb.KV/DeleteRange`.
     func deleteRange(_ request: Etcdserverpb_DeleteRangeRequest, _ context: Micro.Context) async throws -> Etcdserverpb_DeleteRangeResponse
+    /// Answers `etcdserverpb.KV/Compact`.
+    func compact(_ request: Etcdserverpb_CompactionRequest, _ context: Micro.Context) async throws -> Etcdserverpb_CompactionResponse
 }
 
 extension Micro.EndpointHost {
@@ -29,6 +31,10 @@ extension Micro.EndpointHost {
         handle("etcdserverpb.KV/DeleteRange") {
             (request: Etcdserverpb_DeleteRangeRequest, context: Micro.Context) async throws in
             try await service.deleteRange(request, context)
+        }
+        handle("etcdserverpb.KV/Compact") {
+            (request: Etcdserverpb_CompactionRequest, context: Micro.Context) async throws in
+            try await service.compact(request, context)
         }
     }
 }
@@ -54,6 +60,11 @@ struct Etcdserverpb_KVEndpoints: Swift.Sendable {
     /// `etcdserverpb.KV/DeleteRange`
     var deleteRange: Micro.Endpoint<Etcdserverpb_DeleteRangeRequest, Etcdserverpb_DeleteRangeResponse> {
         Micro.Endpoint(service, "etcdserverpb.KV/DeleteRange")
+    }
+
+    /// `etcdserverpb.KV/Compact`
+    var compact: Micro.Endpoint<Etcdserverpb_CompactionRequest, Etcdserverpb_CompactionResponse> {
+        Micro.Endpoint(service, "etcdserverpb.KV/Compact")
     }
 }
 
@@ -98,6 +109,146 @@ struct Etcdserverpb_KVClient: Swift.Sendable {
         _ request: Etcdserverpb_DeleteRangeRequest, options: Micro.CallOptions? = nil
     ) async throws -> Etcdserverpb_DeleteRangeResponse {
         try await client.call(endpoints.deleteRange, request, options: options ?? self.options)
+    }
+
+    /// Calls `etcdserverpb.KV/Compact`.
+    func compact(
+        _ request: Etcdserverpb_CompactionRequest, options: Micro.CallOptions? = nil
+    ) async throws -> Etcdserverpb_CompactionResponse {
+        try await client.call(endpoints.compact, request, options: options ?? self.options)
+    }
+}
+
+/// What serves `etcdserverpb.Auth`.
+protocol Etcdserverpb_AuthService: Swift.Sendable {
+    /// Answers `etcdserverpb.Auth/AuthEnable`.
+    func authEnable(_ request: Etcdserverpb_AuthEnableRequest, _ context: Micro.Context) async throws -> Etcdserverpb_AuthEnableResponse
+    /// Answers `etcdserverpb.Auth/UserAdd`.
+    func userAdd(_ request: Etcdserverpb_AuthUserAddRequest, _ context: Micro.Context) async throws -> Etcdserverpb_AuthUserAddResponse
+    /// Answers `etcdserverpb.Auth/UserGrantRole`.
+    func userGrantRole(_ request: Etcdserverpb_AuthUserGrantRoleRequest, _ context: Micro.Context) async throws -> Etcdserverpb_AuthUserGrantRoleResponse
+    /// Answers `etcdserverpb.Auth/RoleAdd`.
+    func roleAdd(_ request: Etcdserverpb_AuthRoleAddRequest, _ context: Micro.Context) async throws -> Etcdserverpb_AuthRoleAddResponse
+    /// Answers `etcdserverpb.Auth/RoleGrantPermission`.
+    func roleGrantPermission(_ request: Etcdserverpb_AuthRoleGrantPermissionRequest, _ context: Micro.Context) async throws -> Etcdserverpb_AuthRoleGrantPermissionResponse
+}
+
+extension Micro.EndpointHost {
+    /// Serves `etcdserverpb.Auth`.
+    func serve(_ service: any Etcdserverpb_AuthService) {
+        describe(base64: microDescriptors)
+        handle("etcdserverpb.Auth/AuthEnable") {
+            (request: Etcdserverpb_AuthEnableRequest, context: Micro.Context) async throws in
+            try await service.authEnable(request, context)
+        }
+        handle("etcdserverpb.Auth/UserAdd") {
+            (request: Etcdserverpb_AuthUserAddRequest, context: Micro.Context) async throws in
+            try await service.userAdd(request, context)
+        }
+        handle("etcdserverpb.Auth/UserGrantRole") {
+            (request: Etcdserverpb_AuthUserGrantRoleRequest, context: Micro.Context) async throws in
+            try await service.userGrantRole(request, context)
+        }
+        handle("etcdserverpb.Auth/RoleAdd") {
+            (request: Etcdserverpb_AuthRoleAddRequest, context: Micro.Context) async throws in
+            try await service.roleAdd(request, context)
+        }
+        handle("etcdserverpb.Auth/RoleGrantPermission") {
+            (request: Etcdserverpb_AuthRoleGrantPermissionRequest, context: Micro.Context) async throws in
+            try await service.roleGrantPermission(request, context)
+        }
+    }
+}
+
+/// The endpoints of `etcdserverpb.Auth`.
+struct Etcdserverpb_AuthEndpoints: Swift.Sendable {
+    /// The service that has them, as it stands in the register.
+    let service: Swift.String
+
+    /// - Parameter service: The service that has them, as it stands in the register.
+    init(service: Swift.String) { self.service = service }
+
+    /// `etcdserverpb.Auth/AuthEnable`
+    var authEnable: Micro.Endpoint<Etcdserverpb_AuthEnableRequest, Etcdserverpb_AuthEnableResponse> {
+        Micro.Endpoint(service, "etcdserverpb.Auth/AuthEnable")
+    }
+
+    /// `etcdserverpb.Auth/UserAdd`
+    var userAdd: Micro.Endpoint<Etcdserverpb_AuthUserAddRequest, Etcdserverpb_AuthUserAddResponse> {
+        Micro.Endpoint(service, "etcdserverpb.Auth/UserAdd")
+    }
+
+    /// `etcdserverpb.Auth/UserGrantRole`
+    var userGrantRole: Micro.Endpoint<Etcdserverpb_AuthUserGrantRoleRequest, Etcdserverpb_AuthUserGrantRoleResponse> {
+        Micro.Endpoint(service, "etcdserverpb.Auth/UserGrantRole")
+    }
+
+    /// `etcdserverpb.Auth/RoleAdd`
+    var roleAdd: Micro.Endpoint<Etcdserverpb_AuthRoleAddRequest, Etcdserverpb_AuthRoleAddResponse> {
+        Micro.Endpoint(service, "etcdserverpb.Auth/RoleAdd")
+    }
+
+    /// `etcdserverpb.Auth/RoleGrantPermission`
+    var roleGrantPermission: Micro.Endpoint<Etcdserverpb_AuthRoleGrantPermissionRequest, Etcdserverpb_AuthRoleGrantPermissionResponse> {
+        Micro.Endpoint(service, "etcdserverpb.Auth/RoleGrantPermission")
+    }
+}
+
+/// Calls `etcdserverpb.Auth`.
+struct Etcdserverpb_AuthClient: Swift.Sendable {
+    /// What the calls go through.
+    let client: Micro.Client
+    /// What is called.
+    let endpoints: Etcdserverpb_AuthEndpoints
+    /// What calls do differently that don't say so themselves.
+    var options: Micro.CallOptions
+
+    /// - Parameters:
+    ///   - client: What the calls go through.
+    ///   - service: The service as it stands in the register.
+    ///   - options: What calls do differently that don't say so themselves.
+    init(
+        _ client: Micro.Client, service: Swift.String,
+        options: Micro.CallOptions = Micro.CallOptions()
+    ) {
+        self.client = client
+        self.endpoints = Etcdserverpb_AuthEndpoints(service: service)
+        self.options = options
+    }
+
+    /// Calls `etcdserverpb.Auth/AuthEnable`.
+    func authEnable(
+        _ request: Etcdserverpb_AuthEnableRequest, options: Micro.CallOptions? = nil
+    ) async throws -> Etcdserverpb_AuthEnableResponse {
+        try await client.call(endpoints.authEnable, request, options: options ?? self.options)
+    }
+
+    /// Calls `etcdserverpb.Auth/UserAdd`.
+    func userAdd(
+        _ request: Etcdserverpb_AuthUserAddRequest, options: Micro.CallOptions? = nil
+    ) async throws -> Etcdserverpb_AuthUserAddResponse {
+        try await client.call(endpoints.userAdd, request, options: options ?? self.options)
+    }
+
+    /// Calls `etcdserverpb.Auth/UserGrantRole`.
+    func userGrantRole(
+        _ request: Etcdserverpb_AuthUserGrantRoleRequest, options: Micro.CallOptions? = nil
+    ) async throws -> Etcdserverpb_AuthUserGrantRoleResponse {
+        try await client.call(endpoints.userGrantRole, request, options: options ?? self.options)
+    }
+
+    /// Calls `etcdserverpb.Auth/RoleAdd`.
+    func roleAdd(
+        _ request: Etcdserverpb_AuthRoleAddRequest, options: Micro.CallOptions? = nil
+    ) async throws -> Etcdserverpb_AuthRoleAddResponse {
+        try await client.call(endpoints.roleAdd, request, options: options ?? self.options)
+    }
+
+    /// Calls `etcdserverpb.Auth/RoleGrantPermission`.
+    func roleGrantPermission(
+        _ request: Etcdserverpb_AuthRoleGrantPermissionRequest, options: Micro.CallOptions? = nil
+    ) async throws -> Etcdserverpb_AuthRoleGrantPermissionResponse {
+        try await client.call(endpoints.roleGrantPermission, request, options: options ?? self.options)
     }
 }
 
@@ -263,5 +414,5 @@ struct Etcdserverpb_LeaseClient: Swift.Sendable {
 
 /// What reflection tells of the services: the .proto and all that it imports.
 private let microDescriptors: [Swift.String] = [
-    "CgpldGNkLnByb3RvEgxldGNkc2VydmVycGIihQEKDlJlc3BvbnNlSGVhZGVyEh0KCmNsdXN0ZXJfaWQYASABKARSCWNsdXN0ZXJJZBIbCgltZW1iZXJfaWQYAiABKARSCG1lbWJlcklkEhoKCHJldmlzaW9uGAMgASgDUghyZXZpc2lvbhIbCglyYWZ0X3Rlcm0YBCABKARSCHJhZnRUZXJtIq4BCghLZXlWYWx1ZRIQCgNrZXkYASABKAxSA2tleRInCg9jcmVhdGVfcmV2aXNpb24YAiABKANSDmNyZWF0ZVJldmlzaW9uEiEKDG1vZF9yZXZpc2lvbhgDIAEoA1ILbW9kUmV2aXNpb24SGAoHdmVyc2lvbhgEIAEoA1IHdmVyc2lvbhIUCgV2YWx1ZRgFIAEoDFIFdmFsdWUSFAoFbGVhc2UYBiABKANSBWxlYXNlIrUBCgVFdmVudBIxCgR0eXBlGAEgASgOMh0uZXRjZHNlcnZlcnBiLkV2ZW50LkV2ZW50VHlwZVIEdHlwZRImCgJrdhgCIAEoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVICa3YSLwoHcHJldl9rdhgDIAEoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVIGcHJldkt2IiAKCUV2ZW50VHlwZRIHCgNQVVQQABIKCgZERUxFVEUQASJvCgxSYW5nZVJlcXVlc3QSEAoDa2V5GAEgASgMUgNrZXkSGwoJcmFuZ2VfZW5kGAIgASgMUghyYW5nZUVuZBIUCgVsaW1pdBgDIAEoA1IFbGltaXQSGgoIcmV2aXNpb24YBCABKANSCHJldmlzaW9uIpkBCg1SYW5nZVJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyEigKA2t2cxgCIAMoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVIDa3ZzEhIKBG1vcmUYAyABKAhSBG1vcmUSFAoFY291bnQYBCABKANSBWNvdW50ImMKClB1dFJlcXVlc3QSEAoDa2V5GAEgASgMUgNrZXkSFAoFdmFsdWUYAiABKAxSBXZhbHVlEhQKBWxlYXNlGAMgASgDUgVsZWFzZRIXCgdwcmV2X2t2GAQgASgIUgZwcmV2S3YidAoLUHV0UmVzcG9uc2USNAoGaGVhZGVyGAEgASgLMhwuZXRjZHNlcnZlcnBiLlJlc3BvbnNlSGVhZGVyUgZoZWFkZXISLwoHcHJldl9rdhgCIAEoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVIGcHJldkt2IlwKEkRlbGV0ZVJhbmdlUmVxdWVzdBIQCgNrZXkYASABKAxSA2tleRIbCglyYW5nZV9lbmQYAiABKAxSCHJhbmdlRW5kEhcKB3ByZXZfa3YYAyABKAhSBnByZXZLdiKYAQoTRGVsZXRlUmFuZ2VSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlchIYCgdkZWxldGVkGAIgASgDUgdkZWxldGVkEjEKCHByZXZfa3ZzGAMgAygLMhYuZXRjZHNlcnZlcnBiLktleVZhbHVlUgdwcmV2S3ZzIjUKEUxlYXNlR3JhbnRSZXF1ZXN0EhAKA1RUTBgBIAEoA1IDVFRMEg4KAklEGAIgASgDUgJJRCKCAQoSTGVhc2VHcmFudFJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyEg4KAklEGAIgASgDUgJJRBIQCgNUVEwYAyABKANSA1RUTBIUCgVlcnJvchgEIAEoCVIFZXJyb3IiJAoSTGVhc2VSZXZva2VSZXF1ZXN0Eg4KAklEGAEgASgDUgJJRCJLChNMZWFzZVJldm9rZVJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyIicKFUxlYXNlS2VlcEFsaXZlUmVxdWVzdBIOCgJJRBgBIAEoA1ICSUQicAoWTGVhc2VLZWVwQWxpdmVSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlchIOCgJJRBgCIAEoA1ICSUQSEAoDVFRMGAMgASgDUgNUVEwitQEKDFdhdGNoUmVxdWVzdBJJCg5jcmVhdGVfcmVxdWVzdBgBIAEoCzIgLmV0Y2RzZXJ2ZXJwYi5XYXRjaENyZWF0ZVJlcXVlc3RIAFINY3JlYXRlUmVxdWVzdBJJCg5jYW5jZWxfcmVxdWVzdBgCIAEoCzIgLmV0Y2RzZXJ2ZXJwYi5XYXRjaENhbmNlbFJlcXVlc3RIAFINY2FuY2VsUmVxdWVzdEIPCg1yZXF1ZXN0X3VuaW9uImoKEldhdGNoQ3JlYXRlUmVxdWVzdBIQCgNrZXkYASABKAxSA2tleRIbCglyYW5nZV9lbmQYAiABKAxSCHJhbmdlRW5kEiUKDnN0YXJ0X3JldmlzaW9uGAMgASgDUg1zdGFydFJldmlzaW9uIi8KEldhdGNoQ2FuY2VsUmVxdWVzdBIZCgh3YXRjaF9pZBgBIAEoA1IHd2F0Y2hJZCKTAgoNV2F0Y2hSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlchIZCgh3YXRjaF9pZBgCIAEoA1IHd2F0Y2hJZBIYCgdjcmVhdGVkGAMgASgIUgdjcmVhdGVkEhoKCGNhbmNlbGVkGAQgASgIUghjYW5jZWxlZBIpChBjb21wYWN0X3JldmlzaW9uGAUgASgDUg9jb21wYWN0UmV2aXNpb24SIwoNY2FuY2VsX3JlYXNvbhgGIAEoCVIMY2FuY2VsUmVhc29uEisKBmV2ZW50cxgLIAMoCzITLmV0Y2RzZXJ2ZXJwYi5FdmVudFIGZXZlbnRzMtYBCgJLVhJACgVSYW5nZRIaLmV0Y2RzZXJ2ZXJwYi5SYW5nZVJlcXVlc3QaGy5ldGNkc2VydmVycGIuUmFuZ2VSZXNwb25zZRI6CgNQdXQSGC5ldGNkc2VydmVycGIuUHV0UmVxdWVzdBoZLmV0Y2RzZXJ2ZXJwYi5QdXRSZXNwb25zZRJSCgtEZWxldGVSYW5nZRIgLmV0Y2RzZXJ2ZXJwYi5EZWxldGVSYW5nZVJlcXVlc3QaIS5ldGNkc2VydmVycGIuRGVsZXRlUmFuZ2VSZXNwb25zZTJNCgVXYXRjaBJECgVXYXRjaBIaLmV0Y2RzZXJ2ZXJwYi5XYXRjaFJlcXVlc3QaGy5ldGNkc2VydmVycGIuV2F0Y2hSZXNwb25zZSgBMAEyjQIKBUxlYXNlEk8KCkxlYXNlR3JhbnQSHy5ldGNkc2VydmVycGIuTGVhc2VHcmFudFJlcXVlc3QaIC5ldGNkc2VydmVycGIuTGVhc2VHcmFudFJlc3BvbnNlElIKC0xlYXNlUmV2b2tlEiAuZXRjZHNlcnZlcnBiLkxlYXNlUmV2b2tlUmVxdWVzdBohLmV0Y2RzZXJ2ZXJwYi5MZWFzZVJldm9rZVJlc3BvbnNlEl8KDkxlYXNlS2VlcEFsaXZlEiMuZXRjZHNlcnZlcnBiLkxlYXNlS2VlcEFsaXZlUmVxdWVzdBokLmV0Y2RzZXJ2ZXJwYi5MZWFzZUtlZXBBbGl2ZVJlc3BvbnNlKAEwAWIGcHJvdG8z",
+    "CgpldGNkLnByb3RvEgxldGNkc2VydmVycGIihQEKDlJlc3BvbnNlSGVhZGVyEh0KCmNsdXN0ZXJfaWQYASABKARSCWNsdXN0ZXJJZBIbCgltZW1iZXJfaWQYAiABKARSCG1lbWJlcklkEhoKCHJldmlzaW9uGAMgASgDUghyZXZpc2lvbhIbCglyYWZ0X3Rlcm0YBCABKARSCHJhZnRUZXJtIq4BCghLZXlWYWx1ZRIQCgNrZXkYASABKAxSA2tleRInCg9jcmVhdGVfcmV2aXNpb24YAiABKANSDmNyZWF0ZVJldmlzaW9uEiEKDG1vZF9yZXZpc2lvbhgDIAEoA1ILbW9kUmV2aXNpb24SGAoHdmVyc2lvbhgEIAEoA1IHdmVyc2lvbhIUCgV2YWx1ZRgFIAEoDFIFdmFsdWUSFAoFbGVhc2UYBiABKANSBWxlYXNlIrUBCgVFdmVudBIxCgR0eXBlGAEgASgOMh0uZXRjZHNlcnZlcnBiLkV2ZW50LkV2ZW50VHlwZVIEdHlwZRImCgJrdhgCIAEoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVICa3YSLwoHcHJldl9rdhgDIAEoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVIGcHJldkt2IiAKCUV2ZW50VHlwZRIHCgNQVVQQABIKCgZERUxFVEUQASJvCgxSYW5nZVJlcXVlc3QSEAoDa2V5GAEgASgMUgNrZXkSGwoJcmFuZ2VfZW5kGAIgASgMUghyYW5nZUVuZBIUCgVsaW1pdBgDIAEoA1IFbGltaXQSGgoIcmV2aXNpb24YBCABKANSCHJldmlzaW9uIpkBCg1SYW5nZVJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyEigKA2t2cxgCIAMoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVIDa3ZzEhIKBG1vcmUYAyABKAhSBG1vcmUSFAoFY291bnQYBCABKANSBWNvdW50ImMKClB1dFJlcXVlc3QSEAoDa2V5GAEgASgMUgNrZXkSFAoFdmFsdWUYAiABKAxSBXZhbHVlEhQKBWxlYXNlGAMgASgDUgVsZWFzZRIXCgdwcmV2X2t2GAQgASgIUgZwcmV2S3YidAoLUHV0UmVzcG9uc2USNAoGaGVhZGVyGAEgASgLMhwuZXRjZHNlcnZlcnBiLlJlc3BvbnNlSGVhZGVyUgZoZWFkZXISLwoHcHJldl9rdhgCIAEoCzIWLmV0Y2RzZXJ2ZXJwYi5LZXlWYWx1ZVIGcHJldkt2IlwKEkRlbGV0ZVJhbmdlUmVxdWVzdBIQCgNrZXkYASABKAxSA2tleRIbCglyYW5nZV9lbmQYAiABKAxSCHJhbmdlRW5kEhcKB3ByZXZfa3YYAyABKAhSBnByZXZLdiKYAQoTRGVsZXRlUmFuZ2VSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlchIYCgdkZWxldGVkGAIgASgDUgdkZWxldGVkEjEKCHByZXZfa3ZzGAMgAygLMhYuZXRjZHNlcnZlcnBiLktleVZhbHVlUgdwcmV2S3ZzIjUKEUxlYXNlR3JhbnRSZXF1ZXN0EhAKA1RUTBgBIAEoA1IDVFRMEg4KAklEGAIgASgDUgJJRCKCAQoSTGVhc2VHcmFudFJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyEg4KAklEGAIgASgDUgJJRBIQCgNUVEwYAyABKANSA1RUTBIUCgVlcnJvchgEIAEoCVIFZXJyb3IiJAoSTGVhc2VSZXZva2VSZXF1ZXN0Eg4KAklEGAEgASgDUgJJRCJLChNMZWFzZVJldm9rZVJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyIicKFUxlYXNlS2VlcEFsaXZlUmVxdWVzdBIOCgJJRBgBIAEoA1ICSUQicAoWTGVhc2VLZWVwQWxpdmVSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlchIOCgJJRBgCIAEoA1ICSUQSEAoDVFRMGAMgASgDUgNUVEwitQEKDFdhdGNoUmVxdWVzdBJJCg5jcmVhdGVfcmVxdWVzdBgBIAEoCzIgLmV0Y2RzZXJ2ZXJwYi5XYXRjaENyZWF0ZVJlcXVlc3RIAFINY3JlYXRlUmVxdWVzdBJJCg5jYW5jZWxfcmVxdWVzdBgCIAEoCzIgLmV0Y2RzZXJ2ZXJwYi5XYXRjaENhbmNlbFJlcXVlc3RIAFINY2FuY2VsUmVxdWVzdEIPCg1yZXF1ZXN0X3VuaW9uImoKEldhdGNoQ3JlYXRlUmVxdWVzdBIQCgNrZXkYASABKAxSA2tleRIbCglyYW5nZV9lbmQYAiABKAxSCHJhbmdlRW5kEiUKDnN0YXJ0X3JldmlzaW9uGAMgASgDUg1zdGFydFJldmlzaW9uIi8KEldhdGNoQ2FuY2VsUmVxdWVzdBIZCgh3YXRjaF9pZBgBIAEoA1IHd2F0Y2hJZCKTAgoNV2F0Y2hSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlchIZCgh3YXRjaF9pZBgCIAEoA1IHd2F0Y2hJZBIYCgdjcmVhdGVkGAMgASgIUgdjcmVhdGVkEhoKCGNhbmNlbGVkGAQgASgIUghjYW5jZWxlZBIpChBjb21wYWN0X3JldmlzaW9uGAUgASgDUg9jb21wYWN0UmV2aXNpb24SIwoNY2FuY2VsX3JlYXNvbhgGIAEoCVIMY2FuY2VsUmVhc29uEisKBmV2ZW50cxgLIAMoCzITLmV0Y2RzZXJ2ZXJwYi5FdmVudFIGZXZlbnRzIksKEUNvbXBhY3Rpb25SZXF1ZXN0EhoKCHJldmlzaW9uGAEgASgDUghyZXZpc2lvbhIaCghwaHlzaWNhbBgCIAEoCFIIcGh5c2ljYWwiSgoSQ29tcGFjdGlvblJlc3BvbnNlEjQKBmhlYWRlchgBIAEoCzIcLmV0Y2RzZXJ2ZXJwYi5SZXNwb25zZUhlYWRlclIGaGVhZGVyIhMKEUF1dGhFbmFibGVSZXF1ZXN0IkoKEkF1dGhFbmFibGVSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlciJEChJBdXRoVXNlckFkZFJlcXVlc3QSEgoEbmFtZRgBIAEoCVIEbmFtZRIaCghwYXNzd29yZBgCIAEoCVIIcGFzc3dvcmQiSwoTQXV0aFVzZXJBZGRSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlciJCChhBdXRoVXNlckdyYW50Um9sZVJlcXVlc3QSEgoEdXNlchgBIAEoCVIEdXNlchISCgRyb2xlGAIgASgJUgRyb2xlIlEKGUF1dGhVc2VyR3JhbnRSb2xlUmVzcG9uc2USNAoGaGVhZGVyGAEgASgLMhwuZXRjZHNlcnZlcnBiLlJlc3BvbnNlSGVhZGVyUgZoZWFkZXIiKAoSQXV0aFJvbGVBZGRSZXF1ZXN0EhIKBG5hbWUYASABKAlSBG5hbWUiSwoTQXV0aFJvbGVBZGRSZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlciKiAQoKUGVybWlzc2lvbhI5CghwZXJtVHlwZRgBIAEoDjIdLmV0Y2RzZXJ2ZXJwYi5QZXJtaXNzaW9uLlR5cGVSCHBlcm1UeXBlEhAKA2tleRgCIAEoDFIDa2V5EhsKCXJhbmdlX2VuZBgDIAEoDFIIcmFuZ2VFbmQiKgoEVHlwZRIICgRSRUFEEAASCQoFV1JJVEUQARINCglSRUFEV1JJVEUQAiJiCh5BdXRoUm9sZUdyYW50UGVybWlzc2lvblJlcXVlc3QSEgoEbmFtZRgBIAEoCVIEbmFtZRIsCgRwZXJtGAIgASgLMhguZXRjZHNlcnZlcnBiLlBlcm1pc3Npb25SBHBlcm0iVwofQXV0aFJvbGVHcmFudFBlcm1pc3Npb25SZXNwb25zZRI0CgZoZWFkZXIYASABKAsyHC5ldGNkc2VydmVycGIuUmVzcG9uc2VIZWFkZXJSBmhlYWRlcjKkAgoCS1YSQAoFUmFuZ2USGi5ldGNkc2VydmVycGIuUmFuZ2VSZXF1ZXN0GhsuZXRjZHNlcnZlcnBiLlJhbmdlUmVzcG9uc2USOgoDUHV0EhguZXRjZHNlcnZlcnBiLlB1dFJlcXVlc3QaGS5ldGNkc2VydmVycGIuUHV0UmVzcG9uc2USUgoLRGVsZXRlUmFuZ2USIC5ldGNkc2VydmVycGIuRGVsZXRlUmFuZ2VSZXF1ZXN0GiEuZXRjZHNlcnZlcnBiLkRlbGV0ZVJhbmdlUmVzcG9uc2USTAoHQ29tcGFjdBIfLmV0Y2RzZXJ2ZXJwYi5Db21wYWN0aW9uUmVxdWVzdBogLmV0Y2RzZXJ2ZXJwYi5Db21wYWN0aW9uUmVzcG9uc2UyzQMKBEF1dGgSTwoKQXV0aEVuYWJsZRIfLmV0Y2RzZXJ2ZXJwYi5BdXRoRW5hYmxlUmVxdWVzdBogLmV0Y2RzZXJ2ZXJwYi5BdXRoRW5hYmxlUmVzcG9uc2USTgoHVXNlckFkZBIgLmV0Y2RzZXJ2ZXJwYi5BdXRoVXNlckFkZFJlcXVlc3QaIS5ldGNkc2VydmVycGIuQXV0aFVzZXJBZGRSZXNwb25zZRJgCg1Vc2VyR3JhbnRSb2xlEiYuZXRjZHNlcnZlcnBiLkF1dGhVc2VyR3JhbnRSb2xlUmVxdWVzdBonLmV0Y2RzZXJ2ZXJwYi5BdXRoVXNlckdyYW50Um9sZVJlc3BvbnNlEk4KB1JvbGVBZGQSIC5ldGNkc2VydmVycGIuQXV0aFJvbGVBZGRSZXF1ZXN0GiEuZXRjZHNlcnZlcnBiLkF1dGhSb2xlQWRkUmVzcG9uc2UScgoTUm9sZUdyYW50UGVybWlzc2lvbhIsLmV0Y2RzZXJ2ZXJwYi5BdXRoUm9sZUdyYW50UGVybWlzc2lvblJlcXVlc3QaLS5ldGNkc2VydmVycGIuQXV0aFJvbGVHcmFudFBlcm1pc3Npb25SZXNwb25zZTJNCgVXYXRjaBJECgVXYXRjaBIaLmV0Y2RzZXJ2ZXJwYi5XYXRjaFJlcXVlc3QaGy5ldGNkc2VydmVycGIuV2F0Y2hSZXNwb25zZSgBMAEyjQIKBUxlYXNlEk8KCkxlYXNlR3JhbnQSHy5ldGNkc2VydmVycGIuTGVhc2VHcmFudFJlcXVlc3QaIC5ldGNkc2VydmVycGIuTGVhc2VHcmFudFJlc3BvbnNlElIKC0xlYXNlUmV2b2tlEiAuZXRjZHNlcnZlcnBiLkxlYXNlUmV2b2tlUmVxdWVzdBohLmV0Y2RzZXJ2ZXJwYi5MZWFzZVJldm9rZVJlc3BvbnNlEl8KDkxlYXNlS2VlcEFsaXZlEiMuZXRjZHNlcnZlcnBiLkxlYXNlS2VlcEFsaXZlUmVxdWVzdBokLmV0Y2RzZXJ2ZXJwYi5MZWFzZUtlZXBBbGl2ZVJlc3BvbnNlKAEwAWIGcHJvdG8z",
 ]

@@ -306,6 +306,76 @@ struct DeadlineTests {
         }
     }
 
+    /// The same on real loops, with handlers on the loop and on the pool, and the deadline too.
+    @Test(arguments: [AsyncExecution.loop, .concurrent], [true, false])
+    func cancellationAndDeadlineGoDownOverSockets(
+        execution: AsyncExecution, isCancelled: Bool
+    ) async throws {
+        let register = MemoryRegister()
+        let journal = Journal<String>()
+        let services = ["a", "b", "c"].map {
+            makeService($0, at: "tcp://127.0.0.1:0", in: register)
+        }
+        let (a, b, c) = (services[0], services[1], services[2])
+        for (service, next) in [(a, "b"), (b, "c")] {
+            service.handle("Go", execution: execution) { (_: Empty, context) -> Empty in
+                defer { journal.write(service.name) }
+                return try await context.client.call(
+                    next, "Go", Empty(), options: CallOptions(timeout: .seconds(3600)))
+            }
+        }
+        c.handle("Go", execution: execution) { (_: Empty, context) -> Empty in
+            journal.write("begun")
+            defer { journal.write("c") }
+            try await context.clock.sleep(for: .seconds(3600))
+            return Empty()
+        }
+        let clock = Environment.current.clock
+        try await running(c, b, a) {
+            // Connections are made before it counts.
+            let warm = CallOptions(timeout: .milliseconds(isCancelled ? 3_600_000 : 1000))
+            let caller = Environment.current.spawn {
+                _ = try? await a.client.call("a", "Go", Empty(), as: Empty.self, options: warm)
+            }
+            while journal.count < 1 { try await clock.sleep(for: .milliseconds(1)) }
+            if isCancelled { caller.cancel() }
+            await caller.wait()
+            let ended = clock.now
+            while journal.count < 4 { try await clock.sleep(for: .milliseconds(1)) }
+            // 50 ms is what is to be met; a test must not fail because the machine is busy.
+            #expect(ended.duration(to: clock.now) < .seconds(5))
+            #expect(Set(journal.entries) == ["begun", "a", "b", "c"])
+        }
+    }
+
+    /// A connection that ends takes the calls with it that came over it, and those below.
+    @Test func aConnectionThatEndsCancelsWhatIsBelow() async throws {
+        try await withSimulation {
+            let register = MemoryRegister()
+            let journal = Journal<String>()
+            let (a, b) = (makeService("a", in: register), makeService("b", in: register))
+            b.handle("Go") { (_: Empty, context) -> Empty in
+                defer { journal.write("b ended at \(virtualMilliseconds)") }
+                try await context.clock.sleep(for: .seconds(3600))
+                return Empty()
+            }
+            a.handle("Go") { (_: Empty, context) -> Empty in
+                defer { journal.write("a ended at \(virtualMilliseconds)") }
+                return try await context.client.call("b", "Go", Empty())
+            }
+            try await running(b, a) {
+                let client = makeClient(of: "a", at: "memory://a")
+                async let answer: Empty = client.call(
+                    "a", "Go", Empty(), options: CallOptions(timeout: .seconds(3600)))
+                try await Environment.current.clock.sleep(for: .milliseconds(50))
+                await client.close(grace: .zero)
+                _ = try? await answer
+                try await Environment.current.clock.sleep(for: .milliseconds(1))
+                #expect(Set(journal.entries) == ["a ended at 50", "b ended at 50"])
+            }
+        }
+    }
+
     @Test func whoIsCancelledBeforeDoesNotCall() async throws {
         try await withSimulation {
             let service = makeService()

@@ -14,6 +14,17 @@ import Testing
         }
     }
 
+    @Test func files() throws {
+        let register = try makeRegister(url: "file:/etc/shop/nodes.json")
+        #expect(register.name == "file")
+        #expect(register.describe() == "the file register /etc/shop/nodes.json")
+    }
+
+    @Test func networks() throws {
+        #expect(try makeRegister(url: "mdns:").describe() == "the mdns register")
+        #expect(try makeRegister(url: "mdns:eth0").describe() == "the mdns register on eth0")
+    }
+
     @Test func enginesOfOthers() throws {
         let engines: [String: RegisterFactory] = [
             "etcd": { url, environment in
@@ -26,12 +37,15 @@ import Testing
             try makeRegister(url: "consul:", engines: engines)
         }
         #expect(error?.code == .invalidArgument)
-        #expect(error?.detail.contains("etcd, local, memory") == true)
+        #expect(error?.detail.contains("etcd, file, local, mdns, memory") == true)
         #expect(error?.detail.contains("\"consul\"") == true)
+        let missing = #expect(throws: MicroError.self) { try makeRegister(url: "etcds://host") }
+        #expect(missing?.detail.contains("MicroEtcd") == true)
     }
 
     @Test(arguments: [
         "", ":", "memory", "/tmp/x", "memory:/x", "local:x", "local://host/x", "local:/tmp/",
+        "file:", "file:x", "mdns://eth0",
         "lo cal:", "\u{0}:",
     ])
     func wrongOnes(_ url: String) {

@@ -373,6 +373,9 @@ struct ServiceLifeTests {
             await caller.wait()
             #expect(journal.entries.sorted() == ["UNAVAILABLE", "cancelled at 2001"])
             #expect(log.contains("warning: calls were cut off", "count=1"))
+            let report = try #require(service.drainReport)
+            #expect(report.aborted == 1 && report.finished == 0 && report.unfinished == 0)
+            #expect((2000...2300).contains(report.draining / .milliseconds(1)))
             await client.close()
         }
     }

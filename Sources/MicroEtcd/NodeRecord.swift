@@ -1,0 +1,88 @@
+internal import Micro
+
+/// A node as it stands in etcd: an object in JSON with these names. Fields that are missing have
+/// their standard value, those that are not known are skipped.
+struct NodeRecord: Codable, Hashable {
+    struct Method: Codable, Hashable {
+        var name: String
+        var request: String?
+        var reply: String?
+        var metadata: [String: String]?
+    }
+
+    var id: String
+    var service: String
+    var version: String?
+    var namespace: String
+    var addresses: [String]
+    var weight: UInt32?
+    var zone: String?
+    var state: String?
+    var metadata: [String: String]?
+    var codecs: [String]?
+    var methods: [Method]?
+
+    init(_ node: ServiceNode) {
+        id = node.id
+        service = node.service
+        version = node.version
+        namespace = node.namespace
+        addresses = node.addresses
+        weight = node.weight
+        zone = node.zone
+        state = node.state.description
+        metadata = node.metadata
+        codecs = node.codecs
+        methods = node.methods.map {
+            Method(name: $0.name, request: $0.request, reply: $0.reply, metadata: $0.metadata)
+        }
+    }
+
+    var node: ServiceNode {
+        ServiceNode(
+            id: id, service: service, version: version ?? "latest", namespace: namespace,
+            addresses: addresses, weight: weight ?? 100, zone: zone ?? "",
+            // A state that a later version knows is none that this one may call.
+            state: state.map { ServiceNode.State($0) ?? .starting } ?? .ready,
+            metadata: metadata ?? [:], codecs: codecs ?? [],
+            methods: (methods ?? []).map {
+                EndpointDescription(
+                    name: $0.name, request: $0.request ?? "", reply: $0.reply ?? "",
+                    metadata: $0.metadata ?? [:])
+            })
+    }
+
+    /// Larger than any node can be, whose texts have 1 MiB at most, all of it escaped.
+    static let bytesMax = 8 << 20
+
+    private static let codec = JSONCodec(maximumDepth: 8)
+
+    static func encode(_ node: ServiceNode) throws -> [UInt8] {
+        try codec.encode(NodeRecord(node))
+    }
+
+    /// The node of a key.
+    ///
+    /// - Throws: ``MicroError`` that says why there is none.
+    static func decode(_ keyValue: EtcdKeyValue) throws -> ServiceNode {
+        guard let name = RegisterKeys.Name(keyValue.key) else {
+            throw MicroError.invalid(
+                "register.etcd", "the key is not \"/namespace/service/id\"", at: "key")
+        }
+        guard keyValue.value.count <= bytesMax else {
+            throw MicroError.invalid(
+                "register.etcd",
+                "the value has \(keyValue.value.count) bytes: more than \(bytesMax)", at: "value")
+        }
+        let record = try codec.decode(NodeRecord.self, from: keyValue.value.span.bytes)
+        guard record.namespace == name.namespace, record.service == name.service,
+            record.id == name.id
+        else {
+            throw MicroError.invalid(
+                "register.etcd", "the value is of another node than the key says", at: "value")
+        }
+        let node = record.node
+        try node.validate()
+        return node
+    }
+}
