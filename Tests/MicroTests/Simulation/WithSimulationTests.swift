@@ -177,6 +177,15 @@ struct WithSimulationTests {
         }
     }
 
+    @Test func aBodyThatLooksAllTheTimeIsFound() async throws {
+        let error = try await microError {
+            try await withSimulation(seed: 79) { world in
+                while !Task.isCancelled { await Task.yield() }
+            }
+        }
+        #expect(error.detail.contains("time stands still"))
+    }
+
     @Test func aBodyThatWaitsForNothingIsFound() async throws {
         let error = try await microError {
             try await withSimulation(seed: 78) { world in
