@@ -17,8 +17,7 @@ public final class Client: Sendable, ContextClient {
     let hooks: [ClientHook]
     let directory: NodeDirectory
     let telemetry = ClientTelemetries()
-    /// ``ClientOptions/timeout`` in nanoseconds.
-    let timeout: UInt64
+    let currentPolicies: ClientPolicies
     private let tls: ClientTLS
     /// One for each loop; made on first use, so that making a client starts no thread.
     private let slots = Mutex(Slots())
@@ -46,7 +45,7 @@ public final class Client: Sendable, ContextClient {
         self.hooks = hooks
         self.directory = NodeDirectory(
             resolver: resolver, router: router, environment: environment)
-        self.timeout = options.timeout.unsignedNanoseconds
+        self.currentPolicies = ClientPolicies(options, subsetKey: environment.random())
         self.tls = ClientTLS(options.tls, environment: environment, logger: logger)
     }
 
@@ -93,7 +92,7 @@ public final class Client: Sendable, ContextClient {
             all: environment.loops.workers.map {
                 ClientLoop(
                     loop: $0, limits: limits, transports: transports, tls: tls,
-                    pick: options.selector.policy, directory: directory)
+                    policies: currentPolicies, directory: directory)
             })
     }
 

@@ -121,7 +121,7 @@ extension NodeSet {
             nodes: chosen.map { node in
                 BalancedNode(
                     id: node.id, addresses: node.addresses, weight: Int(node.weight),
-                    isDraining: node.state == .draining)
+                    isDraining: node.state == .draining, zone: node.zone)
             }, route: query.choice?.label)
     }
 }

@@ -73,7 +73,7 @@ final class NodeDirectory: Sendable {
         let key = TargetKey(request.service, request.options, query.choice)
         for await resolution in resolver.updates(for: request.service) {
             guard let nodes = NodeSet(resolution, routedBy: router, for: query) else { continue }
-            _ = try? await slot.loop.run { try slot.update(key, to: nodes) }
+            _ = try? await slot.loop.run { _ = try slot.update(key, to: nodes) }
         }
     }
 
