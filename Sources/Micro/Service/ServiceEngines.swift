@@ -67,8 +67,7 @@ final class ServiceEngines: Sendable {
         made.withLock { made in
             if let store = made.store { return store }
             let store =
-                options.store ?? environment.engines?.store
-                ?? MemoryStore(environment: environment)
+                options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
             made.store = store
             return store
         }
