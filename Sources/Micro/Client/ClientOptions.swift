@@ -130,6 +130,9 @@ public struct CallOptions: Sendable {
     public var address: String?
     /// Only nodes of this version.
     public var version: String?
+    /// What the call is about, such as a user: calls with the same key are treated alike by rules
+    /// that split calls.
+    public var key: String?
     /// Waits for a node until the deadline when none can be reached, instead of failing.
     public var waitsForReady: Bool
     /// How the message is written; nil: the preferred codec of its type.
@@ -141,7 +144,7 @@ public struct CallOptions: Sendable {
     public init(
         timeout: Duration? = nil, attemptTimeout: Duration? = nil, retry: RetryPolicy? = nil,
         metadata: Metadata = Metadata(), address: String? = nil, version: String? = nil,
-        waitsForReady: Bool = false, contentType: String? = nil,
+        key: String? = nil, waitsForReady: Bool = false, contentType: String? = nil,
         compression: Compression? = nil
     ) {
         self.timeout = timeout
@@ -150,6 +153,7 @@ public struct CallOptions: Sendable {
         self.metadata = metadata
         self.address = address
         self.version = version
+        self.key = key
         self.waitsForReady = waitsForReady
         self.contentType = contentType
         self.compression = compression

@@ -195,8 +195,8 @@ public final class Server: EndpointHost {
         try await state.withLock({ $0.certificates })?.reload()
     }
 
-    private func makeRoutes() throws -> RouteTable {
-        let routes = try RouteTable()
+    private func makeRoutes() throws -> HandlerTable {
+        let routes = try HandlerTable()
         let runtime = ServerRuntime(
             service: name, environment: environment, logger: logger, client: client,
             hooks: state.withLock { $0.hooks }, compression: options.compression)
@@ -225,7 +225,8 @@ public final class Server: EndpointHost {
     }
 
     private func add(
-        _ endpoint: ServedEndpoint, at path: String, to routes: RouteTable, _ runtime: ServerRuntime
+        _ endpoint: ServedEndpoint, at path: String, to routes: HandlerTable,
+        _ runtime: ServerRuntime
     ) throws {
         try routes.add(
             path: path,
