@@ -129,7 +129,7 @@ extension Client {
 
     /// Takes over what the surrounding call hands on: deadline, request id, and the trace where no
     /// tracer does it. Returns how long the call may take.
-    private func inherit(
+    func inherit(
         into request: inout ClientRequest, _ standard: UInt64?
     ) throws -> CallTime? {
         let own = request.options.timeout.map { $0.unsignedNanoseconds } ?? standard
@@ -161,7 +161,7 @@ extension Client {
         }
     }
 
-    private static func late(_ request: ClientRequest) -> MicroError {
+    static func late(_ request: ClientRequest) -> MicroError {
         MicroError(
             "\(request.service)/\(request.endpoint)", .deadlineExceeded,
             "no time is left to call \(request.service): the deadline of the surrounding call, "
@@ -169,7 +169,7 @@ extension Client {
     }
 
     /// So that the answer of a service below arrives before our own caller gives up.
-    private static let inheritedMargin: Duration = .milliseconds(2)
+    static let inheritedMargin: Duration = .milliseconds(2)
     private static let inheritedMetadata = [
         "traceparent", "tracestate", "baggage", CallPriority.header,
     ]

@@ -50,7 +50,7 @@ public final class Client: Sendable, ContextClient {
     }
 
     deinit {
-        for slot in slots.withLock({ $0.made?.all ?? [] }) { slot.close(grace: .zero) {} }
+        for slot in madeSlots { slot.close(grace: .zero) {} }
     }
 
     /// The place of this client on the loop that the call should use; nil when it has to be
@@ -83,6 +83,9 @@ public final class Client: Sendable, ContextClient {
         }
         return made.all[environment.loops.preferred.index]
     }
+
+    /// Its places on the loops; none before the first call.
+    var madeSlots: [ClientLoop] { slots.withLock { $0.made?.all ?? [] } }
 
     private func makeSlots() throws -> ClientLoops {
         try checkOptions()

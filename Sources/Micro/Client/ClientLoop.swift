@@ -144,6 +144,16 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         try client().update(key, to: nodes) { policies.targetSettings(of: key.service) }
     }
 
+    /// What is known here of nodes, by id; nil when the target was not called here. On the loop.
+    func stats(of key: TargetKey, nodes ids: [String]) -> [String: NodeStats]? {
+        made?.stats(of: key, nodes: ids)
+    }
+
+    /// What was counted here of the calls to an endpoint; nil when there was none. On the loop.
+    func stats(of service: String, _ endpoint: String) -> CallGroupStats? {
+        groups[ClientPolicies.EndpointKey(service: service, endpoint: endpoint)]?.stats
+    }
+
     /// The balancer for a call; nil as long as there are no nodes for it.
     private func target(
         _ client: LoopClient, _ endpoint: PreparedEndpoint, _ request: ClientRequest,
@@ -273,6 +283,6 @@ extension RouteCall {
     init(_ request: ClientRequest) {
         self.init(
             request.service, request.endpoint, metadata: request.options.metadata,
-            version: request.options.version)
+            version: request.options.version, key: request.options.hashKey)
     }
 }

@@ -26,6 +26,7 @@ struct BalancedNode: Sendable, Hashable {
     /// The first one that the client can connect to is used.
     var addresses: [String]
     var weight: Int
+    /// It is called only when no other can be: it is about to end, or far away.
     var isDraining: Bool
     var zone = ""
 }
@@ -57,7 +58,7 @@ struct TargetKey: Sendable, Hashable, CustomStringConvertible {
 
 /// A balancer over the nodes of a service. Touched on its client's loop.
 final class LoopTarget {
-    fileprivate let pointer: OpaquePointer
+    let pointer: OpaquePointer
     /// Of the nodes that it was given; nil before the first.
     fileprivate(set) var revision: UInt64?
     fileprivate(set) var hasNodes = false

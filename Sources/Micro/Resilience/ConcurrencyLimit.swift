@@ -64,3 +64,10 @@ extension ConcurrencyLimit {
         try values.encode(most, forKey: .most)
     }
 }
+
+extension ConcurrencyLimit: CustomStringConvertible {
+    /// "10 at the same time", "20 to 1000 at the same time".
+    public var description: String {
+        "\(isAdaptive ? "\(least) to " : "")\(most) at the same time"
+    }
+}

@@ -104,3 +104,13 @@ extension RateLimit {
         }
     }
 }
+
+extension RateLimit: CustomStringConvertible {
+    /// "100 in 1.0 seconds, 20 at once".
+    public var description: String {
+        switch kind {
+        case .tokens(let count, let burst): "\(count) in \(period), \(burst) at once"
+        case .window(let count): "\(count) in any \(period)"
+        }
+    }
+}

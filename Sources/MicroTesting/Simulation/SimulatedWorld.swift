@@ -310,7 +310,7 @@ public final class SimulatedWorld: Sendable {
         guard let engines = process.engines as? SimulatedEngines else { return }
         (engines.broker as? ProcessBroker)?.processDied(in: environment)
         if let register = engines.register as? ProcessRegister {
-            state.withLock { $0.registers.removeAll { $0 === register } }
+            self.state.withLock { $0.registers.removeAll { $0 === register } }
         }
     }
 
