@@ -12,6 +12,7 @@ public final class DNSRegister: Register {
     private let source: DNSNodes
     private let environment: Environment
     private let logger: Logger
+    private let numbering = RegisterNumbering()
     private let state = Mutex(State())
 
     private struct State {
@@ -83,7 +84,7 @@ public final class DNSRegister: Register {
 
     /// See ``Register/watch(_:namespace:)``. It begins with a question, whatever is remembered.
     public func watch(_ service: String?, namespace: String) -> RegisterEvents {
-        let feed = RegisterFeed()
+        let feed = RegisterFeed(numbering: numbering)
         let id = state.withLock { state -> UInt64? in
             guard !state.isClosed else { return nil }
             state.last += 1

@@ -27,8 +27,15 @@ public final class DNSResolver: Resolver {
         logger: Logger = Logger(label: "micro.resolver")
     ) throws {
         register = try DNSRegister(options, environment: environment, logger: logger)
-        resolver = RegisterResolver(register: register, environment: environment)
+        // What DNS does not have any more is gone: nothing there has to announce itself anew.
+        var memory = RegisterResolver.Options()
+        memory.lostGrace = .zero
+        resolver = RegisterResolver(
+            register: register, options: memory, environment: environment)
     }
+
+    /// "the dns names {service}.shop.example:4711", and of which servers.
+    public func describe() -> String { register.describe() }
 
     /// See ``Resolver/resolve(_:)``.
     public func resolve(_ service: String) async throws -> Resolution {

@@ -100,11 +100,11 @@ import Testing
         #expect(error?.detail.contains("SERVFAIL") == true)
         stub.answersServerFailure = false
         stub.set("shop.test", [.a(10, 0, 0, 2)])
-        while resolution.age > .zero {
+        while resolution.nodes.map(\.address) != ["tcp://10.0.0.2:80"] {
             try await clock.sleep(for: .milliseconds(10))
             resolution = try await resolver.resolve("shop")
         }
-        #expect(resolution.nodes.map(\.address) == ["tcp://10.0.0.2:80"])
+        #expect(resolution.age == .zero)
         await resolver.close()
     }
 
@@ -146,6 +146,28 @@ import Testing
         }
         #expect(none?.code == .notFound)
         await resolver.close()
+    }
+
+    /// From the name of a service to an answer; and an address that is a name itself.
+    @Test func aClientCallsWhatItFinds() async throws {
+        let stub = try DNSStub()
+        defer { stub.close() }
+        let service = makeService(at: "tcp://127.0.0.1:0")
+        service.handle(.hello) { request, _ in Greeting(message: "Hello, \(request.name)") }
+        try await running(service) {
+            let address = try #require(service.addresses.first)
+            let port = try #require(address.split(separator: ":").last.flatMap { UInt16($0) })
+            stub.set(
+                "_grpc._tcp.greeter.test",
+                [.srv(priority: 0, weight: 0, port: port, target: "localhost")])
+            let found = Client(resolver: try DNSResolver(options(stub)), options: .patient)
+            let named = makeClient(at: "tcp://localhost:\(port)")
+            for client in [found, named] {
+                let reply = try await client.call(.hello, Hello(name: "Ada"))
+                #expect(reply.message == "Hello, Ada")
+                await client.close()
+            }
+        }
     }
 
     @Test(
