@@ -44,8 +44,9 @@ typedef struct mcore_client_options {
     uint32_t retry_budget_min;     /* and as many per second in any case; 10 */
     mcore_slice user_agent;        /* empty: "micro/<version>" */
     uint32_t probe_ms;            /* a PING while a call waits and nothing arrives; 500; 0: never */
-    uint32_t probe_timeout_ms;    /* no answer to it: the connection is dead; 1,000. Until the
-                                   * answer comes, other nodes are preferred */
+    uint32_t probe_timeout_ms;    /* no answer to it: calls that can be made elsewhere are; 1,000.
+                                   * Until the answer comes other nodes are preferred, and without
+                                   * one within keepalive_timeout_ms the connection is dead */
     uint32_t connect_patience_ms; /* so long calls wait for a connection while there is another
                                    * node; 500 */
     uint32_t reserved;            /* 0 */

@@ -44,7 +44,8 @@ public struct ClientOptions: Sendable {
     /// something does; other nodes are preferred until the answer comes. Zero: never. Default 500
     /// ms.
     public var probeInterval: Duration = .milliseconds(500)
-    /// A connection that does not answer that ping in time is dead. Default 1 s.
+    /// When that ping is not answered in time, calls that may be made again are made elsewhere; the
+    /// others have ``keepaliveTimeout``. Default 1 s.
     public var probeTimeout: Duration = .seconds(1)
     /// How long calls wait for a connection before they go to another node. Default 500 ms.
     public var connectPatience: Duration = .milliseconds(500)
