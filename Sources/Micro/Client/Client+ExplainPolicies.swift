@@ -15,8 +15,11 @@ extension Client {
 extension CallPolicy {
     fileprivate func breakerText(_ stats: CallGroupStats) -> CallExplanation.Policy? {
         guard let breaker, breaker.isOn else { return nil }
+        let window = secondsText(breaker.window.seconds)
         let counted =
-            "\(stats.windowAccepted) of \(stats.windowCalls) calls accepted in \(breaker.window)"
+            stats.windowCalls == 0
+            ? "no calls in the last \(window)"
+            : "\(stats.windowAccepted) of \(stats.windowCalls) calls of the last \(window) accepted"
         let state =
             stats.rejectPermille == 0
             ? "closed, \(counted)"
@@ -35,7 +38,9 @@ extension CallPolicy {
 
     fileprivate func hedgingText(_ stats: CallGroupStats) -> CallExplanation.Policy? {
         guard let hedging, hedging.percent > 0 else { return nil }
-        let after = hedging.after.map { "after \($0)" } ?? "when a call takes longer than 95 %"
+        let after =
+            hedging.after.map { "after \(secondsText($0.seconds))" }
+            ?? "when a call takes longer than 95 %"
         return CallExplanation.Policy(
             name: "hedging",
             state: "\(after), at most \(hedging.percent) % of the calls; \(stats.hedges) so far")

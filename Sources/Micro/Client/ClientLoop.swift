@@ -55,13 +55,23 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         _ service: String, _ endpoint: String
     ) throws(MicroError) -> PreparedEndpoint {
         let terms = try policies.terms(service, endpoint)
-        return PreparedEndpoint(service, endpoint, terms, try group(service, endpoint, terms))
+        let key = ClientPolicies.EndpointKey(service: service, endpoint: endpoint)
+        return PreparedEndpoint(service, endpoint, terms, try group(key, terms))
     }
 
     private func group(
-        _ service: String, _ endpoint: String, _ terms: EndpointTerms
+        of endpoint: PreparedEndpoint, _ options: CallOptions
     ) throws(MicroError) -> CallGroup? {
-        let key = ClientPolicies.EndpointKey(service: service, endpoint: endpoint)
+        guard let address = options.address else { return endpoint.group }
+        return try group(
+            ClientPolicies.EndpointKey(
+                service: endpoint.service, endpoint: endpoint.endpoint, address: address),
+            endpoint.terms)
+    }
+
+    private func group(
+        _ key: ClientPolicies.EndpointKey, _ terms: EndpointTerms
+    ) throws(MicroError) -> CallGroup? {
         if let known = groups[key] { return known }
         guard !terms.group.isEmpty else { return nil }
         if groups.count >= ClientLoop.groupsMax { groups = [:] }
@@ -119,7 +129,8 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
             }
             try client.start(
                 call, on: target, endpoint.head(for: request.contentType), request.body,
-                request.options.metadata, call.terms.plan, in: endpoint.group)
+                request.options.metadata, call.terms.plan,
+                in: try group(of: endpoint, request.options))
         } catch {
             call.finish(.failed(error))
         }
@@ -135,7 +146,8 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         let key = TargetKey(request.service, request.options, over: nodes)
         return try client.open(
             stream, on: try update(key, to: nodes), endpoint.head(for: request.contentType),
-            request.body, request.options.metadata, terms.plan, in: endpoint.group)
+            request.body, request.options.metadata, terms.plan,
+            in: try group(of: endpoint, request.options))
     }
 
     /// Tells a balancer of later nodes. On the loop.

@@ -22,6 +22,8 @@ final class ClientPolicies: Sendable {
     struct EndpointKey: Sendable, Hashable {
         var service: String
         var endpoint: String
+        /// Calls to one address break no circuit for the others.
+        var address: String?
     }
 
     init(_ options: ClientOptions, subsetKey: UInt64) {

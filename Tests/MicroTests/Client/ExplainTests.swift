@@ -58,6 +58,7 @@ struct ExplainTests {
                     retries   up to 3 attempts, only when the call was not processed; on another \
                     node at once, on the same after up to 25 ms, doubled each time; retries at \
                     most 20 % of the calls, or 10 a second
+                    breaker   closed, no calls in the last 10 s
                     """)
         }
     }
@@ -99,6 +100,7 @@ struct ExplainTests {
                     another node at once, on the same after up to 25 ms, doubled each time; \
                     retries at most 20 % of the calls, or 10 a second; waits for a node that can \
                     be reached
+                    breaker   closed, no calls in the last 10 s
                     """)
         }
     }
@@ -121,6 +123,7 @@ struct ExplainTests {
 
                     time      5 s, the client's default
                     retries   none
+                    breaker   closed, no calls in the last 10 s
                     fails     no node of the service greeter takes calls of the rule canary: \
                     version 3 has no node, of 1 in all
                     """)

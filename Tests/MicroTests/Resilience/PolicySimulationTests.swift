@@ -172,7 +172,7 @@ struct PolicySimulationTests {
             }
             for (tier, next) in [("second", "greeter"), ("first", "second")] {
                 try await world.start {
-                    let service = MicroService(name: tier, options: .quiet)
+                    let service = MicroService(name: tier, options: .withoutBreaker)
                     service.handle("Greeter.Work") { (work: Work, context) -> String in
                         try await context.client.call(
                             next, "Greeter.Work", work, options: .idempotent())
@@ -180,7 +180,7 @@ struct PolicySimulationTests {
                     return service
                 }
             }
-            let client = try world.client()
+            let client = try world.client(options: ServiceOptions.withoutBreaker.client)
             let record = try await world.load(
                 [client], of: "first", perSecond: 500, for: .seconds(10))
             #expect(record.failed.count == record.calls.count)

@@ -12,6 +12,13 @@ extension ServiceOptions {
         options.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         return options
     }
+
+    /// Where nothing but the budget keeps retries from multiplying.
+    static var withoutBreaker: ServiceOptions {
+        var options = ServiceOptions.quiet
+        options.client.breaker = .off
+        return options
+    }
 }
 
 /// What was executed where: the truth that no client sees.
