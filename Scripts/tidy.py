@@ -84,6 +84,7 @@ C_LAYERS = {
     "hash": ["base"],
     "limit": ["base"],
     "frame": ["base"],
+    "http": ["base", "frame", "loop"],
     "http2": ["base", "frame"],
     "loop": ["base"],
     "mdns": ["base", "frame", "hash", "loop"],

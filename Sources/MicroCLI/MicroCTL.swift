@@ -15,6 +15,7 @@ struct MicroCTL: AsyncParsableCommand {
               microctl describe greeter
               microctl call greeter Greeter.Hello '{"name":"Ada"}'
               microctl call 127.0.0.1:8080 greeter.Greeter/Hello '{"name":"Ada"}'
+              microctl explain greeter Greeter.Hello
               microctl health greeter
               microctl new shop
               microctl transport test ./shm.so
@@ -27,15 +28,22 @@ struct MicroCTL: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Services.self, Describe.self, Call.self, HealthCommand.self, New.self,
-            TransportCommand.self,
+            Services.self, Describe.self, Call.self, Explain.self, HealthCommand.self,
+            New.self, TransportCommand.self,
         ])
 }
 
 /// How results are printed.
 struct OutputOptions: ParsableArguments {
-    @Flag(name: .long, help: "Print JSON, for other programs.")
-    var json = false
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @Flag(name: .customLong("json"), help: "Print JSON, for other programs: as -o json.")
+    var isJSON = false
+
+    @Option(name: [.customShort("o"), .customLong("output")], help: "How results are printed.")
+    var format = Format.text
+
+    var json: Bool { isJSON || format == .json }
 }
 
 /// Where services are looked for.

@@ -34,13 +34,25 @@ func duration(_ option: String, _ seconds: Double) throws -> Duration {
 
 extension RegisterOptions {
     /// Opens a client, and closes it after `body`.
+    ///
+    /// - Parameters:
+    ///   - router: Chooses among the nodes.
+    ///   - table: Routes that come before the register; nil, or an empty one: only the register
+    ///     counts.
+    ///   - zone: That of the caller.
     func useClient<T: Sendable>(
-        _ body: @escaping @Sendable (Client) async throws -> T
+        routing router: any Router = DirectRouter(), along table: RouteTable? = nil,
+        zone: String = "", _ body: @escaping @Sendable (Client) async throws -> T
     ) async throws -> T {
         try await use { register in
             var options = ClientOptions()
             options.transports = TransportPlugin.configured
-            let client = Client(resolver: RegisterResolver(register: register), options: options)
+            var resolver: any Resolver = RegisterResolver(register: register)
+            if let table, table.revision > 0 {
+                resolver = RouteTableResolver(
+                    table, query: RouteTable.Query(link: nil, ownZone: zone), over: resolver)
+            }
+            let client = Client(resolver: resolver, router: router, options: options)
             do {
                 let result = try await body(client)
                 await client.close(grace: .zero)

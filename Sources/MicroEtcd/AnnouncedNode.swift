@@ -78,10 +78,11 @@ final class AnnouncedNode: Sendable {
     /// Whole seconds, more rather than less, as etcd takes them.
     static func seconds(of ttl: Duration) -> Int64 {
         let (seconds, rest) = ttl.components
-        let whole = rest > 0 ? seconds.addingReportingOverflow(1).partialValue : seconds
+        let whole = min(seconds, secondsMax) + (rest > 0 ? 1 : 0)
         return min(max(1, whole), secondsMax)
     }
 
+    /// As much as etcd takes: 285 years.
     private static let secondsMax: Int64 = 9_000_000_000
 
     // MARK: Entering
@@ -170,21 +171,18 @@ final class AnnouncedNode: Sendable {
             guard state.guardian == nil, !state.isLeaving else { return }
             state.guardian = Context.unbound {
                 environment.spawn { [weak self, client, environment, key] in
-                    var failures = 0
+                    let failures = Atomic<Int>(0)
                     var options = EtcdWatchOptions()
                     options.ignoresPuts = true
                     while !Task.isCancelled {
-                        do {
-                            try await client.watch(.key(key), options) { [weak self] changes in
-                                try await self?.guardKey(changes)
-                            }
-                            failures = 0
-                        } catch {
-                            failures += 1
+                        // Whatever ends it, the next one finds out what has become of the key.
+                        try? await client.watch(.key(key), options) { [weak self] changes in
+                            failures.store(0, ordering: .relaxed)
+                            try await self?.guardKey(changes)
                         }
-                        guard let self, !self.endIfOver() else { break }
-                        let pause = Backoff.pause(
-                            after: max(failures, 1), random: environment.random())
+                        guard let self, !self.endIfOver() else { return }
+                        let count = failures.wrappingAdd(1, ordering: .relaxed).newValue
+                        let pause = Backoff.pause(after: count, random: environment.random())
                         try? await environment.clock.sleep(for: pause)
                     }
                 }

@@ -55,10 +55,23 @@ public struct EtcdHeader: Sendable, Hashable {
     public var raftTerm: UInt64
 
     init(_ wire: Etcdserverpb_ResponseHeader) {
-        clusterID = wire.clusterID
-        memberID = wire.memberID
-        revision = wire.revision
-        raftTerm = wire.raftTerm
+        self.init(
+            clusterID: wire.clusterID, memberID: wire.memberID, revision: wire.revision,
+            raftTerm: wire.raftTerm)
+    }
+
+    /// - Parameters:
+    ///   - clusterID: The cluster.
+    ///   - memberID: The member.
+    ///   - revision: How far it was.
+    ///   - raftTerm: Grows with each election.
+    public init(
+        clusterID: UInt64 = 0, memberID: UInt64 = 0, revision: Int64, raftTerm: UInt64 = 0
+    ) {
+        self.clusterID = clusterID
+        self.memberID = memberID
+        self.revision = revision
+        self.raftTerm = raftTerm
     }
 }
 

@@ -83,7 +83,7 @@ public final class EtcdRegister: Register {
 
     /// How many values were read that are no nodes, and skipped: a key that is not
     /// "/namespace/service/id", what is no JSON of a node, a node that ``ServiceNode/validate()``
-    /// refuses. Each is also a warning in the log, and `micro_register_skipped_total`.
+    /// refuses. It is also `micro_register_skipped_total`, and watches warn of it in the log.
     public var skippedValues: Int { reader.skipped }
 
     /// See ``Register/register(_:ttl:)``. The time to live is rounded up to seconds, and etcd gives
@@ -154,15 +154,18 @@ public final class EtcdRegister: Register {
         }
         for watch in watches { watch.close() }
         // Not cancelled with the task that closes: the nodes have to go.
-        await environment.spawn { [environment, closeTimeout] in
-            try? await withTimeout(
-                closeTimeout, on: environment.clock, "register.etcd", "taking the nodes out"
-            ) {
-                await withTaskGroup(of: Void.self) { group in
-                    for node in nodes { group.addTask { try? await node.leave() } }
+        let leaving = Context.unbound {
+            environment.spawn { [environment, closeTimeout] in
+                try? await withTimeout(
+                    closeTimeout, on: environment.clock, "register.etcd", "taking the nodes out"
+                ) {
+                    await withTaskGroup(of: Void.self) { group in
+                        for node in nodes { group.addTask { try? await node.leave() } }
+                    }
                 }
             }
-        }.wait()
+        }
+        await leaving.wait()
         await client.close()
     }
 
@@ -191,8 +194,8 @@ public final class EtcdRegister: Register {
     private func nodes(_ service: String?, namespace: String) async throws -> [ServiceNode] {
         try RegisterName.checkQuery(namespace: namespace)
         try state.withLock { try check($0) }
-        return try await reader.read(RegisterKeys.range(service: service, namespace: namespace))
-            .nodes
+        let range = RegisterKeys.range(service: service, namespace: namespace)
+        return try await reader.read(range, skippingAt: .debug).nodes
     }
 
     private func end(_ range: EtcdKeyRange, _ watch: RegisterWatch) -> Bool {

@@ -37,8 +37,7 @@ final class RegisterWatch: Sendable {
 
     /// Begins to follow, or tells a new watcher what is known.
     ///
-    /// - Parameter hasEnded: Called when nobody has watched for a while; the caller then decides
-    ///   with ``endIfUnwatched()``.
+    /// - Parameter mayEnd: Called now and then, to ask ``endIfUnwatched()``. Returns its answer.
     func start(_ mayEnd: @escaping @Sendable () -> Bool) {
         state.withLock { state in
             if let error = state.interruption {
@@ -106,7 +105,7 @@ final class RegisterWatch: Sendable {
     }
 
     private func followOnce(_ isFollowing: @escaping @Sendable () -> Void) async throws {
-        let mirror = try await reader.read(range)
+        let mirror = try await reader.read(range, skippingAt: .warning)
         let revision = mirror.revision
         begin(mirror)
         var options = EtcdWatchOptions(startRevision: revision + 1)
@@ -129,15 +128,18 @@ final class RegisterWatch: Sendable {
 
     private func apply(_ batch: EtcdChangeBatch) {
         let skipped = state.withLock { state -> [RegisterMirror.Skipped] in
-            for change in state.mirror?.apply(batch) ?? [] {
+            let changes = state.mirror?.apply(batch) ?? []
+            let skipped = state.mirror?.takeSkipped() ?? []
+            reader.count(skipped)
+            for change in changes {
                 switch change {
                 case .put(let node): feed.register(node)
                 case .removed(let node): feed.deregister(node)
                 }
             }
-            return state.mirror?.takeSkipped() ?? []
+            return skipped
         }
-        reader.report(skipped)
+        reader.log(skipped)
     }
 
     private func interrupt(_ error: MicroError) {
@@ -168,8 +170,11 @@ final class RegisterReader: Sendable {
 
     /// All nodes of a range as they were at one moment.
     ///
+    /// - Parameter level: How loud to say what was skipped.
     /// - Throws: ``MicroError``.
-    func read(_ range: EtcdKeyRange) async throws -> RegisterMirror {
+    func read(
+        _ range: EtcdKeyRange, skippingAt level: Logger.Level
+    ) async throws -> RegisterMirror {
         var limit = Self.pageMax
         var rest = range
         var mirror: RegisterMirror?
@@ -186,26 +191,32 @@ final class RegisterReader: Sendable {
                 mirror
                 ?? RegisterMirror(revision: page.header.revision, nodesMax: Self.nodesMax)
             known.load(page.keyValues)
-            report(known.takeSkipped())
+            let skipped = known.takeSkipped()
+            count(skipped)
+            log(skipped, at: level)
             mirror = known
             guard page.hasMore, let last = page.keyValues.last else { return known }
             rest = rest.after(last.key)
         }
     }
 
-    /// Says what was skipped, and counts it.
-    func report(_ skipped: [RegisterMirror.Skipped]) {
+    /// Counts what was skipped.
+    func count(_ skipped: [RegisterMirror.Skipped]) {
         guard !skipped.isEmpty else { return }
         skippedCount.wrappingAdd(skipped.count, ordering: .relaxed)
         Counter(label: "micro_register_skipped_total", dimensions: [("register", "etcd")])
             .increment(by: skipped.count)
-        for item in skipped.prefix(Self.warningsMax) {
-            logger.warning(
-                "a value in etcd is no node: skipped",
+    }
+
+    /// Says what was skipped.
+    func log(_ skipped: [RegisterMirror.Skipped], at level: Logger.Level = .warning) {
+        for item in skipped.prefix(Self.linesMax) {
+            logger.log(
+                level: level, "a value in etcd is no node: skipped",
                 metadata: ["key": "\(item.key)", "reason": "\(item.reason)"])
         }
     }
 
     /// One poisoned register does not fill a log.
-    private static let warningsMax = 10
+    private static let linesMax = 10
 }

@@ -174,7 +174,7 @@ TEST(reconnect_backs_off_with_full_jitter) {
                 sum += part;
                 gaps++;
             }
-            most = most * 1.6 < 30000 ? most * 1.6 : 30000;
+            most = most * 1.6 < 10000 ? most * 1.6 : 10000;
         }
         CHECK_INT(call.done, 0);
         close_world();

@@ -285,6 +285,8 @@ TEST(a_black_hole_is_left_at_once) {
     CHECK(longest_ms(begin_ns) <= 1600); /* those that were under way, and went elsewhere */
     CHECK(longest_ms(begin_ns + 600 * MS) <= 5);
     CHECK(stats_of(0).failures > failures);
+    CHECK_INT(stats_of(0).why, MCORE_NODE_SILENT);
+    load_for(5000, 10, &plan);
     CHECK(stats_of(0).why == MCORE_NODE_CONNECTING || stats_of(0).why == MCORE_NODE_BACKING_OFF);
     w.nodes[0].mute = 0; /* and back */
     begin_ns = mcore_loop_now_ns(w.loop);
@@ -295,7 +297,7 @@ TEST(a_black_hole_is_left_at_once) {
     close_world();
 }
 
-TEST(a_call_that_may_not_be_repeated_fails_early) {
+TEST(a_call_that_may_not_be_repeated_waits_for_its_node) {
     OPEN(2, MCORE_PICK_ROUND_ROBIN);
     mcore_call_plan plan = fake_plan();
     plan.timeout_ns = 60000 * MS;
@@ -304,7 +306,9 @@ TEST(a_call_that_may_not_be_repeated_fails_early) {
     run_for(50);
     w.nodes[0].mute = w.nodes[1].mute = 1;
     for (int i = 0; i < 2; i++) start(&calls[i], &plan);
-    run_for(1600);
+    run_for(10400);
+    for (int i = 0; i < 2; i++) CHECK_INT(calls[i].done, 0);
+    run_for(200);
     for (int i = 0; i < 2; i++) {
         CHECK_INT(calls[i].result.rpc_code, MCORE_RPC_UNAVAILABLE);
         CHECK_INT(calls[i].result.transport, MCORE_ETIMEDOUT);
@@ -437,6 +441,41 @@ TEST(who_waits_for_a_lost_node_moves_on) {
     uint32_t done = 0;
     for (int i = 0; i < 8; i++) done += calls[i].result.rpc_code == MCORE_RPC_OK;
     CHECK_INT(done, 7);
+    close_world();
+}
+
+TEST(who_waits_for_a_silent_node_moves_on) {
+    OPEN(2, MCORE_PICK_ROUND_ROBIN);
+    w.nodes[0].streams_max = 1;
+    w.nodes[0].behave = fake_hang;
+    mcore_call_plan plan = fake_plan();
+    plan.attempts_max = 1;
+    plan.timeout_ns = 20000 * MS;
+    fake_call calls[8] = {{0}};
+    for (int i = 0; i < 8; i++) start(&calls[i], &plan);
+    run_for(200);
+    w.nodes[0].mute = 1;
+    run_for(400);
+    uint32_t done = 0;
+    for (int i = 0; i < 8; i++) done += calls[i].result.rpc_code == MCORE_RPC_OK;
+    CHECK_INT(done, 7);
+    close_world();
+}
+
+TEST(who_waits_for_a_connect_moves_on_when_another_node_is_back) {
+    OPEN(2, MCORE_PICK_ROUND_ROBIN);
+    w.nodes[0].silent_accept = 1;
+    fake_stop_listening(&w.nodes[1]);
+    run_for(1);
+    mcore_call_plan plan = fake_plan();
+    plan.attempts_max = 2;
+    plan.timeout_ns = 20000 * MS;
+    fake_call calls[4] = {{0}};
+    for (int i = 0; i < 4; i++) start(&calls[i], &plan);
+    run_for(1000);
+    CHECK_INT(fake_listen(&w.nodes[1]), MCORE_OK);
+    run_for(2500); /* connect_timeout_ms is not over */
+    for (int i = 0; i < 4; i++) CHECK_INT(calls[i].result.rpc_code, MCORE_RPC_OK);
     close_world();
 }
 

@@ -64,7 +64,7 @@ TEST(answers_in_time_need_no_probe) {
     }
 }
 
-TEST(who_does_not_answer_is_dead) {
+TEST(who_does_not_answer_is_late_and_then_dead) {
     mcore__silence silence = {0};
     uint64_t next_ns;
     mcore__silence_ask(&silence, 1000 * MS, 1);
@@ -72,7 +72,34 @@ TEST(who_does_not_answer_is_dead) {
     CHECK_INT(next_ns, 1000 * MS);
     CHECK_INT(mcore__silence_check(&silence, &policy, 0, 2499 * MS, &next_ns), MCORE__SILENCE_WAIT);
     CHECK_INT(next_ns, MS);
-    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 2500 * MS, &next_ns), MCORE__SILENCE_DEAD);
+    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 2500 * MS, &next_ns), MCORE__SILENCE_LATE);
+    CHECK_INT(next_ns, 9000 * MS);
+    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 2600 * MS, &next_ns), MCORE__SILENCE_WAIT);
+    CHECK_INT(next_ns, 8900 * MS);
+    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 11500 * MS, &next_ns),
+              MCORE__SILENCE_DEAD);
+}
+
+TEST(an_answer_that_comes_late_is_one) {
+    mcore__silence silence = {0};
+    uint64_t next_ns;
+    mcore__silence_ask(&silence, 1000 * MS, 1);
+    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 1500 * MS, &next_ns), MCORE__SILENCE_PING);
+    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 2500 * MS, &next_ns), MCORE__SILENCE_LATE);
+    CHECK_INT(mcore__silence_hear(&silence, 5000 * MS), 1);
+    CHECK_INT(mcore__silence_check(&silence, &policy, 0, 5100 * MS, &next_ns), MCORE__SILENCE_WAIT);
+}
+
+TEST(who_is_kept_alive_has_one_time) {
+    mcore__silence silence = {0};
+    mcore__silence_policy keepalive = policy;
+    keepalive.probe_ns = 0;
+    uint64_t next_ns;
+    mcore__silence_ask(&silence, 1000 * MS, 1);
+    CHECK_INT(mcore__silence_check(&silence, &keepalive, 0, 21000 * MS, &next_ns),
+              MCORE__SILENCE_PING);
+    CHECK_INT(mcore__silence_check(&silence, &keepalive, 0, 31000 * MS, &next_ns),
+              MCORE__SILENCE_DEAD);
 }
 
 TEST(a_ping_behind_much_that_was_sent_has_more_time) {

@@ -16,6 +16,7 @@ let package = Package(
             dependencies: [
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Micro", package: "micro"),
+                .product(name: "MicroEtcd", package: "micro"),
             ])
     ],
     swiftLanguageModes: [.v6]

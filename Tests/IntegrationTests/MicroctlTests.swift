@@ -98,6 +98,46 @@ extension EndToEnd {
             }
         }
 
+        // MARK: explain
+
+        @Test func explain() async throws {
+            try await withGreeter { machine, address in
+                let text = try await machine.microctl("explain", "greeter", "Greeter.Hello")
+                #expect(text.exit == .code(0), "\(text.errors)")
+                #expect(
+                    text.output.hasPrefix("call      greeter Greeter.Hello\nnodes     from the"))
+                #expect(text.output.contains("tcp://\(address)"))
+                #expect(text.output.contains("\ntime      5 s, the client's default\n"))
+
+                let rules = try TestFolder()
+                let file = rules.path + "/rules.json"
+                try #"{"rules":[{"name":"beta","headers":{"x-user":"7"},"to":[{"version":"9"}]}]}"#
+                    .write(toFile: file, atomically: true, encoding: .utf8)
+                let others = try await machine.microctl(
+                    "explain", "greeter", "Greeter.Hello", "--rules", file, "-H", "x-user: 8",
+                    "-o", "json")
+                #expect(others.exit == .code(0), "\(others.errors)")
+                let explanation = try #require(try json(others) as? [String: Any])
+                #expect(explanation["rule"] == nil)
+                let nodes = try #require(explanation["nodes"] as? [[String: Any]])
+                #expect(nodes.map { $0["verdict"] as? String } == ["candidate"])
+
+                let beta = try await machine.microctl(
+                    "explain", "greeter", "Greeter.Hello", "--rules", file, "-H", "x-user: 7")
+                #expect(beta.exit == .code(78))
+                #expect(beta.output.contains("rule      beta: version 9 (0 ready), else fails"))
+                #expect(beta.errors.contains("version 9 has no node, of 1 in all"))
+
+                try #"{"rules":[{"name":"beta","to":[{"weight":-1}]}]}"#
+                    .write(toFile: file, atomically: true, encoding: .utf8)
+                let bad = try await machine.microctl("explain", "a", "B.C", "--rules", file)
+                #expect(bad.exit == .code(67))
+                #expect(bad.errors.contains("rule \"beta\": to[0].weight is -1"))
+                let unknown = try await machine.microctl("explain", "nobody", "A.B")
+                #expect(unknown.exit == .code(69))
+            }
+        }
+
         // MARK: call
 
         @Test func call() async throws {

@@ -37,15 +37,16 @@ typedef struct mcore_client_options {
                                      * servers of gRPC refuse less than 10 s); 0: never */
     uint32_t keepalive_timeout_ms;  /* no answer to it: the connection is dead; 10,000 */
     uint32_t reconnect_min_ms;      /* first back-off after a failed connect; 100 */
-    uint32_t reconnect_max_ms;      /* 30,000; times 1.6 each, full jitter */
+    uint32_t reconnect_max_ms;      /* 10,000; times 1.6 each, full jitter */
     uint32_t output_bytes_max;     /* unsent bytes of a connection; further calls wait; 4 MiB. Those
                                     * of streams don't count: each may have as many of its own */
     uint32_t retry_budget_percent; /* retries per 100 calls, of a target; 20 */
     uint32_t retry_budget_min;     /* and as many per second in any case; 10 */
     mcore_slice user_agent;        /* empty: "micro/<version>" */
     uint32_t probe_ms;            /* a PING while a call waits and nothing arrives; 500; 0: never */
-    uint32_t probe_timeout_ms;    /* no answer to it: the connection is dead; 1,000. Until the
-                                   * answer comes, other nodes are preferred */
+    uint32_t probe_timeout_ms;    /* no answer to it: calls that can be made elsewhere are; 1,000.
+                                   * Until the answer comes other nodes are preferred, and without
+                                   * one within keepalive_timeout_ms the connection is dead */
     uint32_t connect_patience_ms; /* so long calls wait for a connection while there is another
                                    * node; 500 */
     uint32_t reserved;            /* 0 */

@@ -29,10 +29,6 @@ void mcore_loop_pause(mcore_loop *simulated, uint32_t paused);
 /* By how much the wall clock of a simulated loop is ahead of the true time. */
 void mcore_loop_skew_wall(mcore_loop *simulated, int64_t ns);
 
-/* How many turns the loops of the simulation have had since its clock was moved last: a number that
- * grows and grows is a program that waits for something by looking all the time. */
-uint64_t mcore_loop_turns_at_once(mcore_loop *simulated);
-
 /* ---- A network ---- */
 
 typedef struct mcore_network mcore_network;

@@ -67,7 +67,7 @@ static size_t line_max(const mcore__h1_parser *parser) {
 
 static mcore__h1_event fail_long_line(mcore__h1_parser *parser) {
     if (parser->state == MCORE__H1_REQUEST_LINE) {
-        return mcore__h1_fail(parser, 414, "request line too long");
+        return mcore__h1_fail(parser, 414, "first line too long");
     }
     return mcore__h1_fail(parser, 431, "header line too long");
 }
@@ -118,6 +118,12 @@ static void begin_message(mcore__h1_parser *parser) {
     parser->framing = (mcore__h1_framing){0};
 }
 
+/* Whether the end of the connection is that of the body. */
+static int goes_until_close(const mcore__h1_parser *parser) {
+    return parser->is_response && mcore__h1_response_has_body(parser) && !parser->framing.chunked &&
+           !parser->framing.has_content_length;
+}
+
 static void fill_head(mcore__h1_parser *parser, mcore__h1_head *out) {
     const uint8_t *base = mcore__buffer_bytes(&parser->head);
     const mcore__h1_framing *framing = &parser->framing;
@@ -127,12 +133,15 @@ static void fill_head(mcore__h1_parser *parser, mcore__h1_head *out) {
         parser->fields[i].name = (mcore_slice){base + span->name, span->name_len};
         parser->fields[i].value = (mcore_slice){base + span->value, span->value_len};
     }
-    out->method = (mcore_slice){base, parser->method_len};
-    out->target = (mcore_slice){base + parser->target, parser->target_len};
+    out->status = parser->status;
+    if (!parser->is_response) {
+        out->method = (mcore_slice){base, parser->method_len};
+        out->target = (mcore_slice){base + parser->target, parser->target_len};
+    }
     out->fields = parser->fields;
     out->field_count = parser->span_count;
     out->minor_version = parser->minor_version;
-    out->has_body = framing->chunked || framing->content_length > 0;
+    out->has_body = framing->chunked || framing->content_length > 0 || goes_until_close(parser);
     out->too_large = framing->content_length > parser->limits.body_bytes_max;
     out->keep_alive = !framing->connection_close &&
                       (parser->minor_version == 1 || framing->connection_keep_alive);
@@ -142,9 +151,15 @@ static void fill_head(mcore__h1_parser *parser, mcore__h1_head *out) {
 
 static mcore__h1_event finish_head(mcore__h1_parser *parser, mcore__h1_head *out) {
     if (!mcore__h1_check_head(parser)) return MCORE__H1_ERROR;
+    if (parser->is_response && !mcore__h1_response_has_body(parser)) {
+        parser->framing.chunked = 0; /* whatever it says (RFC 9112 6.3) */
+        parser->framing.content_length = 0;
+    }
     fill_head(parser, out);
     parser->body_room = parser->limits.body_bytes_max;
-    if (parser->framing.chunked) {
+    if (goes_until_close(parser)) {
+        parser->state = MCORE__H1_BODY_UNTIL_CLOSE;
+    } else if (parser->framing.chunked) {
         parser->state = MCORE__H1_CHUNK_SIZE_FIRST;
         parser->left = 0;
         parser->chunk_digits = 0;
@@ -166,9 +181,10 @@ static mcore__h1_event next_of_head(mcore__h1_parser *parser, mcore_slice *input
         mcore__h1_event event = collect_line(parser, input, &len);
         if (event != MCORE__H1_END) return event;
         if (parser->state == MCORE__H1_REQUEST_LINE) {
-            if (!mcore__h1_parse_request_line(parser, line_bytes(parser), len)) {
-                return MCORE__H1_ERROR;
-            }
+            int fine = parser->is_response
+                           ? mcore__h1_parse_status_line(parser, line_bytes(parser), len)
+                           : mcore__h1_parse_request_line(parser, line_bytes(parser), len);
+            if (!fine) return MCORE__H1_ERROR;
             parser->state = MCORE__H1_FIELD_LINE;
         } else if (len > 0) {
             if (!mcore__h1_parse_field_line(parser, line_bytes(parser), len, 0)) {
@@ -218,6 +234,8 @@ static mcore__h1_event next_event(mcore__h1_parser *parser, mcore_slice *input,
         case MCORE__H1_REQUEST_LINE:
         case MCORE__H1_FIELD_LINE:
             return next_of_head(parser, input, &out->head);
+        case MCORE__H1_BODY_UNTIL_CLOSE:
+            return mcore__h1_next_until_close(parser, input, &out->body);
         case MCORE__H1_BODY_LENGTH:
             return next_of_length(parser, input, &out->body);
         case MCORE__H1_TRAILER_LINE:

@@ -30,6 +30,7 @@ typedef enum mcore__h1_event {
 } mcore__h1_event;
 
 typedef struct mcore__h1_head {
+    uint32_t status; /* of a response, 100 to 999, without method and target; 0: it is a request */
     mcore_slice method, target; /* target as sent; always begins with '/' (or is "*" of OPTIONS) */
     const mcore__field *fields; /* lower-case names; without those that frame the message */
     size_t field_count;
@@ -48,12 +49,21 @@ typedef struct mcore__h1_result {
 } mcore__h1_result;
 
 mcore_status mcore__h1_parser_create(const mcore__h1_limits *limits, mcore__h1_parser **out_parser);
+/* The same for responses to GET: the request line is a status line, of which target_bytes_max
+ * limits the reason. A body without a length goes on until mcore__h1_end_of_input. An interim
+ * response (status below 200) is a message of its own. */
+mcore_status mcore__h1_response_parser_create(const mcore__h1_limits *limits,
+                                              mcore__h1_parser **out_parser);
 void mcore__h1_parser_destroy(mcore__h1_parser *parser);
 
 /* Takes bytes off the front of `input` until an event is due. MCORE_ENOMEM is an ERROR with 503.
  * After ERROR it returns ERROR for ever. */
 mcore__h1_event mcore__h1_next(mcore__h1_parser *parser, mcore_slice *input,
                                mcore__h1_result *out_result);
+
+/* The peer has sent its last byte. END when that is the end of a body, MORE between messages, ERROR
+ * inside of one. */
+mcore__h1_event mcore__h1_end_of_input(mcore__h1_parser *parser, mcore__h1_result *out_result);
 
 /* After HEAD: the body of this message is as long as it likes. */
 void mcore__h1_lift_body_limit(mcore__h1_parser *parser);
@@ -71,6 +81,12 @@ int mcore__h1_parser_busy(const mcore__h1_parser *parser);
  */
 mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mcore__field *fields,
                                   size_t field_count, uint64_t body_len, int keep_alive);
+
+/* Writes a GET without a body, "host" and "connection: close" among its fields.
+ * Errors: MCORE_EINVAL (target, host or a field is not valid on the wire), MCORE_ENOMEM; `out` is
+ * unchanged. */
+mcore_status mcore__h1_write_get(mcore__buffer *out, mcore_slice target, mcore_slice host,
+                                 const mcore__field *fields, size_t field_count);
 
 /* Appends some bytes of a body as a chunk; nothing for none. Errors: MCORE_ENOMEM; `out` is
  * unchanged. */

@@ -36,7 +36,7 @@ static int is_token(const uint8_t *bytes, size_t len) {
 
 static int is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
 
-static int parse_version(mcore__h1_parser *parser, const uint8_t *bytes, size_t len) {
+int mcore__h1_parse_version(mcore__h1_parser *parser, const uint8_t *bytes, size_t len) {
     if (len != VERSION_BYTES || memcmp(bytes, "HTTP/", 5) != 0 || !is_digit(bytes[5]) ||
         bytes[6] != '.' || !is_digit(bytes[7])) {
         return refuse(parser, 400, "malformed version");
@@ -72,7 +72,7 @@ int mcore__h1_parse_request_line(mcore__h1_parser *parser, uint8_t *bytes, size_
     if (target_len > parser->limits.target_bytes_max) {
         return refuse(parser, 414, "target too long");
     }
-    if (!parse_version(parser, space + 1, rest - target_len - 1)) return 0;
+    if (!mcore__h1_parse_version(parser, space + 1, rest - target_len - 1)) return 0;
     int is_options = method_len == 7 && memcmp(bytes, "OPTIONS", 7) == 0;
     if (!check_target(parser, target, target_len, is_options)) return 0;
     parser->method_len = (uint32_t)method_len;
@@ -271,7 +271,7 @@ int mcore__h1_parse_field_line(mcore__h1_parser *parser, uint8_t *bytes, size_t 
 
 int mcore__h1_check_head(mcore__h1_parser *parser) {
     const mcore__h1_framing *framing = &parser->framing;
-    if (parser->minor_version == 1 && framing->host_count != 1) {
+    if (parser->minor_version == 1 && framing->host_count != 1 && !parser->is_response) {
         return refuse(parser, 400, "Host is missing");
     }
     if (framing->has_transfer_encoding) {

@@ -2,8 +2,9 @@
  *
  *     http1.c          the states, and the lines of heads and trailers
  *     http1_head.c     what one line says, and what all of them say together
+ *     http1_response.c what differs in a response
  *     http1_chunked.c  the chunked coding
- *     http1_writer.c   response heads
+ *     http1_writer.c   heads of responses and requests
  *
  * That the result does not depend on how the input was cut follows from the shape: lines are judged
  * whole, their length before their content; everything else is judged byte by byte. */
@@ -15,6 +16,7 @@
 typedef enum mcore__h1_state {
     MCORE__H1_REQUEST_LINE,
     MCORE__H1_FIELD_LINE,
+    MCORE__H1_BODY_UNTIL_CLOSE, /* of a response */
     MCORE__H1_BODY_LENGTH,      /* `left` bytes of a body with Content-Length */
     MCORE__H1_CHUNK_SIZE_FIRST, /* at least one digit */
     MCORE__H1_CHUNK_SIZE,
@@ -48,6 +50,7 @@ struct mcore__h1_parser {
     mcore__h1_state state;
     uint32_t error_status;
     const char *error;
+    uint32_t is_response, status;
 
     mcore__buffer head; /* request line and fields, each cut down to what is kept of it */
     size_t line;        /* in `head`: where the line that is being collected begins */
@@ -74,6 +77,17 @@ int mcore__h1_parse_request_line(mcore__h1_parser *parser, uint8_t *bytes, size_
 int mcore__h1_parse_field_line(mcore__h1_parser *parser, uint8_t *bytes, size_t len, int trailer);
 /* The empty line: checks what only all fields together say. */
 int mcore__h1_check_head(mcore__h1_parser *parser);
+
+int mcore__h1_parse_version(mcore__h1_parser *parser, const uint8_t *bytes, size_t len);
+
+/* ---- http1_response.c. 1: fine, 0: failed ---- */
+
+int mcore__h1_parse_status_line(mcore__h1_parser *parser, const uint8_t *bytes, size_t len);
+/* 1 when the response has a body. */
+int mcore__h1_response_has_body(const mcore__h1_parser *parser);
+/* Takes what there is of a body without a length. */
+mcore__h1_event mcore__h1_next_until_close(mcore__h1_parser *parser, mcore_slice *input,
+                                           mcore_slice *body);
 
 /* ---- http1_chunked.c ---- */
 

@@ -154,6 +154,45 @@ mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mco
     return MCORE_OK;
 }
 
+/* Nothing that could be taken for the end of a line, or of the target. */
+static int is_visible(mcore_slice text) {
+    const uint8_t *bytes = text.data;
+    for (size_t i = 0; i < text.len; i++) {
+        if (bytes[i] <= 0x20 || bytes[i] >= 0x7f) return 0;
+    }
+    return text.len > 0;
+}
+
+static uint8_t *put_field(uint8_t *at, const char *name, mcore_slice value) {
+    at = put_text(at, name);
+    at = put(at, value.data, value.len);
+    return put_text(at, "\r\n");
+}
+
+mcore_status mcore__h1_write_get(mcore__buffer *out, mcore_slice target, mcore_slice host,
+                                 const mcore__field *fields, size_t field_count) {
+    if (!is_visible(target) || *(const char *)target.data != '/' || !is_visible(host))
+        return MCORE_EINVAL;
+    size_t room = 64 + target.len + host.len;
+    for (size_t i = 0; i < field_count; i++) {
+        if (!field_writable(&fields[i])) return MCORE_EINVAL;
+        room += fields[i].name.len + fields[i].value.len + 4;
+    }
+    mcore_status status = mcore__buffer_reserve(out, room);
+    if (status) return status;
+    uint8_t *begin = mcore__buffer_tail(out), *at = begin;
+    at = put_text(at, "GET ");
+    at = put(at, target.data, target.len);
+    at = put_field(at, " HTTP/1.1\r\nhost: ", host);
+    for (size_t i = 0; i < field_count; i++) {
+        at = put(at, fields[i].name.data, fields[i].name.len);
+        at = put_field(at, ": ", fields[i].value);
+    }
+    at = put_text(at, "connection: close\r\n\r\n");
+    out->end += (size_t)(at - begin);
+    return MCORE_OK;
+}
+
 mcore_status mcore__h1_write_chunk(mcore__buffer *out, mcore_slice bytes) {
     char size[24];
     if (!bytes.len) return MCORE_OK; /* it would be the last one */

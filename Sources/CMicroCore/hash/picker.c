@@ -248,7 +248,7 @@ static mcore__pick_entry *pick_from(mcore__picker *picker, mcore__pick_pool *poo
         gaps.count = gaps.total = 0;
         return mcore__pick_draw(picker, pool, &gaps, query);
     case MCORE_PICK_ROUND_ROBIN:
-        return mcore__pick_take_turn(picker, pool, query);
+        return mcore__pick_take_turn(picker, pool, query->tried, query->now_ns);
     default:
         return mcore__pick_better_of_two(picker, pool, query,
                                          picker->options.policy == MCORE_PICK_P2C);
@@ -309,7 +309,7 @@ static mcore__pick_entry *picked(mcore__pick_entry *entry, uint64_t now_ns) {
  * more than a few dozens of instructions. */
 mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried tried, uint64_t key,
                                       uint64_t now_ns, uint64_t random) {
-    const mcore__pick_pool *pool = &picker->pools[MCORE__PICK_READY];
+    mcore__pick_pool *pool = &picker->pools[MCORE__PICK_READY];
     const mcore__pick_table *table = &picker->table;
     if (tried.count || picker->far_count || mcore__pick_is_warming(picker, now_ns)) {
         return pick_with_care(picker, tried, key, now_ns, random);
@@ -323,6 +323,9 @@ mcore__pick_entry *mcore__picker_pick(mcore__picker *picker, mcore__pick_tried t
     case MCORE_PICK_RANDOM:
         if (key || !pool->uniform) break;
         return picked(pool->slots[mcore__pick_scale(random, pool->count)], now_ns);
+    case MCORE_PICK_ROUND_ROBIN:
+        if (key || pool->count == 0) break;
+        return mcore__pick_take_turn(picker, pool, tried, now_ns);
     case MCORE_PICK_P2C:
         if (key || !pool->uniform) break;
         return mcore__pick_cheaper_of_two(pool, now_ns, random);

@@ -95,7 +95,7 @@ mcore__pick_entry *mcore__pick_idler_of_two(const mcore__pick_pool *pool, uint64
                                             uint64_t random);
 
 mcore__pick_entry *mcore__pick_take_turn(mcore__picker *picker, mcore__pick_pool *pool,
-                                         const mcore__pick_query *query);
+                                         mcore__pick_tried tried, uint64_t now_ns);
 /* Puts an entry whose turn has changed where it belongs. */
 void mcore__pick_round_fix(mcore__pick_pool *pool, mcore__pick_entry *entry);
 

@@ -9,33 +9,35 @@ static int is_before(const mcore__pick_entry *a, const mcore__pick_entry *b) {
     return (int64_t)(a->order - b->order) < 0;
 }
 
-static void swap(mcore__pick_pool *pool, uint32_t i, uint32_t j) {
-    mcore__pick_entry *entry = pool->slots[i];
-    pool->slots[i] = pool->slots[j];
-    pool->slots[j] = entry;
-    pool->slots[i]->slot = i;
-    pool->slots[j]->slot = j;
+static void put(mcore__pick_pool *pool, uint32_t slot, mcore__pick_entry *entry) {
+    pool->slots[slot] = entry;
+    entry->slot = slot;
 }
 
 void mcore__pick_round_fix(mcore__pick_pool *pool, mcore__pick_entry *entry) {
-    while (entry->slot > 0) {
-        uint32_t parent = (entry->slot - 1) / 2;
+    uint32_t slot = entry->slot;
+    while (slot > 0) {
+        uint32_t parent = (slot - 1) / 2;
         if (!is_before(entry, pool->slots[parent])) break;
-        swap(pool, entry->slot, parent);
+        put(pool, slot, pool->slots[parent]);
+        slot = parent;
     }
     for (;;) {
-        uint32_t child = entry->slot * 2 + 1;
-        if (child >= pool->count) return;
+        uint32_t child = slot * 2 + 1;
+        if (child >= pool->count) break;
         if (child + 1 < pool->count && is_before(pool->slots[child + 1], pool->slots[child])) {
             child++;
         }
-        if (!is_before(pool->slots[child], entry)) return;
-        swap(pool, entry->slot, child);
+        if (!is_before(pool->slots[child], entry)) break;
+        put(pool, slot, pool->slots[child]);
+        slot = child;
     }
+    put(pool, slot, entry);
 }
 
 /* Only below tried entries are others looked at: at most one more than there are of them, twice. */
 static mcore__pick_entry *earliest_untried(const mcore__pick_pool *pool, mcore__pick_tried tried) {
+    if (tried.count == 0) return pool->slots[0];
     uint32_t front[MCORE__PICK_TRIED_MAX + 2] = {0}; /* slots, of which all above was tried */
     uint32_t count = 1;
     while (count > 0) {
@@ -54,17 +56,18 @@ static mcore__pick_entry *earliest_untried(const mcore__pick_pool *pool, mcore__
 }
 
 mcore__pick_entry *mcore__pick_take_turn(mcore__picker *picker, mcore__pick_pool *pool,
-                                         const mcore__pick_query *query) {
-    mcore__pick_entry *entry = earliest_untried(pool, query->tried);
+                                         mcore__pick_tried tried, uint64_t now_ns) {
+    mcore__pick_entry *entry = earliest_untried(pool, tried);
     if (!entry) return NULL;
     /* Out of order, behind tried entries, time stands still for the others. */
     if (entry->slot == 0 && (int64_t)(entry->turn - pool->clock) > 0) pool->clock = entry->turn;
     uint64_t stride = mcore__pick_stride(entry);
-    if (mcore__pick_is_warming(picker, query->now_ns)) {
-        stride = stride * 1024 / mcore__pick_warmth(picker, entry, query->now_ns);
+    if (mcore__pick_is_warming(picker, now_ns)) {
+        stride = stride * 1024 / mcore__pick_warmth(picker, entry, now_ns);
     }
     entry->turn += stride;
     entry->order = ++picker->order;
+    entry->picked_ns = now_ns;
     mcore__pick_round_fix(pool, entry);
     return entry;
 }

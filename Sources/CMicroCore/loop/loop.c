@@ -130,9 +130,10 @@ static void run_first_later(mcore__list *list) {
 }
 
 /* The three queues take turns, so that none of them starves while the bound is kept. */
-static void run_jobs(mcore_loop *loop) {
+static int run_jobs(mcore_loop *loop) {
+    int left = JOBS_PER_TURN;
     mcore__post_queue_take(&loop->posts);
-    for (int left = JOBS_PER_TURN; left > 0;) {
+    while (left > 0) {
         int before = left;
         mcore__job job;
         if (mcore__job_ring_pop(&loop->jobs, &job)) {
@@ -149,6 +150,7 @@ static void run_jobs(mcore_loop *loop) {
         }
         if (left == before) break;
     }
+    return JOBS_PER_TURN - left;
 }
 
 static void run_flushes(mcore_loop *loop) {
@@ -170,13 +172,14 @@ static void run_flushed_later(mcore_loop *loop) {
     run_flushes(loop);
 }
 
-void mcore__loop_turn(mcore_loop *loop) {
+int mcore__loop_turn(mcore_loop *loop) {
     mcore__loop_begin_turn(loop);
-    run_jobs(loop);
+    int jobs = run_jobs(loop);
     mcore__wheel_advance(&loop->wheel, loop->now_ns / MCORE__NS_PER_MS);
     run_flushes(loop);
     run_flushed_later(loop);
     end_turn(loop);
+    return jobs;
 }
 
 int mcore__loop_pending(const mcore_loop *loop) {

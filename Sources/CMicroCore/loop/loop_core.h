@@ -66,8 +66,9 @@ void mcore__loop_fini(mcore_loop *loop);
 
 /* Makes it the current loop of the thread; returns the one that was. */
 mcore_loop *mcore__loop_enter(mcore_loop *loop);
-/* Jobs up to the bound of a turn, due timers, flushes; and the turn is over. */
-void mcore__loop_turn(mcore_loop *loop);
+/* Jobs up to the bound of a turn, due timers, flushes; and the turn is over. Returns how many jobs
+ * there were. */
+int mcore__loop_turn(mcore_loop *loop);
 /* 1 when a turn would find something to do, due timers aside. */
 int mcore__loop_pending(const mcore_loop *loop);
 /* Runs jobs and flushes, but no timers, until there are none. Only to destroy a loop. */

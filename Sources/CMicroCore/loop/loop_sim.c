@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #define BEGIN_NS UINT64_C(1000000000)
+#define TURNS_MAX UINT64_C(10000000)                           /* without time going on */
 #define EPOCH_NS (UINT64_C(1735689600) * UINT64_C(1000000000)) /* 2025-01-01T00:00:00Z */
 
 /* What the loops of a simulation share. */
@@ -90,10 +91,14 @@ static mcore_status sim_run(mcore_loop *loop) {
     turn(driver_of(loop));
     while (!mcore__loop_stopping(loop)) {
         sim_driver *d = next_ready(sim);
-        if (d)
+        if (d && sim->turns < TURNS_MAX) {
             turn(d);
-        else if (!advance(sim))
+        } else if (d) {
+            sim->turns = 0;
+            return MCORE_ELIMIT;
+        } else if (!advance(sim)) {
             return MCORE_EUNAVAILABLE;
+        }
     }
     return MCORE_OK;
 }
@@ -204,8 +209,4 @@ void mcore_loop_pause(mcore_loop *simulated, uint32_t paused) {
 
 void mcore_loop_skew_wall(mcore_loop *simulated, int64_t ns) {
     if (is_simulated(simulated)) driver_of(simulated)->wall_ahead_ns = ns;
-}
-
-uint64_t mcore_loop_turns_at_once(mcore_loop *simulated) {
-    return is_simulated(simulated) ? driver_of(simulated)->sim->turns : 0;
 }

@@ -173,11 +173,14 @@ static void back_off(mcore__channel *channel, mcore_status failure, const char *
     channel_release(channel);
 }
 
+static uint64_t patience_ns(const mcore__channel *channel) {
+    return channel->client->options.connect_patience_ms * UINT64_C(1000000);
+}
+
 static void connect_now(mcore__channel *channel) {
     mcore_loop *loop = channel->client->loop;
     channel->state = MCORE__CHANNEL_CONNECTING;
-    mcore__timer_start(loop, &channel->timer,
-                       channel->client->options.connect_patience_ms * UINT64_C(1000000));
+    mcore__timer_start(loop, &channel->timer, patience_ns(channel));
     mcore_status status = mcore__link_open(channel, &channel->link);
     if (status == MCORE_OK) return;
     channel->link = NULL;
@@ -191,7 +194,7 @@ static void leave(mcore__channel *channel, const char *text) {
     mcore__list_move(&channel->waiting, &waiting);
     while (!mcore__list_empty(&waiting)) {
         mcore__client_call *call = first_waiting(&waiting);
-        if (mcore__target_has_other(call->target, call)) {
+        if (mcore__target_may_leave(call->target, call)) {
             mcore__client_call_failed(call, MCORE__ATTEMPT_LEFT, MCORE_RPC_UNAVAILABLE,
                                       MCORE_EUNAVAILABLE, text);
         } else {
@@ -231,6 +234,8 @@ static void on_timer(void *ctx) {
     } else if (channel->state == MCORE__CHANNEL_CONNECTING) {
         channel_hold(channel);
         set_out(channel, 1);
+        /* Again and again: another node may come back before this one is given up. */
+        mcore__timer_start(channel->client->loop, &channel->timer, patience_ns(channel));
         leave(channel, "no connection within connect_patience_ms");
         channel_release(channel);
     }
@@ -269,7 +274,11 @@ void mcore__channel_lost(mcore__channel *channel, mcore__link *link, mcore__chan
 }
 
 void mcore__channel_silent(mcore__channel *channel, mcore__link *link, uint32_t silent) {
-    if (channel->link == link) set_silent(channel, silent);
+    if (channel->link != link) return;
+    channel_hold(channel);
+    set_silent(channel, silent);
+    if (silent) leave(channel, "the node is silent");
+    channel_release(channel);
 }
 
 /* ---- Calls ---- */

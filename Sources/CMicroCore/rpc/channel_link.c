@@ -307,7 +307,8 @@ void mcore__link_watch(mcore__link *link) {
 static void on_watch_timer(void *ctx) {
     mcore__link *link = ctx;
     link->watched = 0;
-    if (mcore__list_empty(&link->streams)) return; /* the next call starts it again */
+    /* The next call starts it again; but who owes an answer gets no calls. */
+    if (mcore__list_empty(&link->streams) && !link->silence.pinged) return;
     mcore__silence_policy policy = policy_of(link);
     uint32_t calm = link->channel ? link->channel->calm : 0;
     uint64_t next_ns;
@@ -315,6 +316,9 @@ static void on_watch_timer(void *ctx) {
     case MCORE__SILENCE_DEAD:
         die(link, MCORE_ETIMEDOUT, "no answer to a keepalive ping", 0);
         return;
+    case MCORE__SILENCE_LATE:
+        mcore__link_leave_streams(link, "no answer to a ping");
+        break;
     case MCORE__SILENCE_PING:
         if (mcore__h2_ping(link->h2, ++link->pings) != MCORE_OK) {
             link->silence.pinged = 0; /* without memory; the next time */

@@ -4,6 +4,7 @@
 #include "rpc/channel_stream.h"
 
 #include "rpc/client_stream.h"
+#include "rpc/target.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -176,6 +177,30 @@ void mcore__link_fail_streams(mcore__link *link, mcore_status why, const char *t
         mcore__client_call_failed(call,
                                   call->written ? MCORE__ATTEMPT_LOST : MCORE__ATTEMPT_UNWRITTEN,
                                   MCORE_RPC_UNAVAILABLE, why, text);
+    }
+}
+
+static int may_go_elsewhere(const mcore__client_call *call) {
+    const mcore__attempt *attempt = &call->attempt;
+    if (call->written && !attempt->idempotent) return 0;
+    if (attempt->committed || attempt->attempts >= attempt->attempts_max) return 0;
+    return !call->response.has_headers && mcore__target_may_leave(call->target, call);
+}
+
+void mcore__link_leave_streams(mcore__link *link, const char *text) {
+    mcore__list streams;
+    mcore__list_move(&link->streams, &streams);
+    while (!mcore__list_empty(&streams)) {
+        mcore__client_call *call = MCORE__CONTAINER(streams.next, mcore__client_call, place);
+        if (!may_go_elsewhere(call)) {
+            mcore__list_remove(&call->place);
+            mcore__list_append(&link->streams, &call->place);
+            continue;
+        }
+        mcore__link_abandon(call);
+        mcore__client_call_failed(call,
+                                  call->written ? MCORE__ATTEMPT_LOST : MCORE__ATTEMPT_UNWRITTEN,
+                                  MCORE_RPC_UNAVAILABLE, MCORE_ETIMEDOUT, text);
     }
 }
 

@@ -27,7 +27,7 @@ void mcore_client_options_default(mcore_client_options *out_options) {
         .keepalive_interval_ms = 20000,
         .keepalive_timeout_ms = 10000,
         .reconnect_min_ms = 100,
-        .reconnect_max_ms = 30000,
+        .reconnect_max_ms = 10000,
         .output_bytes_max = 4u << 20,
         .retry_budget_percent = 20,
         .retry_budget_min = 10,

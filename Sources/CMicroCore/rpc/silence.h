@@ -1,9 +1,12 @@
-/* Whether a peer that says nothing is still there: when to send it a PING, and when to give it up.
- * Pure: time is passed in.
+/* Whether a peer that says nothing is still there: when to send it a PING, when to do without it,
+ * and when to give it up. Pure: time is passed in.
  *
  * Calls that wait for an answer are no proof of anything; bytes that arrive are. After `probe_ns`
  * without any, while a call waits, one PING is sent, and its answer is due within
- * `probe_timeout_ns`; `keepalive_ns` is the same for calls that wait for long.
+ * `probe_timeout_ns`: then calls that can be made elsewhere had better be. But a process that had
+ * no processor for a second is not dead: for those that can't, the peer has as long as it has for
+ * a keepalive PING, `keepalive_timeout_ns`. Such a PING comes after `keepalive_ns`, for calls that
+ * wait for long.
  *
  * Servers take pings for abuse when there are many of them without any other work. Those of gRPC
  * (proposal A8) count a strike for each PING that comes less than five minutes after the one before
@@ -27,14 +30,16 @@ typedef struct mcore__silence_policy {
 
 /* Of a connection; begins zeroed. */
 typedef struct mcore__silence {
-    uint64_t heard_ns;   /* anything arrived */
-    uint64_t since_ns;   /* calls began to wait */
-    uint64_t asked_ns;   /* the youngest of them began */
-    uint64_t ping_ns;    /* the last PING was sent */
-    uint64_t timeout_ns; /* for its answer */
-    size_t sent;         /* bytes, since anything arrived */
-    uint32_t pinged;     /* it is not answered yet */
-    uint32_t probes;     /* since the peer sent headers or data */
+    uint64_t heard_ns;    /* anything arrived */
+    uint64_t since_ns;    /* calls began to wait */
+    uint64_t asked_ns;    /* the youngest of them began */
+    uint64_t ping_ns;     /* the last PING was sent */
+    uint64_t timeout_ns;  /* for its answer; then it is late */
+    uint64_t patience_ns; /* for its answer; then the peer is dead */
+    size_t sent;          /* bytes, since anything arrived */
+    uint32_t pinged;      /* it is not answered yet */
+    uint32_t late;        /* ... although it should be */
+    uint32_t probes;      /* since the peer sent headers or data */
 } mcore__silence;
 
 /* A call begins to wait; `first` of those that do. */
@@ -58,6 +63,7 @@ static inline void mcore__silence_work(mcore__silence *silence) { silence->probe
 typedef enum mcore__silence_action {
     MCORE__SILENCE_WAIT,
     MCORE__SILENCE_PING,
+    MCORE__SILENCE_LATE,
     MCORE__SILENCE_DEAD
 } mcore__silence_action;
 

@@ -67,6 +67,12 @@ int mcore__target_has_other(const mcore_target *target, const mcore__client_call
     return mcore__picker_has_other(&target->picker, (mcore__pick_tried){serials, tried.count + 1});
 }
 
+int mcore__target_may_leave(const mcore_target *target, const mcore__client_call *call) {
+    if (call->pinned) return 0;
+    return mcore__picker_has_other(&target->picker,
+                                   (mcore__pick_tried){&call->node->pick.serial, 1});
+}
+
 void mcore__target_park(mcore_target *target, mcore__client_call *call) {
     mcore__list_append(&target->parked, &call->place);
 }

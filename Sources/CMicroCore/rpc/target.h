@@ -79,6 +79,10 @@ mcore__node *mcore__target_pick(mcore_target *target, const mcore__client_call *
 /* 1 when there is a node that the call did not try and that can be reached, as far as is known. */
 int mcore__target_has_other(const mcore_target *target, const mcore__client_call *call);
 
+/* 1 when there is another node that can be reached, tried or not, for a call that waits for the
+ * connection of its own. */
+int mcore__target_may_leave(const mcore_target *target, const mcore__client_call *call);
+
 /* The node of this id that this update has named already, or else the one that was listed before;
  * NULL if there is neither. */
 mcore__node *mcore__target_find(const mcore_target *target, mcore_slice id);

@@ -1,11 +1,15 @@
 extension CallTerms {
-    init(_ request: borrowing ClientRequest, _ options: ClientOptions, within time: CallTime?) {
+    init(
+        _ request: borrowing ClientRequest, _ terms: EndpointTerms, _ options: ClientOptions,
+        within time: CallTime?
+    ) {
         self.init()
-        let retry = request.options.retry ?? options.retry
+        let retry = request.options.retry ?? terms.retry
         let compression = request.options.compression ?? options.compression
-        if let timeout = request.options.attemptTimeout {
-            plan.attemptTimeout = timeout.unsignedNanoseconds
-        }
+        plan.attemptTimeout =
+            request.options.attemptTimeout.map { $0.unsignedNanoseconds } ?? terms.attemptTimeout
+        if let delay = request.options.hedgeAfter { plan.hedgeDelay = delay.unsignedNanoseconds }
+        plan.hashKey = request.options.hashKey
         plan.attemptsMax = retry.attempts
         plan.isIdempotent = retry.isIdempotent
         plan.waitsForReady = request.options.waitsForReady

@@ -14,6 +14,11 @@ extension Client {
             if failure.id.isEmpty { failure.id = id }
         } else {
             failure = MicroError(id, MicroError.Code(rpc: outcome.code), outcome.message)
+            if let refusal = outcome.refusal { failure.reason = refusal.reason }
+            if outcome.retryAfter > .zero {
+                failure.metadata["retry-after-ms"] =
+                    "\(outcome.retryAfter.clampedMilliseconds)"
+            }
             if !report.node.isEmpty { failure.metadata["node"] = report.node }
         }
         failure.wasWritten = outcome.wasWritten
@@ -42,6 +47,6 @@ extension CallReport {
         self.init(
             node: outcome.node, attempts: outcome.attempts,
             retriesUnwritten: outcome.retriesUnwritten,
-            retriesIdempotent: outcome.retriesIdempotent)
+            retriesIdempotent: outcome.retriesIdempotent, hedges: outcome.hedges)
     }
 }

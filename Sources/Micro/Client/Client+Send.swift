@@ -11,8 +11,8 @@ extension Client {
         guard let slot = slotHere, !request.options.waitsForReady, request.kind == .unary else {
             return try await sendTheLongWay(request)
         }
-        var call = try prepare(request, on: slot)
-        await call.run { [call] in slot.start(call, request, over: nil) }
+        var (call, endpoint) = try prepare(request, on: slot)
+        await call.run { [call] in slot.start(call, request, endpoint, over: nil) }
         if let outcome = call.takeAnswer() {
             slot.takeBack(&call)
             return ClientResponse(outcome)
@@ -23,13 +23,16 @@ extension Client {
     @inline(never)
     private func prepare(
         _ request: ClientRequest, on slot: ClientLoop
-    ) throws(MicroError) -> PendingCall {
+    ) throws(MicroError) -> (PendingCall, PreparedEndpoint) {
         do {
-            let left = request.options.timeout.map { $0.unsignedNanoseconds } ?? timeout
+            let endpoint = try slot.endpoint(of: request)
+            let left =
+                request.options.timeout.map { $0.unsignedNanoseconds } ?? endpoint.terms.timeout
             guard left > 0 else { throw Client.late(request) }
             try request.options.metadata.validate()
             let time = CallTime(left: left, from: .init(nanoseconds: slot.loop.now))
-            return slot.makeCall(CallTerms(request, options, within: time))
+            let terms = CallTerms(request, endpoint.terms, options, within: time)
+            return (slot.makeCall(terms), endpoint)
         } catch {
             throw reported(error, request)
         }
@@ -76,6 +79,7 @@ extension Client {
         -> ClientResponse
     {
         var request = request
+        let timeout = try terms(of: request).timeout
         let time = try inherit(into: &request, timeout) ?? CallTime(left: timeout, from: turn)
         return try await balance(request, within: time)
     }
@@ -83,11 +87,16 @@ extension Client {
     nonisolated(nonsending) private func sendObserved(_ request: ClientRequest) async throws
         -> ClientResponse
     {
-        try await observed(request, timeout: timeout) {
+        try await observed(request, timeout: try terms(of: request).timeout) {
             // A unary call always has a deadline.
             let deadline = self.deadline(of: $0, $1) ?? self.environment.clock.now
             return try await self.balance($0, within: self.time(until: deadline))
         }
+    }
+
+    /// What its policies say.
+    func terms(of request: ClientRequest) throws(MicroError) -> EndpointTerms {
+        try currentPolicies.terms(request.service, request.endpoint)
     }
 
     /// Runs `work`, a call, as a part of what surrounds it: with what it inherits, observed, and
@@ -120,7 +129,7 @@ extension Client {
 
     /// Takes over what the surrounding call hands on: deadline, request id, and the trace where no
     /// tracer does it. Returns how long the call may take.
-    private func inherit(
+    func inherit(
         into request: inout ClientRequest, _ standard: UInt64?
     ) throws -> CallTime? {
         let own = request.options.timeout.map { $0.unsignedNanoseconds } ?? standard
@@ -152,7 +161,7 @@ extension Client {
         }
     }
 
-    private static func late(_ request: ClientRequest) -> MicroError {
+    static func late(_ request: ClientRequest) -> MicroError {
         MicroError(
             "\(request.service)/\(request.endpoint)", .deadlineExceeded,
             "no time is left to call \(request.service): the deadline of the surrounding call, "
@@ -160,7 +169,7 @@ extension Client {
     }
 
     /// So that the answer of a service below arrives before our own caller gives up.
-    private static let inheritedMargin: Duration = .milliseconds(2)
+    static let inheritedMargin: Duration = .milliseconds(2)
     private static let inheritedMetadata = [
         "traceparent", "tracestate", "baggage", CallPriority.header,
     ]
@@ -197,7 +206,8 @@ extension Client {
         var slot = slotAtHand
         if slot == nil { slot = try await self.slot() }
         guard let slot else { throw MicroError("client", .internal, "no event loop for the call") }
-        return try await balance(request, CallTerms(request, options, within: time), on: slot)
+        let terms = CallTerms(request, try terms(of: request), options, within: time)
+        return try await balance(request, terms, on: slot)
     }
 
     nonisolated(nonsending) private func balance(
@@ -358,7 +368,7 @@ extension ClientResponse {
         let report = CallReport(
             node: outcome.node, attempts: outcome.attempts,
             retriesUnwritten: outcome.retriesUnwritten,
-            retriesIdempotent: outcome.retriesIdempotent)
+            retriesIdempotent: outcome.retriesIdempotent, hedges: outcome.hedges)
         self.init(
             contentType: outcome.contentType, body: outcome.body, metadata: outcome.headers,
             trailers: outcome.trailers, report: report)

@@ -172,7 +172,10 @@ extension Client {
         }
         let isOpen = prepare(stream)
         try await stream.open(
-            request, CallTerms(request, options, within: deadline.map { time(until: $0) }),
+            request,
+            CallTerms(
+                request, try terms(of: request), options,
+                within: deadline.map { time(until: $0) }),
             over: found.nodes)
         isOpen()
         if request.options.waitsForReady, request.options.address == nil {

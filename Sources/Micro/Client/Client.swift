@@ -17,8 +17,7 @@ public final class Client: Sendable, ContextClient {
     let hooks: [ClientHook]
     let directory: NodeDirectory
     let telemetry = ClientTelemetries()
-    /// ``ClientOptions/timeout`` in nanoseconds.
-    let timeout: UInt64
+    let currentPolicies: ClientPolicies
     private let tls: ClientTLS
     /// One for each loop; made on first use, so that making a client starts no thread.
     private let slots = Mutex(Slots())
@@ -46,12 +45,12 @@ public final class Client: Sendable, ContextClient {
         self.hooks = hooks
         self.directory = NodeDirectory(
             resolver: resolver, router: router, environment: environment)
-        self.timeout = options.timeout.unsignedNanoseconds
+        self.currentPolicies = ClientPolicies(options, subsetKey: environment.random())
         self.tls = ClientTLS(options.tls, environment: environment, logger: logger)
     }
 
     deinit {
-        for slot in slots.withLock({ $0.made?.all ?? [] }) { slot.close(grace: .zero) {} }
+        for slot in madeSlots { slot.close(grace: .zero) {} }
     }
 
     /// The place of this client on the loop that the call should use; nil when it has to be
@@ -85,6 +84,9 @@ public final class Client: Sendable, ContextClient {
         return made.all[environment.loops.preferred.index]
     }
 
+    /// Its places on the loops; none before the first call.
+    var madeSlots: [ClientLoop] { slots.withLock { $0.made?.all ?? [] } }
+
     private func makeSlots() throws -> ClientLoops {
         try checkOptions()
         let limits = options.limits
@@ -93,7 +95,7 @@ public final class Client: Sendable, ContextClient {
             all: environment.loops.workers.map {
                 ClientLoop(
                     loop: $0, limits: limits, transports: transports, tls: tls,
-                    pick: options.selector.policy, directory: directory)
+                    policies: currentPolicies, directory: directory)
             })
     }
 

@@ -4,10 +4,14 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
     private let limits: ClientLimits
     private let transports: Transports
     private let tls: ClientTLS
-    private let pick: UInt32
+    private let policies: ClientPolicies
     private let directory: NodeDirectory
     private var made: LoopClient?
     private let endpoints = EndpointCache()
+    /// Kept apart from the cache, which forgets: what a breaker has counted holds.
+    private var groups: [ClientPolicies.EndpointKey: CallGroup] = [:]
+    /// Of the policies that all of this goes by.
+    private var stamp: UInt64 = 0
     private var targets: [TargetKey: KnownTarget] = [:]
     /// Objects of calls that are over, for the next ones.
     private var spare: [PendingCall] = []
@@ -15,13 +19,13 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
 
     init(
         loop: EventLoop, limits: ClientLimits, transports: Transports, tls: ClientTLS,
-        pick: UInt32, directory: NodeDirectory
+        policies: ClientPolicies, directory: NodeDirectory
     ) {
         self.loop = loop
         self.limits = limits
         self.transports = transports
         self.tls = tls
-        self.pick = pick
+        self.policies = policies
         self.directory = directory
     }
 
@@ -34,6 +38,59 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         ) { [tls] () throws(MicroError) in try tls.context() }
         made = client
         return client
+    }
+
+    // MARK: Policies
+
+    /// What is known of an endpoint, by the policies of now. On the loop.
+    func endpoint(of request: ClientRequest) throws(MicroError) -> PreparedEndpoint {
+        if policies.stamp != stamp { try adoptPolicies() }
+        return try endpoints.endpoint(
+            request.service, request.endpoint
+        ) { () throws(MicroError) in try prepare(request.service, request.endpoint) }
+    }
+
+    @inline(never)
+    private func prepare(
+        _ service: String, _ endpoint: String
+    ) throws(MicroError) -> PreparedEndpoint {
+        let terms = try policies.terms(service, endpoint)
+        let key = ClientPolicies.EndpointKey(service: service, endpoint: endpoint)
+        return PreparedEndpoint(service, endpoint, terms, try group(key, terms))
+    }
+
+    private func group(
+        of endpoint: PreparedEndpoint, _ options: CallOptions
+    ) throws(MicroError) -> CallGroup? {
+        guard let address = options.address else { return endpoint.group }
+        return try group(
+            ClientPolicies.EndpointKey(
+                service: endpoint.service, endpoint: endpoint.endpoint, address: address),
+            endpoint.terms)
+    }
+
+    private func group(
+        _ key: ClientPolicies.EndpointKey, _ terms: EndpointTerms
+    ) throws(MicroError) -> CallGroup? {
+        if let known = groups[key] { return known }
+        guard !terms.group.isEmpty else { return nil }
+        if groups.count >= ClientLoop.groupsMax { groups = [:] }
+        let group = try client().makeGroup(terms.group)
+        groups[key] = group
+        return group
+    }
+
+    private static let groupsMax = 4096
+
+    @inline(never)
+    private func adoptPolicies() throws(MicroError) {
+        let stamp = policies.stamp
+        endpoints.removeAll()
+        for (key, group) in groups {
+            try group.configure(try policies.terms(key.service, key.endpoint).group)
+        }
+        try made?.configure { policies.targetSettings(of: $0.service) }
+        self.stamp = stamp
     }
 
     // MARK: Calls
@@ -57,19 +114,23 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
 
     /// Starts a call, or finishes it at once. On the loop.
     ///
-    /// - Parameter nodes: Those to balance over; nil: those that are known.
+    /// - Parameters:
+    ///   - endpoint: What is known of it, if that is at hand.
+    ///   - nodes: Those to balance over; nil: those that are known.
     func start(
-        _ call: PendingCall, _ request: ClientRequest, over nodes: NodeSet?
+        _ call: PendingCall, _ request: ClientRequest, _ endpoint: PreparedEndpoint? = nil,
+        over nodes: NodeSet?
     ) {
         do {
             let client = try client()
-            let endpoint = endpoints.endpoint(request.service, request.endpoint)
+            let endpoint = if let endpoint { endpoint } else { try self.endpoint(of: request) }
             guard let target = try target(client, endpoint, request, over: nodes) else {
                 return call.finish(.withoutNodes)
             }
             try client.start(
                 call, on: target, endpoint.head(for: request.contentType), request.body,
-                request.options.metadata, call.terms.plan)
+                request.options.metadata, call.terms.plan,
+                in: try group(of: endpoint, request.options))
         } catch {
             call.finish(.failed(error))
         }
@@ -81,17 +142,28 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         over nodes: NodeSet
     ) throws(MicroError) -> UInt64 {
         let client = try client()
-        let endpoint = endpoints.endpoint(request.service, request.endpoint)
+        let endpoint = try endpoint(of: request)
         let key = TargetKey(request.service, request.options, over: nodes)
         return try client.open(
-            stream, on: try client.update(key, to: nodes, pick: pick),
-            endpoint.head(for: request.contentType), request.body, request.options.metadata,
-            terms.plan)
+            stream, on: try update(key, to: nodes), endpoint.head(for: request.contentType),
+            request.body, request.options.metadata, terms.plan,
+            in: try group(of: endpoint, request.options))
     }
 
     /// Tells a balancer of later nodes. On the loop.
-    func update(_ key: TargetKey, to nodes: NodeSet) throws(MicroError) {
-        try client().update(key, to: nodes, pick: pick)
+    @discardableResult
+    func update(_ key: TargetKey, to nodes: NodeSet) throws(MicroError) -> LoopTarget {
+        try client().update(key, to: nodes) { policies.targetSettings(of: key.service) }
+    }
+
+    /// What is known here of nodes, by id; nil when the target was not called here. On the loop.
+    func stats(of key: TargetKey, nodes ids: [String]) -> [String: NodeStats]? {
+        made?.stats(of: key, nodes: ids)
+    }
+
+    /// What was counted here of the calls to an endpoint; nil when there was none. On the loop.
+    func stats(of service: String, _ endpoint: String) -> CallGroupStats? {
+        groups[ClientPolicies.EndpointKey(service: service, endpoint: endpoint)]?.stats
     }
 
     /// The balancer for a call; nil as long as there are no nodes for it.
@@ -100,8 +172,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         over nodes: NodeSet?
     ) throws(MicroError) -> LoopTarget? {
         if let nodes {
-            return try client.update(
-                TargetKey(endpoint.service, request.options, over: nodes), to: nodes, pick: pick)
+            return try update(TargetKey(endpoint.service, request.options, over: nodes), to: nodes)
         }
         let isPlain = request.options.version == nil && request.options.address == nil
         if isPlain, let target = endpoint.known?.target(at: endpoint.stamp) { return target }
@@ -116,7 +187,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
         let choice = rules?.choice(for: RouteCall(request), chance: directory.random)
         let known = known(TargetKey(endpoint.service, request.options, choice), choice)
         if isPlain { endpoint.known = rules == nil ? known : nil }
-        return try known.upToDate(client, directory, pick)
+        return try known.upToDate(self, client, directory)
     }
 
     private func known(_ key: TargetKey, _ choice: RouteChoice?) -> KnownTarget {
@@ -147,6 +218,7 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
             self.isClosed = true
             self.targets = [:]
             self.endpoints.removeAll()
+            self.groups = [:]
             self.spare = []
             guard let client = self.made else { return done() }
             client.close(grace: grace, done)
@@ -179,14 +251,14 @@ final class KnownTarget {
 
     /// The balancer with the newest nodes; nil when they are not at hand.
     func upToDate(
-        _ client: LoopClient, _ directory: NodeDirectory, _ pick: UInt32
+        _ slot: ClientLoop, _ client: LoopClient, _ directory: NodeDirectory
     ) throws(MicroError) -> LoopTarget? {
         if let target = target(at: stamp) { return target }
-        return try lookUp(client, directory, pick)
+        return try lookUp(slot, client, directory)
     }
 
     private func lookUp(
-        _ client: LoopClient, _ directory: NodeDirectory, _ pick: UInt32
+        _ slot: ClientLoop, _ client: LoopClient, _ directory: NodeDirectory
     ) throws(MicroError) -> LoopTarget? {
         target = nil
         if key.address != nil {
@@ -197,7 +269,7 @@ final class KnownTarget {
         guard let service = directory.followed(key.service) else { return nil }
         let (nodes, stamp) = service.nodes(for: query)
         guard let nodes else { return nil }
-        let target = try client.update(key, to: nodes, pick: pick)
+        let target = try slot.update(key, to: nodes)
         guard target.hasNodes else { return nil }
         (self.service, self.stamp, self.target) = (service, stamp, target)
         service.use()
@@ -223,6 +295,6 @@ extension RouteCall {
     init(_ request: ClientRequest) {
         self.init(
             request.service, request.endpoint, metadata: request.options.metadata,
-            version: request.options.version)
+            version: request.options.version, key: request.options.hashKey)
     }
 }

@@ -4,8 +4,16 @@ public struct ClientOptions: Sendable {
     public var timeout: Duration = .seconds(5)
     /// When a call is tried again, unless it says otherwise.
     public var retry = RetryPolicy.unprocessed(attempts: 3)
-    /// How a node is picked. Default: P2C.
-    public var selector = Selector.p2c
+    /// When a call that takes long is sent to a second node, while the first goes on. Default:
+    /// never.
+    public var hedging = HedgingPolicy.off
+    /// When calls to an endpoint are refused because most of those before failed.
+    public var breaker = CircuitBreakerPolicy()
+    /// How calls are spread over the nodes of a service. Default: P2C.
+    public var balancing = BalancingPolicy()
+    /// What is different for some services and endpoints, by the name of the service. See also
+    /// ``Client/setPolicies(_:)``.
+    public var policies: [String: ServicePolicy] = [:]
     /// Whether messages are compressed, unless a call says otherwise. Default: none.
     public var compression = Compression.off
     /// Whom the client trusts at "tls" addresses, and how it shows who it is. Default: the
@@ -30,8 +38,17 @@ public struct ClientOptions: Sendable {
     public var keepaliveTimeout: Duration = .seconds(10)
     /// The first pause after a failed connect; times 1.6 each, with full jitter. Default 100 ms.
     public var reconnectMin: Duration = .milliseconds(100)
-    /// The longest pause between connects. Default 30 s.
-    public var reconnectMax: Duration = .seconds(30)
+    /// The longest pause between connects. Default 10 s.
+    public var reconnectMax: Duration = .seconds(10)
+    /// A ping is sent when calls wait and nothing at all has arrived for so long, once until
+    /// something does; other nodes are preferred until the answer comes. Zero: never. Default 500
+    /// ms.
+    public var probeInterval: Duration = .milliseconds(500)
+    /// When that ping is not answered in time, calls that may be made again are made elsewhere; the
+    /// others have ``keepaliveTimeout``. Default 1 s.
+    public var probeTimeout: Duration = .seconds(1)
+    /// How long calls wait for a connection before they go to another node. Default 500 ms.
+    public var connectPatience: Duration = .milliseconds(500)
     /// Retries may be so many percent of the calls to a service. Default 20.
     public var retryBudgetPercent = 20
     /// And so many per second in any case. Default 10.
@@ -50,23 +67,35 @@ public struct ClientOptions: Sendable {
         let durations = [
             ("timeout", timeout), ("connectTimeout", connectTimeout), ("idleTimeout", idleTimeout),
             ("keepaliveTimeout", keepaliveTimeout), ("reconnectMin", reconnectMin),
-            ("reconnectMax", reconnectMax),
+            ("reconnectMax", reconnectMax), ("probeTimeout", probeTimeout),
+            ("connectPatience", connectPatience),
         ]
         var problems = counts.filter { $0.1 < $0.2 || $0.1 > Int(Int32.max) }
             .map { "client options: \($0.0) is \($0.1): it must be \($0.2) to \(Int32.max)" }
         problems += durations.filter { $0.1 < .milliseconds(1) || $0.1 > .seconds(86_400) }
             .map { "client options: \($0.0) is \($0.1): it must be 1 ms to 1 day" }
-        if keepaliveInterval < .zero || keepaliveInterval > .seconds(86_400) {
+        let intervals = [
+            ("keepaliveInterval", keepaliveInterval), ("probeInterval", probeInterval),
+        ]
+        for (name, interval) in intervals where interval < .zero || interval > .seconds(86_400) {
             problems.append(
-                "client options: keepaliveInterval is \(keepaliveInterval): it must be 0 (never) "
-                    + "to 1 day")
+                "client options: \(name) is \(interval): it must be 0 (never) to 1 day")
         }
         if reconnectMax < reconnectMin {
             problems.append(
                 "client options: reconnectMax is \(reconnectMax): it must not be less than "
                     + "reconnectMin, \(reconnectMin)")
         }
+        problems += hedging.problems("client options: hedging")
+        problems += breaker.problems("client options: breaker")
+        problems += balancing.problems("client options: balancing")
+        problems += ClientPolicies.problems(policies).map { "client options: \($0)" }
         return problems + (tls?.problems ?? []) + Transports(transports).problems
+    }
+
+    /// What calls do for which no policy says anything.
+    var calls: CallPolicy {
+        CallPolicy(timeout: timeout, retry: retry, hedging: hedging, breaker: breaker)
     }
 
     var limits: ClientLimits {
@@ -79,51 +108,30 @@ public struct ClientOptions: Sendable {
         limits.keepaliveTimeout = keepaliveTimeout
         limits.reconnectMin = reconnectMin
         limits.reconnectMax = reconnectMax
+        limits.probeInterval = probeInterval
+        limits.probeTimeout = probeTimeout
+        limits.connectPatience = connectPatience
         limits.retryBudgetPercent = retryBudgetPercent
         limits.retryBudgetMin = retryBudgetPerSecond
         return limits
     }
 }
 
-/// When a call is tried again. Another node is preferred; the deadline covers all attempts.
-///
-/// When no node that is known can be reached, the nodes are looked up again, and those that are new
-/// are tried: with what is left of the attempts, once at least.
-public struct RetryPolicy: Sendable, Hashable {
-    let attempts: Int
-    let isIdempotent: Bool
-
-    /// One attempt.
-    public static let never = RetryPolicy(attempts: 1, isIdempotent: false)
-
-    /// Only when the request was provably not processed: it could not be connected or written, or
-    /// the node refused it. The default.
-    /// - Parameter attempts: In all, 1 to 5.
-    public static func unprocessed(attempts: Int) -> RetryPolicy {
-        RetryPolicy(attempts: attempts, isIdempotent: false)
-    }
-
-    /// Also when the request may have been processed: only for endpoints that may be called twice.
-    /// - Parameter attempts: In all, 1 to 5.
-    public static func idempotent(attempts: Int) -> RetryPolicy {
-        RetryPolicy(attempts: attempts, isIdempotent: true)
-    }
-
-    private init(attempts: Int, isIdempotent: Bool) {
-        self.attempts = min(max(attempts, 1), 5)
-        self.isIdempotent = isIdempotent
-    }
-}
-
 /// What one call does differently.
 public struct CallOptions: Sendable {
-    /// How long it may take in all; nil: the client's, and for a stream no limit. A shorter
+    /// How long it may take in all; nil: as the policies say, and for a stream no limit. A shorter
     /// deadline of the surrounding call wins.
     public var timeout: Duration?
     /// How long one attempt may take; nil: as long as the call.
     public var attemptTimeout: Duration?
-    /// When it is tried again; nil: as the client does.
+    /// When it is tried again; nil: as the policies say.
     public var retry: RetryPolicy?
+    /// When it is sent to a second node while the first goes on, of calls that may be tried again
+    /// when they were processed; nil: as the policies say.
+    public var hedgeAfter: Duration?
+    /// What the call is about, a user for instance. Calls with the same key go to the same node, as
+    /// long as it can be used, and are on the same side of every rule that splits calls.
+    public var hashKey: String?
     /// What goes along with the message.
     public var metadata: Metadata
     /// The node to call, "tcp://10.0.0.7:4711", instead of discovering one.
@@ -140,14 +148,17 @@ public struct CallOptions: Sendable {
     /// The client's defaults, but for what is given.
     public init(
         timeout: Duration? = nil, attemptTimeout: Duration? = nil, retry: RetryPolicy? = nil,
-        metadata: Metadata = Metadata(), address: String? = nil, version: String? = nil,
-        waitsForReady: Bool = false, contentType: String? = nil,
+        hedgeAfter: Duration? = nil, metadata: Metadata = Metadata(), hashKey: String? = nil,
+        address: String? = nil, version: String? = nil, waitsForReady: Bool = false,
+        contentType: String? = nil,
         compression: Compression? = nil
     ) {
         self.timeout = timeout
         self.attemptTimeout = attemptTimeout
         self.retry = retry
+        self.hedgeAfter = hedgeAfter
         self.metadata = metadata
+        self.hashKey = hashKey
         self.address = address
         self.version = version
         self.waitsForReady = waitsForReady
@@ -245,19 +256,24 @@ public struct CallReport: Sendable, Hashable {
     public var retriesUnwritten: Int
     /// Attempts that followed one that may have been processed, because the call is idempotent.
     public var retriesIdempotent: Int
+    /// Attempts that were begun while another went on.
+    public var hedges: Int
 
     /// - Parameters:
     ///   - node: The id of the node that answered.
     ///   - attempts: Attempts that were started.
     ///   - retriesUnwritten: Those that followed one that was provably not processed.
     ///   - retriesIdempotent: Those that followed one that may have been processed.
+    ///   - hedges: Those that were begun while another went on.
     public init(
-        node: String = "", attempts: Int = 0, retriesUnwritten: Int = 0, retriesIdempotent: Int = 0
+        node: String = "", attempts: Int = 0, retriesUnwritten: Int = 0, retriesIdempotent: Int = 0,
+        hedges: Int = 0
     ) {
         self.node = node
         self.attempts = attempts
         self.retriesUnwritten = retriesUnwritten
         self.retriesIdempotent = retriesIdempotent
+        self.hedges = hedges
     }
 }
 

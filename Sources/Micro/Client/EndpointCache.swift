@@ -1,18 +1,24 @@
 /// What a loop knows of an endpoint: made with the first call of it. On the loop.
-final class PreparedEndpoint {
+final class PreparedEndpoint: @unchecked Sendable {  // touched on its loop only
     let service: String
     let endpoint: String
     /// The balancer of calls that ask for no version and no address, when no rule concerns them.
     var known: KnownTarget?
     /// Of the state of the service for which ``rules(_:)`` answered last.
     var stamp: UInt64 { routing?.stamp ?? 0 }
+    /// What its calls do.
+    let terms: EndpointTerms
+    /// Their breaker, limits and hedges, when they have any.
+    let group: CallGroup?
     private var routing: Routing?
     private let path: String
     private var heads: [CallHead] = []
 
-    init(_ service: String, _ endpoint: String) {
+    init(_ service: String, _ endpoint: String, _ terms: EndpointTerms, _ group: CallGroup?) {
         self.service = service
         self.endpoint = endpoint
+        self.terms = terms
+        self.group = group
         path = EndpointPaths(service: service, endpoint: endpoint).canonical
     }
 
@@ -56,12 +62,16 @@ final class EndpointCache {
     private var places = [PreparedEndpoint?](repeating: nil, count: EndpointCache.count)
     private static let count = 256
 
-    func endpoint(_ service: String, _ endpoint: String) -> PreparedEndpoint {
+    /// - Parameter prepare: Makes what is not there.
+    func endpoint<Failure: Error>(
+        _ service: String, _ endpoint: String,
+        _ prepare: () throws(Failure) -> PreparedEndpoint
+    ) throws(Failure) -> PreparedEndpoint {
         let place = EndpointCache.place(of: service, endpoint)
         if let known = places[place], known.endpoint == endpoint, known.service == service {
             return known
         }
-        let prepared = PreparedEndpoint(service, endpoint)
+        let prepared = try prepare()
         places[place] = prepared
         return prepared
     }

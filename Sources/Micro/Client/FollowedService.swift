@@ -115,13 +115,13 @@ extension NodeSet {
         // Counted before it is asked: what a later change does has a higher revision.
         let revision = resolution.revision &+ (router.changes?.count ?? 0)
         let chosen = router.route(resolution.nodes, for: query)
-        guard !chosen.isEmpty else { return nil }
+        guard let nearest = chosen.map(\.rank).min() else { return nil }
         self.init(
             revision: revision,
             nodes: chosen.map { node in
                 BalancedNode(
                     id: node.id, addresses: node.addresses, weight: Int(node.weight),
-                    isDraining: node.state == .draining)
+                    isDraining: node.state == .draining || node.rank > nearest, zone: node.zone)
             }, route: query.choice?.label)
     }
 }

@@ -44,6 +44,19 @@ final class NodeDirectory: Sendable {
         return RouteQuery(version: version, choice: choice)
     }
 
+    /// Where the nodes come from, for people.
+    var place: String { resolver.describe() }
+
+    /// All nodes of a service. Throws as ``Resolver/resolve(_:)``.
+    func resolve(_ service: String) async throws -> Resolution {
+        try await resolver.resolve(service)
+    }
+
+    /// Those that a call may use.
+    func route(_ resolution: Resolution, for query: RouteQuery) -> [ResolvedNode] {
+        router.route(resolution.nodes, for: query)
+    }
+
     /// Decides about calls that have no key.
     func random() -> UInt64 { environment.random() }
 
@@ -73,7 +86,7 @@ final class NodeDirectory: Sendable {
         let key = TargetKey(request.service, request.options, query.choice)
         for await resolution in resolver.updates(for: request.service) {
             guard let nodes = NodeSet(resolution, routedBy: router, for: query) else { continue }
-            _ = try? await slot.loop.run { try slot.update(key, to: nodes) }
+            _ = try? await slot.loop.run { _ = try slot.update(key, to: nodes) }
         }
     }
 
@@ -85,7 +98,7 @@ final class NodeDirectory: Sendable {
         await resolver.close()
     }
 
-    private static func noMatch(_ resolution: Resolution, _ query: RouteQuery) -> MicroError {
+    static func noMatch(_ resolution: Resolution, _ query: RouteQuery) -> MicroError {
         if let choice = query.choice {
             return MicroError.unavailable(
                 "client",

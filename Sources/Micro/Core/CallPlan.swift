@@ -12,13 +12,18 @@ struct CallPlan: Sendable {
     var kind = CallKind.unary
     /// Of the message; for a stream of requests: whether some of its messages may be.
     var isCompressed = false
+    /// Calls with the same key go to the same node.
+    var hashKey: String?
+    /// When a second node is tried while the first goes on; 0: as the call's group says.
+    var hedgeDelay: UInt64 = 0
 
     /// Lends the plan of a call in the core's form.
     func withRaw<T>(
-        _ head: CallHead, _ body: [UInt8], _ metadata: Metadata,
+        _ head: CallHead, _ body: [UInt8], _ metadata: Metadata, _ group: CallGroup?,
         _ use: (UnsafePointer<mcore_call_plan>) -> T
     ) -> T {
-        metadata.withHeaders { headers, headerCount in
+        defer { withExtendedLifetime(group) {} }
+        return metadata.withHeaders { headers, headerCount in
             body.withUnsafeBytes { message in
                 var raw = mcore_call_plan()
                 raw.struct_size = UInt32(MemoryLayout<mcore_call_plan>.size)
@@ -33,7 +38,13 @@ struct CallPlan: Sendable {
                 raw.wait_for_ready = waitsForReady ? 1 : 0
                 raw.streaming = kind.raw
                 raw.body_flags = messageFlags(isCompressed: isCompressed)
-                return use(&raw)
+                raw.group = group?.pointer
+                raw.hedge_delay_ns = hedgeDelay
+                guard var key = hashKey else { return use(&raw) }
+                return key.withUTF8 {
+                    raw.hash_key = mcore_slice(UnsafeRawBufferPointer($0))
+                    return use(&raw)
+                }
             }
         }
     }

@@ -11,7 +11,10 @@ struct ClientLimits: Sendable {
     var keepaliveInterval: Duration = .seconds(20)
     var keepaliveTimeout: Duration = .seconds(10)
     var reconnectMin: Duration = .milliseconds(100)
-    var reconnectMax: Duration = .seconds(30)
+    var reconnectMax: Duration = .seconds(10)
+    var probeInterval: Duration = .milliseconds(500)
+    var probeTimeout: Duration = .seconds(1)
+    var connectPatience: Duration = .milliseconds(500)
     var outputBytes = 4 << 20
     var retryBudgetPercent = 20
     var retryBudgetMin = 10
@@ -23,7 +26,9 @@ struct BalancedNode: Sendable, Hashable {
     /// The first one that the client can connect to is used.
     var addresses: [String]
     var weight: Int
+    /// It is called only when no other can be: it is about to end, or far away.
     var isDraining: Bool
+    var zone = ""
 }
 
 /// The nodes of one target at one time. A higher revision is a later state.
@@ -53,7 +58,7 @@ struct TargetKey: Sendable, Hashable, CustomStringConvertible {
 
 /// A balancer over the nodes of a service. Touched on its client's loop.
 final class LoopTarget {
-    fileprivate let pointer: OpaquePointer
+    let pointer: OpaquePointer
     /// Of the nodes that it was given; nil before the first.
     fileprivate(set) var revision: UInt64?
     fileprivate(set) var hasNodes = false
@@ -96,6 +101,9 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         options.keepalive_timeout_ms = limits.keepaliveTimeout.clampedMilliseconds
         options.reconnect_min_ms = limits.reconnectMin.clampedMilliseconds
         options.reconnect_max_ms = limits.reconnectMax.clampedMilliseconds
+        options.probe_ms = limits.probeInterval.clampedMilliseconds
+        options.probe_timeout_ms = limits.probeTimeout.clampedMilliseconds
+        options.connect_patience_ms = limits.connectPatience.clampedMilliseconds
         options.output_bytes_max = UInt32(clamping: limits.outputBytes)
         options.retry_budget_percent = UInt32(clamping: limits.retryBudgetPercent)
         options.retry_budget_min = UInt32(clamping: limits.retryBudgetMin)
@@ -136,10 +144,10 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     /// Makes `key` balance over `nodes`, unless it does already, or over later ones.
     @discardableResult
     func update(
-        _ key: TargetKey, to nodes: NodeSet, pick: UInt32
+        _ key: TargetKey, to nodes: NodeSet, _ settings: () -> TargetSettings
     ) throws(MicroError) -> LoopTarget {
         let target: LoopTarget
-        if let known = targets[key] { target = known } else { target = try open(key, pick: pick) }
+        if let known = targets[key] { target = known } else { target = try open(key, settings()) }
         if let revision = target.revision, revision >= nodes.revision { return target }
         try apply(nodes, to: target, of: key)
         target.revision = nodes.revision
@@ -147,19 +155,33 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         return target
     }
 
-    private func open(_ key: TargetKey, pick: UInt32) throws(MicroError) -> LoopTarget {
+    private func open(
+        _ key: TargetKey, _ settings: TargetSettings
+    ) throws(MicroError) -> LoopTarget {
         guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
         // A program that makes up addresses must not grow it; calls that were started go on.
         if targets.count >= LoopClient.targetsMax { closeTargets() }
-        var options = mcore_target_options()
-        mcore_target_options_default(&options)
-        options.pick = pick
         var created: OpaquePointer?
-        try check(mcore_client_open_target(raw, &options, &created), "client", "make a balancer")
+        let status = settings.withRaw { mcore_client_open_target(raw, $0, &created) }
+        try check(status, "client", "make a balancer")
         guard let created else { throw MicroError("client", .internal, "the core made no target") }
         let target = LoopTarget(created)
         targets[key] = target
         return target
+    }
+
+    /// Other settings for the balancers that there are; their nodes and connections stay.
+    func configure(_ settings: (TargetKey) -> TargetSettings) throws(MicroError) {
+        for (key, target) in targets {
+            let status = settings(key).withRaw { mcore_target_configure(target.pointer, $0) }
+            try check(status, "client", "balance \(key) in another way")
+        }
+    }
+
+    /// For the calls to an endpoint.
+    func makeGroup(_ settings: CallGroupSettings) throws(MicroError) -> CallGroup {
+        guard !isClosed else { throw MicroError("client", .unavailable, "the client is closed") }
+        return try CallGroup(on: raw, settings)
     }
 
     private func closeTargets() {
@@ -193,6 +215,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         for (node, address) in reachable {
             arena.append(contentsOf: node.id.utf8)
             arena.append(contentsOf: address.utf8)
+            arena.append(contentsOf: node.zone.utf8)
         }
         let status = arena.withUnsafeBytes { arena in
             var offset = 0
@@ -205,7 +228,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
                 mcore_node(
                     id: take(node.id), address: take(address),
                     weight: UInt32(clamping: node.weight), draining: node.isDraining ? 1 : 0,
-                    zone: mcore_slice())
+                    zone: take(node.zone))
             }
             return raw.withUnsafeBufferPointer {
                 mcore_target_update(target.pointer, $0.baseAddress, $0.count)
@@ -218,14 +241,14 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     /// not when this throws.
     func start(
         _ call: PendingCall, on target: LoopTarget, _ head: CallHead, _ body: [UInt8],
-        _ metadata: Metadata, _ plan: CallPlan
+        _ metadata: Metadata, _ plan: CallPlan, in group: CallGroup?
     ) throws(MicroError) {
         guard !isClosed, target.isOpen else {
             throw MicroError("client", .unavailable, "the client is closed")
         }
         let box = Unmanaged.passRetained(call)
         var id: UInt64 = 0
-        let status = plan.withRaw(head, body, metadata) { plan in
+        let status = plan.withRaw(head, body, metadata, group) { plan in
             mcore_client_start(raw, target.pointer, plan, callEnded, box.toOpaque(), &id)
         }
         if status < 0 { box.release() }
@@ -239,7 +262,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     /// it was told the end; nothing is told before this returns.
     func open(
         _ watcher: ClientStreamWatcher, on target: LoopTarget, _ head: CallHead, _ body: [UInt8],
-        _ metadata: Metadata, _ plan: CallPlan
+        _ metadata: Metadata, _ plan: CallPlan, in group: CallGroup?
     ) throws(MicroError) -> UInt64 {
         guard !isClosed, target.isOpen else {
             throw MicroError("client", .unavailable, "the client is closed")
@@ -247,7 +270,7 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
         watcher.texts = texts
         let retained = Unmanaged.passRetained(watcher)
         var id: UInt64 = 0
-        let status = plan.withRaw(head, body, metadata) { plan in
+        let status = plan.withRaw(head, body, metadata, group) { plan in
             mcore_client_open_stream(
                 raw, target.pointer, plan, clientStreamEvents.pointer, retained.toOpaque(), &id)
         }
@@ -380,11 +403,4 @@ private let clientStreamEvents = ClientStreamEvents()
 private let clientClosed: @convention(c) (UnsafeMutableRawPointer?) -> Void = { client in
     guard let client else { return }
     Unmanaged<LoopClient>.fromOpaque(client).takeRetainedValue().destroyLater()
-}
-
-/// The ways to pick a node.
-enum PickPolicy {
-    static let random = UInt32(MCORE_PICK_RANDOM)
-    static let roundRobin = UInt32(MCORE_PICK_ROUND_ROBIN)
-    static let p2c = UInt32(MCORE_PICK_P2C)
 }

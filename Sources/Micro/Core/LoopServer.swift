@@ -48,11 +48,11 @@ struct DrainCounts: Sendable {
 final class LoopServer: Sendable {
     let loop: EventLoop
     private let pointer: CorePointer
-    private let routes: RouteTable  // the handlers' contexts
+    private let routes: HandlerTable  // the handlers' contexts
     private let transports: Transports  // live as long as their connections
 
     private init(
-        loop: EventLoop, pointer: CorePointer, routes: RouteTable, transports: Transports
+        loop: EventLoop, pointer: CorePointer, routes: HandlerTable, transports: Transports
     ) {
         self.loop = loop
         self.pointer = pointer
@@ -61,7 +61,7 @@ final class LoopServer: Sendable {
     }
 
     static func create(
-        on loop: EventLoop, routes: RouteTable, limits: ServerLimits, limiter: CoreLimiter? = nil,
+        on loop: EventLoop, routes: HandlerTable, limits: ServerLimits, limiter: CoreLimiter? = nil,
         name: String, transports: Transports
     ) async throws -> LoopServer {
         try await loop.run {

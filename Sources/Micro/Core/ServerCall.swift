@@ -140,7 +140,7 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
     /// Whether it makes sense to send more.
     var isWritable: Bool { mcore_call_writable(raw) != 0 }
 
-    /// The other side of ``RouteTable``: what the core calls.
+    /// The other side of ``HandlerTable``: what the core calls.
     fileprivate static func begin(_ raw: OpaquePointer) -> ServerCall? {
         EventLoop.current.map { ServerCall(raw: raw, loop: $0) }
     }
@@ -214,7 +214,7 @@ struct RouteOptions: Sendable {
 
 /// The paths of a server and what to do for each. Filled before a server uses it, then shared by
 /// all loops.
-final class RouteTable: @unchecked Sendable {  // not changed once a server uses it
+final class HandlerTable: @unchecked Sendable {  // not changed once a server uses it
     typealias Handler = @Sendable (ServerCall, borrowing IncomingRequest) -> Void
 
     fileprivate final class Route: Sendable {
@@ -259,6 +259,6 @@ final class RouteTable: @unchecked Sendable {  // not changed once a server uses
 
 private let serveRoute: mcore_handler = { ctx, call, request in
     guard let ctx, let raw = call, let request, let call = ServerCall.begin(raw) else { return }
-    let route = Unmanaged<RouteTable.Route>.fromOpaque(ctx).takeUnretainedValue()
+    let route = Unmanaged<HandlerTable.Route>.fromOpaque(ctx).takeUnretainedValue()
     IncomingRequest.with(request, of: raw) { route.handler(call, $0) }
 }

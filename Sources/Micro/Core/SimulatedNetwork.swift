@@ -1,7 +1,7 @@
 internal import CMicroCore
 
 /// The network between the processes of a simulation. On the thread of its simulation.
-package final class SimulatedNetwork: @unchecked Sendable {  // used on one thread; freed by the last
+package final class SimulatedNetwork: @unchecked Sendable {  // of one thread
     private let raw: OpaquePointer
 
     /// A machine in the network.

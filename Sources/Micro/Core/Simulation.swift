@@ -56,10 +56,6 @@ package final class Simulation: Sendable {
 
     private var processes: [SimulatedProcess] { made.withLock { $0.processes } }
 
-    /// How many turns there were since time went on: a number that grows and grows is a program
-    /// that waits for something by looking all the time.
-    package var turnsAtOnce: UInt64 { mcore_loop_turns_at_once(loop.raw) }
-
     /// Where the background tasks of the body were started: "File.swift:12", sorted.
     package var backgroundTasks: [String] { tasks.origins }
 
@@ -94,8 +90,8 @@ package final class Simulation: Sendable {
         }
     }
 
-    /// Returns when nothing is left to happen.
-    fileprivate func turn() { _ = mcore_loop_run(loop.raw) }
+    /// Returns when nothing is left to happen; false: there is, but time stands still.
+    fileprivate func turn() -> Bool { mcore_loop_run(loop.raw) != MCORE_ELIMIT }
 
     fileprivate func spawnRoot(_ body: @escaping @Sendable () async -> Void) -> SpawnedTask {
         let environment = environment
@@ -193,13 +189,16 @@ private final class SimulationRun<T: Sendable>: Sendable {
 
     /// On the simulation's thread.
     func finish() throws -> T {
-        simulation.turn()
+        let isQuiet = simulation.turn()
         if !state.withLock({ $0.isOver }) {
-            giveUp("every task waits, and no timer or job is left")
+            giveUp(
+                isQuiet
+                    ? "every task waits, and no timer or job is left"
+                    : "time stands still, for a task waits by looking all the time")
             // Whoever can be woken by a cancellation gives back what it holds.
             simulation.pauseProcesses(false)
             simulation.cancelProcesses()
-            simulation.turn()
+            _ = simulation.turn()
         }
         simulation.endLoops()
         guard let result = state.withLock({ $0.result }) else {

@@ -13,8 +13,10 @@ package enum SimulationSeed {
     /// What the environment variable says; nil: nothing.
     ///
     /// - Throws: ``MicroError`` invalidArgument when it is no whole number.
-    package static func chosen() throws -> UInt64? {
-        guard let text = ProcessEnvironment[variable] else { return nil }
+    package static func chosen() throws -> UInt64? { try parse(ProcessEnvironment[variable]) }
+
+    static func parse(_ text: String?) throws -> UInt64? {
+        guard let text else { return nil }
         guard let seed = UInt64(text) else {
             throw MicroError.invalid(
                 "simulation", "\(variable) is \"\(text.prefix(64))\": it must be a whole number",

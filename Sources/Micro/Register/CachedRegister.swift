@@ -2,9 +2,10 @@
 ///
 /// What is asked for is watched from then on: the first question about a service starts one watch,
 /// whoever else asks at that moment, and its answer is kept up to date by it. While the register
-/// behind cannot be reached, answers are the last that were known, for ever; ``state(of:namespace:)``
-/// says how old they are. When it loses more than half of a service's nodes at once, without saying
-/// that they were removed, they are held on to until each has had the time for its next heartbeat.
+/// behind cannot be reached, answers are the last that were known, for ever;
+/// ``state(of:namespace:)`` says how old they are. When it loses more than half of a service's
+/// nodes at once, without saying that they were removed, they are held on to until each has had the
+/// time for its next heartbeat.
 ///
 /// Watches of one service share the one behind. What is written goes to the register behind, and is
 /// seen here when the call returns. Safe to use from any thread.

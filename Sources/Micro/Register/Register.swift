@@ -1,8 +1,9 @@
 /// Where services are found: nodes announce themselves in it, clients look them up and watch.
 ///
 /// A register that runs on one machine is ``LocalRegister``, one within a process
-/// ``MemoryRegister``. Implementers: `RegisterConformance` in MicroTesting is the whole contract as
-/// checks, and ``RegisterFeed`` does the watching for you.
+/// ``MemoryRegister``, one of a local network without a server ``MDNSRegister``, and one that is
+/// only read ``FileRegister``. Implementers: `RegisterConformance` in MicroTesting is the whole
+/// contract as checks, and ``RegisterFeed`` does the watching for you.
 ///
 /// A node is known by namespace, service and id. Registering it again replaces what was known of it
 /// and starts its time to live anew; so a heartbeat is just another registration. Two processes

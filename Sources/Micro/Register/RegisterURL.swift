@@ -34,7 +34,8 @@ public typealias RegisterFactory = @Sendable (RegisterURL, Environment) throws -
 /// - Parameters:
 ///   - url: "memory:", "local:" for this user's own on this machine, "local:/path/file" for one in
 ///     that file, "file:/path/nodes.json" for a ``FileRegister``, "mdns:" or "mdns:eth0" for an
-///     ``MDNSRegister``, or a scheme of `engines`.
+///     ``MDNSRegister``, "dns:shop.example" for one that is read from DNS
+///     (``DNSOptions/init(parsing:)``), or a scheme of `engines`.
 ///   - engines: Schemes that other modules bring, in lower case. They win over the built-in ones.
 ///   - environment: What the register runs on.
 /// - Throws: ``MicroError`` `invalidArgument` for an unknown scheme, with those that are known, and
@@ -65,11 +66,12 @@ public func makeRegister(
                 "\(url): write \"mdns:\", or \"mdns:eth0\" for one network interface", at: "url")
         }
         return MDNSRegister(options: options, environment: environment)
+    case "dns": return try DNSRegister(DNSOptions(parsing: url.rest), environment: environment)
     default:
         let hint =
             ["etcd", "etcds"].contains(url.scheme)
             ? "; etcd comes with the module MicroEtcd: give its EtcdRegister.engines" : ""
-        let known = Set(engines.keys).union(["file", "local", "mdns", "memory"]).sorted()
+        let known = Set(engines.keys).union(["dns", "file", "local", "mdns", "memory"]).sorted()
         throw MicroError.invalid(
             "register",
             "\(RegisterName.excerpt(url.scheme)) is not a kind of register: known are "

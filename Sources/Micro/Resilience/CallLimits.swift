@@ -1,7 +1,7 @@
 /// What limits the calls of an endpoint, or of a whole server. What is beyond is refused before its
 /// message is read, with ``MicroError/Code-swift.struct/resourceExhausted`` (HTTP: 429 for a rate,
 /// else 503), when to come again, and a word that it was not processed.
-public struct CallLimits: Sendable, Hashable {
+public struct CallLimits: Sendable, Hashable, Codable {
     /// How many calls in a time; nil: any number.
     public var rate: RateLimit?
     /// How many calls at the same time; nil: any number.

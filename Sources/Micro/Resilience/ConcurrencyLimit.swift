@@ -1,6 +1,6 @@
 /// How many calls run at the same time, a bulkhead; those beyond it are refused at once. Calls that
 /// are ``CallPriority/sheddable`` get three quarters of it.
-public struct ConcurrencyLimit: Sendable, Hashable {
+public struct ConcurrencyLimit: Sendable, Hashable, Codable {
     /// As an adaptive limit has them; of a fixed one both are the same.
     let least: Int
     let most: Int
@@ -37,5 +37,37 @@ public struct ConcurrencyLimit: Sendable, Hashable {
     func apply(to settings: inout LimiterSettings) {
         settings.inFlightMax = UInt32(clamping: most)
         settings.inFlightMin = isAdaptive ? UInt32(clamping: least) : 0
+    }
+}
+
+/// `{"most": 10}`, or with "least" as well one that is found out between the two.
+extension ConcurrencyLimit {
+    private enum CodingKeys: String, CodingKey { case least, most }
+
+    /// From its coded form.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let most = try values.decode(Int.self, forKey: .most)
+        let least = try values.decodeIfPresent(Int.self, forKey: .least)
+        guard let least, least > most else {
+            self = least.map { .adaptive($0...most) } ?? .fixed(most)
+            return
+        }
+        throw DecodingError.dataCorruptedError(
+            forKey: .least, in: values, debugDescription: "least is \(least), most \(most)")
+    }
+
+    /// In its coded form.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        if isAdaptive { try values.encode(least, forKey: .least) }
+        try values.encode(most, forKey: .most)
+    }
+}
+
+extension ConcurrencyLimit: CustomStringConvertible {
+    /// "10 at the same time", "20 to 1000 at the same time".
+    public var description: String {
+        "\(isAdaptive ? "\(least) to " : "")\(most) at the same time"
     }
 }

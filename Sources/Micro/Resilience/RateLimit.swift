@@ -1,5 +1,5 @@
 /// How many calls are let in within a time; those beyond it are refused at once.
-public struct RateLimit: Sendable, Hashable {
+public struct RateLimit: Sendable, Hashable, Codable {
     enum Kind: Sendable, Hashable {
         case tokens(Int, burst: Int)
         case window(Int)
@@ -70,6 +70,47 @@ public struct RateLimit: Sendable, Hashable {
         case .window(let count):
             settings.windowMax = UInt32(clamping: count)
             settings.window = period.unsignedNanoseconds
+        }
+    }
+}
+
+/// `{"tokens": 100, "per": "1s", "burst": 20}` or `{"window": 100, "per": "1s"}`.
+extension RateLimit {
+    private enum CodingKeys: String, CodingKey { case tokens, window, per, burst }
+
+    /// From its coded form.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        let period = try values.decode(Duration.self, forKey: .per)
+        if let count = try values.decodeIfPresent(Int.self, forKey: .window) {
+            self = .window(count, per: period)
+        } else {
+            self = .tokens(
+                try values.decode(Int.self, forKey: .tokens), per: period,
+                burst: try values.decodeIfPresent(Int.self, forKey: .burst))
+        }
+    }
+
+    /// In its coded form.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(period, forKey: .per)
+        switch kind {
+        case .tokens(let count, let burst):
+            try values.encode(count, forKey: .tokens)
+            try values.encode(burst, forKey: .burst)
+        case .window(let count):
+            try values.encode(count, forKey: .window)
+        }
+    }
+}
+
+extension RateLimit: CustomStringConvertible {
+    /// "100 in 1.0 seconds, 20 at once".
+    public var description: String {
+        switch kind {
+        case .tokens(let count, let burst): "\(count) in \(period), \(burst) at once"
+        case .window(let count): "\(count) in any \(period)"
         }
     }
 }

@@ -16,6 +16,8 @@ public struct ResolvedNode: Sendable, Hashable {
     public var metadata: [String: String]
     /// The codecs it understands, in its order of preference; empty when that is not known.
     public var codecs: [String]
+    /// Those with the lowest are called, the others only when none of those can be.
+    public var rank: Int
 
     /// The address to connect to.
     public var address: String { addresses.first ?? "" }
@@ -29,10 +31,11 @@ public struct ResolvedNode: Sendable, Hashable {
     ///   - version: The version of the service on it.
     ///   - metadata: Whatever else is known.
     ///   - codecs: The codecs it understands.
+    ///   - rank: Those with the lowest are called first.
     public init(
         id: String, addresses: [String], weight: UInt32 = 100, zone: String = "",
         state: ServiceNode.State = .ready, version: String = "latest",
-        metadata: [String: String] = [:], codecs: [String] = []
+        metadata: [String: String] = [:], codecs: [String] = [], rank: Int = 0
     ) {
         self.id = id
         self.addresses = addresses
@@ -42,6 +45,7 @@ public struct ResolvedNode: Sendable, Hashable {
         self.version = version
         self.metadata = metadata
         self.codecs = codecs
+        self.rank = rank
     }
 
     /// What a register says of it.

@@ -1,6 +1,9 @@
+internal import Synchronization
+
 /// Services whose nodes are known beforehand and do not change.
 public struct StaticResolver: Resolver {
     private let services: [String: [ResolvedNode]]
+    private let followers = Followers()
 
     /// - Parameter services: The nodes of each service.
     public init(_ services: [String: [ResolvedNode]]) { self.services = services }
@@ -26,18 +29,59 @@ public struct StaticResolver: Resolver {
         return Resolution(service: service, nodes: nodes, revision: 1)
     }
 
-    /// See ``Resolver/updates(for:)``: one state, then it waits until it is cancelled.
+    /// See ``Resolver/updates(for:)``: one state, then it waits for the end.
     public func updates(for service: String) -> ResolverUpdates {
-        let (updates, source) = ResolverUpdates.make()
+        let id = followers.makeID()
+        let (updates, source) = ResolverUpdates.make(onEnd: { [followers] in followers.remove(id) })
         source.send(Resolution(service: service, nodes: services[service] ?? [], revision: 1))
+        followers.add(source, id)
         return updates
     }
 
     /// See ``Resolver/refresh(_:)``: there is nothing to ask.
     public func refresh(_ service: String) async throws -> Resolution { try await resolve(service) }
 
-    /// There is nothing to end.
-    public func close() async {}
+    /// See ``Resolver/close()``: updates end, and nodes are still known.
+    public func close() async { followers.end() }
+
+    /// The updates that have not ended.
+    private final class Followers: Sendable {
+        private struct State {
+            var sources: [UInt64: ResolverUpdates.Source] = [:]
+            var last: UInt64 = 0
+            var isEnded = false
+        }
+
+        private let state = Mutex(State())
+
+        func makeID() -> UInt64 {
+            state.withLock { state in
+                state.last += 1
+                return state.last
+            }
+        }
+
+        func add(_ source: ResolverUpdates.Source, _ id: UInt64) {
+            let isEnded = state.withLock { state in
+                if !state.isEnded { state.sources[id] = source }
+                return state.isEnded
+            }
+            if isEnded { source.finish() }
+        }
+
+        func remove(_ id: UInt64) {
+            state.withLock { _ = $0.sources.removeValue(forKey: id) }
+        }
+
+        func end() {
+            let sources = state.withLock { state in
+                state.isEnded = true
+                defer { state.sources = [:] }
+                return state.sources.sorted { $0.key < $1.key }.map(\.value)
+            }
+            for source in sources { source.finish() }
+        }
+    }
 }
 
 /// For error messages: the first ten names.

@@ -1,7 +1,7 @@
 /// Calls go straight to the nodes that match: those that are ready, or the draining ones when no
 /// other is left. Nodes that are starting get no calls.
 ///
-/// A ready node that only a ``RouteQuery/Fallback``, or a later subset of a rule, finds comes before
+/// A ready node that only a ``RouteQuery/Fallback`` or a later subset of a rule finds comes before
 /// a draining one that matches exactly: what is given up was said to be expendable, an answer was
 /// not.
 public struct DirectRouter: Router {

@@ -12,12 +12,12 @@ public struct ServedEndpoint: Sendable {
     let requestType: String
     let replyType: String
     let timeout: Duration?
-    let makeHandler: @Sendable (ServerRuntime) -> RouteTable.Handler
+    let makeHandler: @Sendable (ServerRuntime) -> HandlerTable.Handler
 
     init(
         _ endpoint: EndpointName, _ kind: CallKind, request: Any.Type, reply: Any.Type,
         timeout: Duration?,
-        makeHandler: @escaping @Sendable (ServerRuntime) -> RouteTable.Handler
+        makeHandler: @escaping @Sendable (ServerRuntime) -> HandlerTable.Handler
     ) {
         self.name = endpoint.name
         self.service = endpoint.service

@@ -200,8 +200,8 @@ public final class Server: EndpointHost {
         try await state.withLock({ $0.certificates })?.reload()
     }
 
-    private func makeRoutes() throws -> RouteTable {
-        let routes = try RouteTable()
+    private func makeRoutes() throws -> HandlerTable {
+        let routes = try HandlerTable()
         let runtime = ServerRuntime(
             service: name, environment: environment, logger: logger, client: client,
             hooks: state.withLock { $0.hooks }, compression: options.compression)
@@ -234,7 +234,8 @@ public final class Server: EndpointHost {
     }
 
     private func add(
-        _ endpoint: ServedEndpoint, at path: String, to routes: RouteTable, _ runtime: ServerRuntime
+        _ endpoint: ServedEndpoint, at path: String, to routes: HandlerTable,
+        _ runtime: ServerRuntime
     ) throws {
         let limiter = try state.withLock { try $0.limiters.makeLimiter(of: endpoint.name) }
         try routes.add(

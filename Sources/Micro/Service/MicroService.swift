@@ -69,6 +69,7 @@ public final class MicroService: EndpointHost {
         if options.transports.isEmpty { options.transports = TransportPlugin.configured }
         options.server.transports += options.transports
         options.client.transports += options.transports
+        if options.client.balancing.zone.isEmpty { options.client.balancing.zone = options.zone }
         options.logger[metadataKey: "service"] = .string(name)
         self.name = name
         self.version = version

@@ -66,7 +66,8 @@ final class ServiceEngines: Sendable {
     var store: any Store {
         made.withLock { made in
             if let store = made.store { return store }
-            let store = options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
+            let store =
+                options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
             made.store = store
             return store
         }
@@ -75,7 +76,8 @@ final class ServiceEngines: Sendable {
     var sync: any Sync {
         made.withLock { made in
             if let sync = made.sync { return sync }
-            let sync = options.sync ?? environment.engines?.sync ?? MemorySync(environment: environment)
+            let sync =
+                options.sync ?? environment.engines?.sync ?? MemorySync(environment: environment)
             made.sync = sync
             return sync
         }

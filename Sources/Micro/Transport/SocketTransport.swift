@@ -96,7 +96,8 @@ private final class SocketTransportState: Sendable {
     private func messenger(on loop: EventLoop) async throws -> LoopMessenger {
         if let known = messengers.withLock({ $0[loop.index] }) { return known }
         let made = try await LoopMessenger.create(
-            on: loop, limits: options.limits, transports: Transports(options.transports, in: environment))
+            on: loop, limits: options.limits,
+            transports: Transports(options.transports, in: environment))
         return messengers.withLock { messengers in
             let first = messengers[loop.index] ?? made
             messengers[loop.index] = first

@@ -32,7 +32,8 @@ package final class WakeUp: Sendable {
         }
     }
 
-    private func wait() async {
+    /// Waits until it is rung, or until the task is cancelled.
+    func wait() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isRung = state.withLock { state in

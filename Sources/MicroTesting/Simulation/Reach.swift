@@ -2,8 +2,9 @@ internal import Micro
 
 /// The way from a process to a part of the world that is not a machine.
 struct Reach: Sendable {
-    let world: SimulatedWorld
-    let node: SimulatedNode
+    /// nil: it is over.
+    weak let world: SimulatedWorld?
+    let source: Party
     let process: SimulatedProcess
     let target: Party
 
@@ -11,7 +12,7 @@ struct Reach: Sendable {
     private static var patience: Duration { .seconds(5) }
     private static var pause: Duration { .milliseconds(50) }
 
-    private var path: Path { world.roundTrip(from: node.party, to: target) }
+    private var path: Path { world?.roundTrip(from: source, to: target) ?? .refused }
 
     var isOpen: Bool {
         if case .open = path { return !process.isDead }
@@ -47,13 +48,14 @@ struct Reach: Sendable {
 
     /// A message on its way from there.
     func pass() async throws {
-        if case .open(let range) = world.path(from: target, to: node.party) {
+        if case .open(let range)? = world?.path(from: target, to: source) {
             try await wait(range)
         }
     }
 
     private func wait(_ range: ClosedRange<Duration>) async throws {
-        let delay = world.draw(range)
-        if delay > .zero { try await process.environment.clock.sleep(for: delay) }
+        if let delay = world?.draw(range), delay > .zero {
+            try await process.environment.clock.sleep(for: delay)
+        }
     }
 }

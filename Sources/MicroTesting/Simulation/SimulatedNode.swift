@@ -96,6 +96,8 @@ final class ServiceRun: Sendable {
     private struct State {
         var isReady = false
         var end: Result<Void, any Error>?
+        /// Its process does not run any more, and so it has not ended.
+        var death: MicroError?
         var waiters: [AsyncStream<Void>.Continuation] = []
     }
 
@@ -103,6 +105,7 @@ final class ServiceRun: Sendable {
 
     func becameReady() { change { $0.isReady = true } }
     func ended(_ result: Result<Void, any Error>) { change { $0.end = result } }
+    func died(_ error: MicroError) { change { $0.death = error } }
 
     var end: Result<Void, any Error>? { state.withLock { $0.end } }
 
@@ -126,17 +129,23 @@ final class ServiceRun: Sendable {
     /// - Throws: Why it never did; `CancellationError`.
     func waitUntilReady() async throws {
         while true {
-            let (isReady, end) = state.withLock { ($0.isReady, $0.end) }
+            let (isReady, end, death) = state.withLock { ($0.isReady, $0.end, $0.death) }
             if let end { return try end.get() }
+            if let death { throw death }
             if isReady { return }
             for await _ in changes() {}
             try Task.checkCancellation()
         }
     }
 
+    /// Returns when it has ended.
+    ///
+    /// - Parameter afterDeath: Whether a process that was killed is waited for.
     /// - Throws: `CancellationError`.
-    func waitUntilEnd() async throws {
-        while end == nil {
+    func waitUntilEnd(afterDeath: Bool = false) async throws {
+        while true {
+            let (end, death) = state.withLock { ($0.end, $0.death) }
+            if end != nil || (death != nil && !afterDeath) { return }
             for await _ in changes() {}
             try Task.checkCancellation()
         }

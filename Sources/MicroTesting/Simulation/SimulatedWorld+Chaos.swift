@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// A kind of fault that ``SimulatedWorld/chaos(for:faults:on:every:lasting:)`` makes.
 public enum SimulatedFaultKind: String, Sendable, Hashable, CaseIterable {

@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// Something that is wrong in a ``SimulatedWorld``, until it is healed.
 public struct SimulatedFault: Sendable {

@@ -138,6 +138,7 @@ public final class SimulatedWorld: Sendable {
     }
 
     /// Adds so many machines with the same service, and starts them one after the other.
+    @discardableResult
     public func start(
         count: Int, _ make: @escaping @Sendable () async throws -> MicroService
     ) async throws -> [SimulatedNode] {
@@ -224,7 +225,7 @@ public final class SimulatedWorld: Sendable {
         let process = try simulation.makeProcess()
         let environment = process.environment
         func reach(_ target: Party) -> Reach {
-            Reach(world: self, node: node, process: process, target: target)
+            Reach(world: self, source: node.party, process: process, target: target)
         }
         let register = ProcessRegister(server, reach(.register), environment)
         process.transports = [node.transport]
@@ -265,12 +266,10 @@ public final class SimulatedWorld: Sendable {
                 self.ended(node, process, run)
             }
             try await waiting("start of \(node.name)") {
-                try await process.run("\(node.name)") { try await run.waitUntilReady() }
+                try await run.waitUntilReady()
             }
         } catch {
-            if !process.isDead {
-                node.withFacts { $0.state = .failed(MicroError(error, id: "simulation")) }
-            }
+            if !process.isDead { exit(node, .failed(MicroError(error, id: "simulation"))) }
             throw error
         }
         node.withFacts { if $0.state == .starting { $0.state = .running } }
@@ -290,6 +289,8 @@ public final class SimulatedWorld: Sendable {
 
     /// The process of a machine is gone.
     private func exit(_ node: SimulatedNode, _ state: SimulatedNode.State) {
+        node.withFacts { $0.run }?.died(
+            MicroError("simulation", .unavailable, "\(node.name): the process is dead"))
         let process = node.withFacts { facts -> SimulatedProcess? in
             guard let process = facts.process else { return nil }
             facts.state = state
@@ -306,8 +307,11 @@ public final class SimulatedWorld: Sendable {
         guard let process else { return }
         network.crash(node.host)
         process.kill()
-        let engines = process.engines as? SimulatedEngines
-        (engines?.broker as? ProcessBroker)?.processDied(in: environment)
+        guard let engines = process.engines as? SimulatedEngines else { return }
+        (engines.broker as? ProcessBroker)?.processDied(in: environment)
+        if let register = engines.register as? ProcessRegister {
+            self.state.withLock { $0.registers.removeAll { $0 === register } }
+        }
     }
 
     /// Ends the service of a machine in order, as SIGTERM does, and its process with it.
@@ -466,6 +470,11 @@ public final class SimulatedWorld: Sendable {
             exit(node, .stopped)
             for former in node.withFacts({ $0.former }) { await unwind(former) }
         }
+        // They know their process, and it knows them.
+        for node in nodes {
+            for former in node.withFacts({ $0.former }) { former.process.engines = nil }
+        }
+        state.withLock { $0.registers = [] }
         await memoryBroker.close(timeout: .zero)
         await memoryStore.close()
         await memorySync.close()
@@ -482,6 +491,8 @@ public final class SimulatedWorld: Sendable {
 
     /// Not for ever: a handler may not mind being cancelled.
     private func wait(for run: ServiceRun) async {
-        _ = try? await within(.seconds(300), environment) { try await run.waitUntilEnd() }
+        _ = try? await within(.seconds(300), environment) {
+            try await run.waitUntilEnd(afterDeath: true)
+        }
     }
 }

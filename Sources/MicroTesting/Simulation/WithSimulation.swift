@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// Runs `body` in a simulated world: services on several machines, a network between them and a
 /// register that can fail, all on one thread and on a virtual clock, without a socket.
@@ -65,7 +65,7 @@ private func simulate<T: Sendable>(
             }
         }
     } catch {
-        SimulationSeed.report("\(advice) (it threw: \(error))")
+        SimulationSeed.report("\(advice) (\((error as? MicroError)?.detail ?? "\(error)"))")
         throw error
     }
 }

@@ -2,59 +2,82 @@ import Foundation
 import Micro
 import MicroEtcd
 
-/// An etcd of a test's own: one member, on free ports, in a folder that goes with it. It can be
-/// killed, halted, and started again with or without what it knew.
+/// An etcd of a test's own: a member, alone or in a cluster, on free ports, in a folder that goes
+/// with it. It can be killed, halted, and started again with or without what it knew.
 final class Etcd {
     let folder: TestFolder
     let endpoint: String
+    private let name: String
     private let peer: String
+    /// "name=http://peer" of all members.
+    private let cluster: String
     private let certificates: Certificates?
     private var program: Program?
 
-    /// - Parameter certificates: Has "etcd.pem", and "caller.pem" for callers.
-    init(certificates: Certificates? = nil) async throws {
+    private init(
+        name: String, endpoint: String, peer: String, cluster: String, certificates: Certificates?
+    ) throws {
+        (self.name, self.endpoint, self.peer, self.cluster) = (name, endpoint, peer, cluster)
         self.certificates = certificates
         folder = try TestFolder()
-        // Held until both are known, or they might be the same.
-        (endpoint, peer) = try await Etcd.freeAddresses()
         try start()
     }
 
     /// Starts one, calls `body` when it answers, and stops it.
+    ///
+    /// - Parameter certificates: Has "etcd.pem", and "caller.pem" for callers.
     static func run(
         certificates: Certificates? = nil, _ body: (Etcd) async throws -> Void
     ) async throws {
-        let etcd = try await Etcd(certificates: certificates)
+        try await run(members: 1, certificates) { try await body($0[0]) }
+    }
+
+    /// Starts a cluster, calls `body` when all of its members answer, and stops it.
+    static func run(members count: Int, _ body: ([Etcd]) async throws -> Void) async throws {
+        try await run(members: count, nil, body)
+    }
+
+    private static func run(
+        members count: Int, _ certificates: Certificates?, _ body: ([Etcd]) async throws -> Void
+    ) async throws {
+        let addresses = try await freeAddresses(2 * count)
+        let cluster = (0..<count).map { "t\($0)=http://\(addresses[count + $0])" }
+        let members = try (0..<count).map {
+            try Etcd(
+                name: "t\($0)", endpoint: addresses[$0], peer: addresses[count + $0],
+                cluster: cluster.joined(separator: ","), certificates: certificates)
+        }
         do {
-            await (try etcd.client()).close()
-            try await body(etcd)
+            for member in members { await (try member.client()).close() }
+            try await body(members)
         } catch {
-            try? await etcd.kill()
+            for member in members { try? await member.kill() }
             throw error
         }
-        try await etcd.kill()
+        for member in members { try await member.kill() }
     }
 
     /// Ports that were free a moment ago. etcd can't choose them by itself.
-    private static func freeAddresses() async throws -> (String, String) {
-        let servers = [Server(name: "probe"), Server(name: "probe")]
+    private static func freeAddresses(_ count: Int) async throws -> [String] {
+        // Held until all are known, or two might be the same.
+        let servers = (0..<count).map { _ in Server(name: "probe") }
         var addresses: [String] = []
         for server in servers {
             try await server.start()
             addresses += server.addresses.map { String($0.dropFirst("tcp://".count)) }
         }
         for server in servers { try await server.drain(grace: .zero) }
-        return (addresses[0], addresses[1])
+        return addresses
     }
 
     private func start() throws {
         let scheme = certificates == nil ? "http" : "https"
         var arguments = [
-            "--name", "t", "--data-dir", "\(folder.path)/data",
+            "--name", name, "--data-dir", "\(folder.path)/data",
             "--listen-client-urls", "\(scheme)://\(endpoint)",
             "--advertise-client-urls", "\(scheme)://\(endpoint)",
             "--listen-peer-urls", "http://\(peer)", "--initial-advertise-peer-urls",
-            "http://\(peer)", "--initial-cluster", "t=http://\(peer)", "--unsafe-no-fsync",
+            "http://\(peer)", "--initial-cluster", cluster, "--unsafe-no-fsync",
             "--logger", "zap", "--log-level", "error",
         ]
         if let certificates {
@@ -108,11 +131,11 @@ final class Etcd {
     }
 
     /// Waits until it has elected itself and answers.
-    func isUp(_ client: EtcdClient) async throws {
+    func isUp(_ client: EtcdClient, at endpoint: String? = nil) async throws {
         var reason = ""
         _ = try await until("etcd answers") {
             do {
-                return try await client.status().leader == 0 ? nil : true
+                return try await client.status(of: endpoint).leader == 0 ? nil : true
             } catch {
                 reason = "\(error)"
                 return nil

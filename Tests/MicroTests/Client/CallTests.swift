@@ -416,7 +416,7 @@ struct CallTests {
             let register = MemoryRegister()
             let services = (0..<3).map { number in
                 let service = makeService(at: "memory://\(number)", in: register) {
-                    $0.client.selector = selector
+                    $0.client.balancing.selector = selector
                 }
                 service.handle(.hello) { request, context in Greeting(message: "\(number)") }
                 return service

@@ -94,11 +94,15 @@ struct NodeDirectoryTests {
 
     @Test func endpointsThatShareAPlaceAreNotMixedUp() {
         let cache = EndpointCache()
+        let terms = EndpointTerms(CallPolicy(), limiter: nil)
         for round in 0..<2 {
             for number in 0..<2000 {
-                let endpoint = cache.endpoint("service\(number % 7)", "Endpoint.Number\(number)")
-                #expect(endpoint.service == "service\(number % 7)", "\(round)")
-                #expect(endpoint.endpoint == "Endpoint.Number\(number)")
+                let (service, name) = ("service\(number % 7)", "Endpoint.Number\(number)")
+                let endpoint = cache.endpoint(service, name) {
+                    PreparedEndpoint(service, name, terms, nil)
+                }
+                #expect(endpoint.service == service, "\(round)")
+                #expect(endpoint.endpoint == name)
                 let head = endpoint.head(for: "application/grpc+json")
                 #expect(head.path == "/service\(number % 7)/Endpoint.Number\(number)")
                 #expect(endpoint.head(for: "application/grpc+json") === head)

@@ -86,6 +86,20 @@ struct RoutingTests {
                 sides.insert(side)
             }
             #expect(sides.count == 2)
+            // The key may be said in another way, too: it is no header then.
+            try router.update([
+                RouteRule("split", to: [NodeSubset(version: "2"), NodeSubset(version: "1")])
+            ])
+            for user in 0..<20 {
+                var side: Set<String> = []
+                for _ in 0..<5 {
+                    let reply = try await client.call(
+                        .hello, Hello(name: "Ada"), options: CallOptions(hashKey: "\(user)"))
+                    side.insert(reply.message)
+                }
+                #expect(side.count == 1)
+            }
+            #expect(try await versions(client) == ["1", "2"])
         }
     }
 

@@ -18,6 +18,17 @@ struct ContextTests {
                 deadline: deadline.map { environment.clock.now.advanced(by: $0) }))
     }
 
+    @Test func whatIsUnboundInheritsNothing() async throws {
+        let context = makeContext(deadline: .seconds(2))
+        await context.bind {
+            #expect(Context.current != nil)
+            let task = Context.unbound {
+                Environment.current.spawn { #expect(Context.current == nil) }
+            }
+            await task.wait()
+        }
+    }
+
     @Test func timeRemainingCountsDownToZero() async throws {
         try await withSimulation {
             let context = makeContext(deadline: .seconds(2))

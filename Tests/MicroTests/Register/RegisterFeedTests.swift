@@ -71,6 +71,23 @@ import Testing
         #expect(await next(feed.watch(nil, namespace: "*")) == nil)
     }
 
+    @Test func feedsOfOneRegisterNumberTheirEventsTogether() async throws {
+        let numbering = RegisterNumbering()
+        let feeds = [RegisterFeed(numbering: numbering), RegisterFeed(numbering: numbering)]
+        let watches = feeds.map { $0.watch(nil, namespace: "micro") }
+        for feed in feeds { feed.replace(with: []) }
+        var last: UInt64 = 0
+        for round in 0..<3 {
+            for (feed, watch) in zip(feeds, watches) {
+                if round > 0 { feed.register(testNode("\(round)")) }
+                var iterator = watch.makeAsyncIterator()
+                let event = try #require(await iterator.next())
+                #expect(event.revision > last)
+                last = event.revision
+            }
+        }
+    }
+
     @Test func itForgetsWhenNobodyWatches() async {
         let feed = RegisterFeed()
         #expect(!feed.needsNodes)

@@ -39,6 +39,8 @@ import Testing
         #expect(error?.code == .invalidArgument)
         #expect(error?.detail.contains("etcd, file, local, mdns, memory") == true)
         #expect(error?.detail.contains("\"consul\"") == true)
+        let missing = #expect(throws: MicroError.self) { try makeRegister(url: "etcds://host") }
+        #expect(missing?.detail.contains("MicroEtcd") == true)
     }
 
     @Test(arguments: [

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Micro
+import MicroEtcd
 import Synchronization
 
 /// Calls "work" at a rate that does not depend on the answers, and writes a line for each call:
@@ -20,7 +21,7 @@ struct CallCommand: AsyncParsableCommand {
     @Option(help: "The file of the journal.") var journal: String
 
     func run() async throws {
-        let client = Client()
+        let client = Client(registerEngines: EtcdRegister.engines)
         let journal = Journal()
         try await untilAnswered(client)
         say("calling")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Micro
+import MicroEtcd
 import Synchronization
 
 /// A node of the service "work". Prints "ready ID ADDRESS" when it serves, and then, ten times a
@@ -38,6 +39,7 @@ struct NodeCommand: AsyncParsableCommand {
 
     private var options: ServiceOptions {
         var options = ServiceOptions()
+        options.registerEngines = EtcdRegister.engines
         options.server.addresses = [address]
         options.registerTTL = .milliseconds(Int(ttl * 1000))
         options.registerInterval = .milliseconds(Int(ttl * 1000 / 3))
