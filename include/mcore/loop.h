@@ -32,8 +32,8 @@ mcore_status mcore_loop_create_simulated(uint64_t seed, mcore_loop **out_loop);
 
 /* Runs on the calling thread until mcore_loop_stop. Returns MCORE_OK when stopped.
  * A simulated loop also returns, with MCORE_EUNAVAILABLE, when no job, timer or blocking work is
- * left: whoever still waits, waits for ever; and with MCORE_ELIMIT after ten million turns in which
- * its clock stood still: somebody waits by looking all the time.
+ * left: whoever still waits, waits for ever; and with MCORE_ELIMIT after ten million jobs while its
+ * clock stood still: somebody waits by looking all the time.
  * Errors: MCORE_EBUSY when it runs already. */
 mcore_status mcore_loop_run(mcore_loop *loop);
 

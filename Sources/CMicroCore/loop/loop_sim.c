@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #define BEGIN_NS UINT64_C(1000000000)
-#define TURNS_MAX UINT64_C(10000000)                           /* without time going on */
+#define WORK_MAX UINT64_C(10000000) /* turns and jobs, without time going on */
 #define EPOCH_NS (UINT64_C(1735689600) * UINT64_C(1000000000)) /* 2025-01-01T00:00:00Z */
 
 /* What the loops of a simulation share. */
@@ -17,7 +17,7 @@ typedef struct simulation {
                            * whatever threads */
     mcore__list members;  /* in the order of their making */
     uint64_t now_ns;
-    uint64_t turns; /* since now_ns was moved */
+    uint64_t work; /* turns and jobs since now_ns was moved */
     uint64_t random[4];
 } simulation;
 
@@ -74,15 +74,14 @@ static int advance(simulation *sim) {
         if (!d->paused && next_timer_ns(d) < next_ns) next_ns = next_timer_ns(d);
     }
     if (next_ns == UINT64_MAX) return 0;
-    sim->turns = 0;
+    sim->work = 0;
     if (next_ns > sim->now_ns) sim->now_ns = next_ns;
     return 1;
 }
 
 static void turn(sim_driver *d) {
-    d->sim->turns++;
     mcore_loop *outer = mcore__loop_enter(&d->loop);
-    mcore__loop_turn(&d->loop);
+    d->sim->work += 1 + (uint64_t)mcore__loop_turn(&d->loop);
     mcore__loop_enter(outer);
 }
 
@@ -91,10 +90,10 @@ static mcore_status sim_run(mcore_loop *loop) {
     turn(driver_of(loop));
     while (!mcore__loop_stopping(loop)) {
         sim_driver *d = next_ready(sim);
-        if (d && sim->turns < TURNS_MAX) {
+        if (d && sim->work < WORK_MAX) {
             turn(d);
         } else if (d) {
-            sim->turns = 0;
+            sim->work = 0;
             return MCORE_ELIMIT;
         } else if (!advance(sim)) {
             return MCORE_EUNAVAILABLE;
