@@ -6,9 +6,9 @@ extension Client {
     /// from now on go by them. Nodes keep their connections and what is known of them, breakers and
     /// limits what they have counted. Any thread.
     ///
-    /// With a configuration that is read again when it changes:
+    /// With a configuration that is read again:
     /// ```swift
-    /// for try await policies in config.changes(\.policies) { try client.setPolicies(policies) }
+    /// try client.setPolicies(await config.reload().policies)
     /// ```
     ///
     /// - Throws: ``MicroError`` `invalidArgument` that names each value that can't be; then

@@ -1,7 +1,7 @@
 /// Whether the nodes of a service are asked for their health, with gRPC's health protocol, also
 /// when nobody calls them. A node that does not serve the protocol counts as healthy.
 public struct HealthCheckPolicy: Sendable, Hashable, Codable {
-    /// Between two questions, give or take 20 %. Default 5 s.
+    /// Between two questions, give or take a tenth. Default 5 s.
     public var interval: Duration
     /// How long an answer may take. Default 1 s.
     public var timeout: Duration

@@ -1,10 +1,10 @@
 /// When a node gets no calls for a while, because those before went wrong. Only what the transport
-/// tells counts, and answers that say that the node is overloaded or broken: the errors that a
-/// service throws of its own accord eject nobody.
+/// tells counts: requests that were lost, and those that got no byte of an answer in time. What a
+/// node answers ejects nobody.
 public struct OutlierEjection: Sendable, Hashable, Codable {
     /// Failures in a row; 0: that ejects nobody. Default 5.
     public var failuresInARow = 5
-    /// Whether a node is ejected whose share of good answers lies far below that of the others
+    /// Whether a node is ejected whose share of answers lies far below that of the others
     /// (Envoy's success-rate detection: the mean less 1.9 standard deviations). Default true.
     public var bySuccessRate = true
     /// So many times slower than the median of the others; 0: that ejects nobody, since the

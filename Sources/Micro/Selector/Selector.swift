@@ -18,7 +18,7 @@ public struct Selector: Sendable, Hashable, Codable, CustomStringConvertible {
         policy: PickPolicy.roundRobin, description: "round_robin")
     /// The better of two random ones, by its recent latency and its calls in flight. The default.
     public static let p2c = Selector(policy: PickPolicy.p2c, description: "p2c")
-    /// The one with the fewest calls in flight for its weight.
+    /// The one of two random ones with fewer calls in flight for its weight.
     public static let leastRequest = Selector(
         policy: PickPolicy.leastRequest, description: "least_request")
     /// By the call's key, on a ring: when a node leaves, only its keys move. A node that has more
