@@ -163,9 +163,12 @@ c-valgrind: deps ## the C tests, built plain, under valgrind
 	SLOW_TIMES=30 RUNNER="valgrind --fair-sched=yes --quiet --error-exitcode=1 --leak-check=full" \
 	    Scripts/run_c_tests.sh $(call programs,plain,$(C_TESTS))
 
+# The simulations compute for a minute: beside them the tests with real time would see a machine
+# that is busy with something else.
 swift-test: deps ## the Swift tests that need no process but their own
 	$(call build,$(SWIFT_TESTS))
-	swift test --skip-build --skip '^IntegrationTests\.'
+	swift test --skip-build --skip '^IntegrationTests\.' --skip 'SimulationTests'
+	swift test --skip-build --filter 'SimulationTests'
 
 test-one: deps ## the Swift tests whose name contains NAME
 	@test -n "$(NAME)" || { echo 'say which: make test-one NAME=retries'; exit 2; }

@@ -50,6 +50,8 @@ final class LoopServer: Sendable {
     private let pointer: CorePointer
     private let routes: HandlerTable  // the handlers' contexts
     private let transports: Transports  // live as long as their connections
+    /// Of a drain that nobody waits for any more; it is freed then.
+    private let lastCounts = Mutex<DrainCounts?>(nil)
 
     private init(
         loop: EventLoop, pointer: CorePointer, routes: HandlerTable, transports: Transports
@@ -176,7 +178,10 @@ final class LoopServer: Sendable {
     }
 
     /// How its drain goes.
-    func drainCounts() async throws -> DrainCounts { try await loop.run { self.drainCountsHere() } }
+    func drainCounts() async throws -> DrainCounts {
+        // It may have ended since somebody gave up waiting for it.
+        try await loop.run { self.lastCounts.withLock { $0 } ?? self.drainCountsHere() }
+    }
 
     /// On the loop.
     fileprivate func drainCountsHere() -> DrainCounts {
@@ -195,7 +200,10 @@ final class LoopServer: Sendable {
     }
 
     fileprivate func destroyLater() {
-        loop.execute { mcore_server_destroy(self.pointer.raw) }
+        loop.execute {
+            self.lastCounts.withLock { $0 = self.drainCountsHere() }
+            mcore_server_destroy(self.pointer.raw)
+        }
     }
 
     /// Any thread, before ``destroy()``.
