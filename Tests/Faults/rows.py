@@ -168,7 +168,7 @@ def all_failing(rig):
 
 def overload(rig):
     rig.start_etcd()
-    rig.start_node("--burn", "2000", "--sheds", pinned=0).wait_ready()
+    rig.start_node("--burn", "2000", pinned=0).wait_ready()
     single = ("--attempts", "1", "--timeout", "300")
     peak = rig.start_caller("--rate", "0", "--width", "16", "--seconds", "5", *single, pinned=1)
     calls = peak.journal()

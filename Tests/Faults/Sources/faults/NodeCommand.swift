@@ -14,7 +14,6 @@ struct NodeCommand: AsyncParsableCommand {
     @Option(help: "CPU time of each call, in microseconds.") var burn = 0
     @Option(help: "How long the register keeps it, in seconds.") var ttl = 5.0
     @Option(help: "Milliseconds between leaving the register and refusing calls.") var delay = 300
-    @Flag(help: "Shed what is too much.") var sheds = false
 
     func run() async throws {
         let service = MicroService(name: "work", version: "1", options: options)
