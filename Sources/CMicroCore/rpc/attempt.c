@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define SECOND_NS UINT64_C(1000000000)
-#define BUDGET_WINDOW_NS (10 * SECOND_NS)
 #define PAUSE_FIRST_NS UINT64_C(25000000)
 
 /* ---- Budget ---- */
@@ -16,35 +15,54 @@ void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, doubl
     budget->percent = percent;
     budget->per_second = per_second;
     budget->tokens = per_second;
-    budget->window = now_ns / BUDGET_WINDOW_NS;
+    budget->second = now_ns / SECOND_NS;
     budget->updated_ns = now_ns;
 }
 
+/* The seconds that have left the window don't count any more. */
+static void forget(mcore__retry_budget *budget, uint64_t second) {
+    uint64_t passed = second - budget->second;
+    if (passed > MCORE__BUDGET_SECONDS) passed = MCORE__BUDGET_SECONDS;
+    for (uint64_t i = 1; i <= passed; i++) {
+        uint64_t at = (budget->second + i) % MCORE__BUDGET_SECONDS;
+        if (passed == MCORE__BUDGET_SECONDS) at = i - 1;
+        budget->calls -= budget->seconds[at].calls;
+        budget->retries -= budget->seconds[at].retries;
+        budget->seconds[at].calls = budget->seconds[at].retries = 0;
+    }
+    budget->second = second;
+}
+
 static void budget_update(mcore__retry_budget *budget, uint64_t now_ns) {
-    uint64_t window = now_ns / BUDGET_WINDOW_NS;
-    if (window != budget->window) {
-        budget->earned[1] = window == budget->window + 1 ? budget->earned[0] : 0;
-        budget->earned[0] = 0;
-        budget->window = window;
-    }
-    if (now_ns > budget->updated_ns) {
-        double elapsed_ns = (double)(now_ns - budget->updated_ns);
-        budget->tokens += budget->per_second * elapsed_ns / (double)SECOND_NS;
-        budget->updated_ns = now_ns;
-    }
-    double most = budget->per_second + budget->earned[0] + budget->earned[1];
-    if (budget->tokens > most) budget->tokens = most;
+    if (now_ns <= budget->updated_ns) return;
+    double elapsed_ns = (double)(now_ns - budget->updated_ns);
+    budget->tokens += budget->per_second * elapsed_ns / (double)SECOND_NS;
+    if (budget->tokens > budget->per_second) budget->tokens = budget->per_second;
+    budget->updated_ns = now_ns;
+    uint64_t second = now_ns / SECOND_NS;
+    if (second != budget->second) forget(budget, second);
+}
+
+/* How many retries the calls of the window have earned and not used. */
+static double earned(const mcore__retry_budget *budget) {
+    double left = (double)budget->calls * budget->percent / 100 - (double)budget->retries;
+    return left > 0 ? left : 0;
 }
 
 void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns) {
     budget_update(budget, now_ns);
-    budget->earned[0] += budget->percent / 100;
-    budget->tokens += budget->percent / 100;
+    budget->seconds[budget->second % MCORE__BUDGET_SECONDS].calls++;
+    budget->calls++;
 }
 
 int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
     budget_update(budget, now_ns);
-    /* Five calls at 20 % are one retry, although five times 0.2 is a little less than one. */
+    /* A hundredth of a hundred is one, although it may be a little less in binary. */
+    if (earned(budget) >= 1 - 1e-6) {
+        budget->seconds[budget->second % MCORE__BUDGET_SECONDS].retries++;
+        budget->retries++;
+        return 1;
+    }
     if (budget->tokens < 1 - 1e-6) return 0;
     budget->tokens -= 1;
     return 1;
@@ -52,7 +70,7 @@ int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
 
 uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns) {
     budget_update(budget, now_ns);
-    return (uint32_t)(budget->tokens + 1e-6);
+    return (uint32_t)(earned(budget) + budget->tokens + 1e-6);
 }
 
 /* ---- Attempts ---- */

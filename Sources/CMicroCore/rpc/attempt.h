@@ -11,14 +11,19 @@
 
 /* ---- Budget ---- */
 
-/* Retries may be `percent` of the calls, and `per_second` in any case. What calls of the last ten
- * to twenty seconds have earned can be saved up, so that the end of one node, with all that was
- * under way there, does not use up what its calls are owed. */
+#define MCORE__BUDGET_SECONDS 10u
+
+/* Retries may be `percent` of the calls, in any ten seconds, and `per_second` beside that. So many
+ * can be made at once as the calls of ten seconds have earned: the end of one node, with all that
+ * was under way there, does not use up what its calls are owed. */
 typedef struct mcore__retry_budget {
-    double tokens;    /* retries that may be made now */
-    double earned[2]; /* by the calls of this window, and of the one before */
+    double tokens; /* of those that may be made in any case */
     double percent, per_second;
-    uint64_t window, updated_ns;
+    uint64_t second, updated_ns;
+    uint64_t calls, retries; /* in the window */
+    struct {
+        uint32_t calls, retries;
+    } seconds[MCORE__BUDGET_SECONDS];
 } mcore__retry_budget;
 
 void mcore__retry_budget_init(mcore__retry_budget *budget, double percent, double per_second,
