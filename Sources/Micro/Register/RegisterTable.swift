@@ -48,16 +48,16 @@ struct RegisterTable: Sendable {
         return dead.map { .removed($0.value.node) }
     }
 
-    /// Makes `nodes` the contents. Removals come first, then the rest in the order of `nodes`.
+    /// Makes `nodes` the contents. What comes is told before what goes: who follows the changes
+    /// must not believe, in between, that there is no node.
     mutating func replace(with nodes: [ServiceNode]) -> [Change] {
         let keys = Set(nodes.map(\.key))
         var changes: [Change] = []
-        for key in entries.keys.filter({ !keys.contains($0) }).sorted() {
-            changes += deregister(key)
-        }
+        let gone = entries.keys.filter { !keys.contains($0) }.sorted()
         for node in nodes {
             changes += register(node, until: EventLoopClock.Instant(nanoseconds: .max))
         }
+        for key in gone { changes += deregister(key) }
         return changes
     }
 }

@@ -46,7 +46,7 @@ import Testing
         changed.weight = 7
         #expect(
             table.replace(with: [testNode("c"), changed])
-                == [.removed(testNode("a")), .added(testNode("c")), .updated(changed)])
+                == [.added(testNode("c")), .updated(changed), .removed(testNode("a"))])
         #expect(table.replace(with: [changed, testNode("c")]) == [])
         #expect(table.expire(now: at(.max - 1)) == [])
     }
