@@ -376,7 +376,8 @@ struct SocketTransportTests {
         await socket.close()
 
         await expectError(.unavailable, reason: "TLS") {
-            _ = try await SocketTransport(logger: .quiet).dial(listener.address)
+            _ = try await SocketTransport(logger: .quiet).dial(
+                listener.address, timeout: .seconds(60))
         }
         await expectError(.invalidArgument, reason: "INVALID") {
             _ = try await transport.listen("memory://a")
