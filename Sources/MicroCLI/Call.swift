@@ -17,7 +17,6 @@ struct Call: AsyncParsableCommand {
               microctl call greeter Greeter.Hello '{"name":"Ada"}'
               echo '{"name":"Ada"}' | microctl call greeter Greeter.Hello -
               microctl call greeter Greeter.Hello '{"name":"Ada"}' -H 'x-request-id: 7'
-              microctl call unix:///run/greeter.sock greeter.Greeter/Hello '{"name":"Ada"}'
               microctl call 127.0.0.1:50051 shop.Cart/Add '{"item":"pear"}'
 
             A server at an address is asked for its messages by gRPC reflection, and called

@@ -11,7 +11,7 @@ internal import Micro
 struct HeaderOptions: ParsableArguments {
     @Option(
         name: [.customShort("H"), .customLong("header")],
-        help: "Metadata, as \"name: value\"; base64 for names in -bin. May be repeated.")
+        help: "Metadata \"name: value\", repeatable; base64 for -bin.")
     var lines: [String] = []
 
     func metadata() throws -> Metadata {

@@ -16,7 +16,8 @@ extension EndToEnd {
 
         @Test func unusableEngines() async throws {
             try await failsToStart(
-                ["MICRO_REGISTER": "bogus:"], says: "MICRO_REGISTER", "\"bogus\"", "local, memory")
+                ["MICRO_REGISTER": "bogus:"], says: "MICRO_REGISTER", "\"bogus\"",
+                "local, mdns, memory")
             try await failsToStart(
                 ["MICRO_REGISTER": "nonsense"], says: "MICRO_REGISTER", "\"nonsense\"")
             try await failsToStart(
