@@ -58,13 +58,13 @@ void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns) {
 int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
     budget_update(budget, now_ns);
     /* A hundredth of a hundred is one, although it may be a little less in binary. */
-    if (earned(budget) >= 1 - 1e-6) {
-        budget->seconds[budget->second % MCORE__BUDGET_SECONDS].retries++;
-        budget->retries++;
-        return 1;
+    if (earned(budget) < 1 - 1e-6) {
+        if ((double)budget->retries >= budget->per_second * MCORE__BUDGET_SECONDS) return 0;
+        if (budget->tokens < 1 - 1e-6) return 0;
+        budget->tokens -= 1;
     }
-    if (budget->tokens < 1 - 1e-6) return 0;
-    budget->tokens -= 1;
+    budget->seconds[budget->second % MCORE__BUDGET_SECONDS].retries++;
+    budget->retries++;
     return 1;
 }
 

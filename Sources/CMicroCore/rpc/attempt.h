@@ -13,9 +13,9 @@
 
 #define MCORE__BUDGET_SECONDS 10u
 
-/* Retries may be `percent` of the calls, in any ten seconds, and `per_second` beside that. So many
- * can be made at once as the calls of ten seconds have earned: the end of one node, with all that
- * was under way there, does not use up what its calls are owed. */
+/* Retries may be `percent` of the calls in any ten seconds, or `per_second` if that is more. So
+ * many can be made at once as the calls of ten seconds have earned: the end of one node, with all
+ * that was under way there, does not use up what its calls are owed. */
 typedef struct mcore__retry_budget {
     double tokens; /* of those that may be made in any case */
     double percent, per_second;
