@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// What etcd says when it refuses, as the ``MicroError/reason`` of an error.
 public enum EtcdReason {

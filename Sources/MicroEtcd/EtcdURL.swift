@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 extension EtcdOptions {
     /// Reads where etcd is from one line.
@@ -97,29 +97,10 @@ struct EtcdURL {
 
     /// nil for what is not percent-coded UTF-8, or has control characters.
     static func decode(_ text: Substring) -> String? {
-        var bytes: [UInt8] = []
-        var rest = text.utf8[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard let high = rest.popFirst().flatMap(digit),
-                let low = rest.popFirst().flatMap(digit)
-            else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        guard bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else { return nil }
+        guard let bytes = percentDecoded(text),
+            bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f })
+        else { return nil }
         return String(validating: bytes, as: UTF8.self)
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 
     private static func wrong(_ what: String) -> MicroError {

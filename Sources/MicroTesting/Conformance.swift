@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// The checks of a conformance suite that failed, and how.
 public struct ConformanceFailure: Error, CustomStringConvertible {

@@ -1,34 +1,7 @@
 /* Groups of calls: their breaker and their limits; and what protects a node from its callers: the
  * budget of retries, and what it says itself about trying again. */
-#include "client_fake.h"
+#include "client_grouped.h"
 #include "mcore/limiter.h"
-
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
-static mcore_call_group *group;
-
-static void open_group(const mcore_call_group_options *options) {
-    CHECK_INT(mcore_client_open_group(w.client, options, &group), MCORE_OK);
-}
-
-static void close_all(void) {
-    mcore_call_group_close(group);
-    group = NULL;
-    close_world();
-}
-
-static mcore_call_plan grouped_plan(void) {
-    mcore_call_plan plan = fake_plan();
-    plan.idempotent = 1;
-    plan.group = group;
-    return plan;
-}
-
-static mcore_call_group_stats group_stats(void) {
-    mcore_call_group_stats stats = {.struct_size = sizeof stats};
-    mcore_call_group_get_stats(group, &stats);
-    return stats;
-}
 
 static uint32_t requests_of_all(void) {
     uint32_t sum = 0;
@@ -75,7 +48,7 @@ TEST(a_breaker_spares_a_node_that_fails) {
     CHECK_INT(group_stats().reject_permille, 0);
     CHECK_INT(group_stats().rejecting_since_ns, 0);
     CHECK_INT(call_for(100, 10, &plan), 100);
-    close_all();
+    close_grouped();
 }
 
 TEST(what_the_breaker_rejects_touches_no_node) {
@@ -102,7 +75,7 @@ TEST(what_the_breaker_rejects_touches_no_node) {
     CHECK(strstr(call.message, "failed"));
     CHECK_INT(mcore_client_cancel(w.client, call.id), MCORE_ENOENT);
     CHECK_INT(group_stats().in_flight, 0);
-    close_all();
+    close_grouped();
 }
 
 static uint32_t trailers_code;
@@ -158,7 +131,7 @@ TEST(only_errors_of_nodes_in_trouble_count) {
     run_for(10);
     CHECK_INT(group_stats().window_requests, requests);
     CHECK_INT(group_stats().in_flight, 0);
-    close_all();
+    close_grouped();
 }
 
 /* ---- Limits ---- */
@@ -195,7 +168,7 @@ TEST(a_bulkhead) {
     run_for(200);
     CHECK_INT(calls[1].result.rpc_code, MCORE_RPC_OK);
     CHECK_INT(calls[3].result.rpc_code, MCORE_RPC_OK);
-    close_all();
+    close_grouped();
 }
 
 TEST(a_rate) {
@@ -217,7 +190,7 @@ TEST(a_rate) {
     CHECK_INT(last.result.refused_by, MCORE_REFUSED_BY_TOKENS);
     CHECK(last.result.retry_after_ns > 0 && last.result.retry_after_ns <= 100 * MS);
     mcore_limiter_release(limiter);
-    close_all();
+    close_grouped();
 }
 
 TEST(groups_are_checked_and_closed) {
@@ -274,7 +247,7 @@ TEST(a_failing_node_sees_a_fifth_more) {
     printf("# %.3f times the load, beside 10 per second\n", times);
     CHECK(times <= 1.2);
     CHECK(group_stats().hedges > 0);
-    close_all();
+    close_grouped();
 
     OPEN(3, MCORE_PICK_P2C); /* with the breaker, hardly anything */
     open_group(NULL);
@@ -282,7 +255,7 @@ TEST(a_failing_node_sees_a_fifth_more) {
     plan.group = group;
     call_for(10000, 2, &plan);
     CHECK(requests_of_all() < 1000);
-    close_all();
+    close_grouped();
 }
 
 /* ---- What the node says about another attempt ---- */

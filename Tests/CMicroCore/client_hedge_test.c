@@ -1,10 +1,6 @@
 /* Hedged calls: who wins, what becomes of the other, and how much of it there may be. */
-#include "client_fake.h"
+#include "client_grouped.h"
 #include "rpc/target.h"
-
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
-static mcore_call_group *group;
 
 static mcore_call_group_options hedging(uint32_t delay_ms, uint32_t percent) {
     mcore_call_group_options options;
@@ -19,7 +15,7 @@ static mcore_call_group_options hedging(uint32_t delay_ms, uint32_t percent) {
 static void open_pair(void) {
     OPEN(2, MCORE_PICK_ROUND_ROBIN);
     mcore_call_group_options options = hedging(20, 100);
-    CHECK_INT(mcore_client_open_group(w.client, &options, &group), MCORE_OK);
+    open_group(&options);
     mcore_call_plan plan = fake_plan();
     fake_call warm[4] = {{0}};
     for (int i = 0; i < 4; i++) start(&warm[i], &plan);
@@ -29,24 +25,6 @@ static void open_pair(void) {
         start(&one, &plan);
         run_for(10);
     }
-}
-
-static void close_pair(void) {
-    mcore_call_group_close(group);
-    close_world();
-}
-
-static mcore_call_plan hedged_plan(void) {
-    mcore_call_plan plan = fake_plan();
-    plan.idempotent = 1;
-    plan.group = group;
-    return plan;
-}
-
-static mcore_call_group_stats group_stats(void) {
-    mcore_call_group_stats stats = {.struct_size = sizeof stats};
-    mcore_call_group_get_stats(group, &stats);
-    return stats;
 }
 
 static char seen_attempts[8];
@@ -65,7 +43,7 @@ TEST(the_second_attempt_wins) {
     open_pair();
     w.nodes[0].delay_ns = 500 * MS;
     w.nodes[1].behave = look_and_echo;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call call = {0};
     uint64_t began = mcore_loop_now_ns(w.loop), known_ns = stats_of(0).latency_ewma_ns;
     start(&call, &plan);
@@ -91,14 +69,14 @@ TEST(the_second_attempt_wins) {
     CHECK(stats_of(0).latency_ewma_ns > known_ns); /* the slow one is known to be slow */
     run_for(1000);
     CHECK_INT(call.done, 1);
-    close_pair();
+    close_grouped();
 }
 
 TEST(the_first_attempt_wins) {
     open_pair();
     w.nodes[0].delay_ns = 50 * MS;
     w.nodes[1].delay_ns = 500 * MS;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call call = {0};
     start(&call, &plan);
     run_for(70);
@@ -109,25 +87,25 @@ TEST(the_first_attempt_wins) {
     CHECK_INT(w.nodes[1].resets, 1);
     CHECK_INT(group_stats().hedge_wins, 0);
     CHECK_INT(w.client->calls, 0);
-    close_pair();
+    close_grouped();
 }
 
 TEST(a_fast_answer_needs_no_hedge) {
     open_pair();
     w.nodes[0].delay_ns = 10 * MS;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call call = {0};
     start(&call, &plan);
     run_for(100);
     CHECK_INT(call.result.hedges, 0);
     CHECK_INT(call.result.attempts, 1);
-    close_pair();
+    close_grouped();
 }
 
 TEST(who_is_not_hedged) {
     open_pair();
     w.nodes[0].delay_ns = w.nodes[1].delay_ns = 100 * MS;
-    mcore_call_plan plain = hedged_plan(), once = hedged_plan();
+    mcore_call_plan plain = grouped_plan(), once = grouped_plan();
     plain.idempotent = 0;
     once.attempts_max = 1;
     fake_call calls[3] = {{0}};
@@ -135,7 +113,7 @@ TEST(who_is_not_hedged) {
     start(&calls[1], &once);
     run_for(200);
     CHECK_INT(use_nodes(1), MCORE_OK);
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     start(&calls[2], &plan);
     run_for(200);
     for (int i = 0; i < 3; i++) {
@@ -143,14 +121,14 @@ TEST(who_is_not_hedged) {
         CHECK_INT(calls[i].result.hedges, 0);
     }
     CHECK_INT(group_stats().hedges, 0);
-    close_pair();
+    close_grouped();
 }
 
 TEST(a_bad_answer_does_not_win) {
     open_pair();
     w.nodes[0].delay_ns = 100 * MS;
     w.nodes[1].behave = fake_unavailable;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call call = {0};
     start(&call, &plan);
     run_for(60);
@@ -159,20 +137,20 @@ TEST(a_bad_answer_does_not_win) {
     CHECK_INT(call.result.rpc_code, MCORE_RPC_OK);
     CHECK(strcmp(call.node, "n0") == 0);
     CHECK_INT(call.result.attempts, 2);
-    close_pair();
+    close_grouped();
 }
 
 TEST(any_other_answer_wins) {
     open_pair();
     w.nodes[0].delay_ns = 100 * MS;
     w.nodes[1].behave = fake_not_found;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call call = {0};
     start(&call, &plan);
     run_for(60);
     CHECK_INT(call.result.rpc_code, MCORE_RPC_NOT_FOUND);
     CHECK_INT(call.result.transport, MCORE_OK);
-    close_pair();
+    close_grouped();
 }
 
 TEST(two_bad_answers_are_one_bad_end) {
@@ -180,7 +158,7 @@ TEST(two_bad_answers_are_one_bad_end) {
     w.nodes[0].behave = w.nodes[1].behave = fake_unavailable;
     w.nodes[0].delay_ns = 50 * MS;
     w.nodes[1].delay_ns = 10 * MS;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     plan.attempts_max = 2;
     fake_call call = {0};
     start(&call, &plan);
@@ -191,13 +169,13 @@ TEST(two_bad_answers_are_one_bad_end) {
     CHECK_INT(w.nodes[0].requests + w.nodes[1].requests > 0, 1);
     CHECK_INT(w.client->calls, 0);
     CHECK_INT(group_stats().failed, 1);
-    close_pair();
+    close_grouped();
 }
 
 TEST(the_hedge_goes_on_when_the_first_is_lost) {
     open_pair();
     w.nodes[0].behave = w.nodes[1].behave = fake_hang;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     plan.attempts_max = 2;
     fake_call call = {0};
     start(&call, &plan);
@@ -214,13 +192,13 @@ TEST(the_hedge_goes_on_when_the_first_is_lost) {
     CHECK_INT(w.nodes[1].resets, 1);
     CHECK_INT(w.client->calls, 0);
     CHECK_INT(group_stats().in_flight, 0);
-    close_pair();
+    close_grouped();
 }
 
 TEST(cancelling_ends_both) {
     open_pair();
     w.nodes[0].behave = w.nodes[1].behave = fake_hang;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call call = {0};
     start(&call, &plan);
     run_for(40);
@@ -232,13 +210,13 @@ TEST(cancelling_ends_both) {
     CHECK_INT(call.result.attempts, 2);
     CHECK_INT(w.nodes[0].resets, 1);
     CHECK_INT(w.nodes[1].resets, 1);
-    close_pair();
+    close_grouped();
 }
 
 TEST(the_deadline_is_one_of_both) {
     open_pair();
     w.nodes[0].behave = w.nodes[1].behave = fake_hang;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     plan.timeout_ns = 300 * MS;
     fake_call call = {0};
     uint64_t began = mcore_loop_now_ns(w.loop);
@@ -250,13 +228,13 @@ TEST(the_deadline_is_one_of_both) {
     CHECK_INT(w.nodes[0].resets, 1);
     CHECK_INT(w.nodes[1].resets, 1);
     CHECK_INT(w.client->calls, 0);
-    close_pair();
+    close_grouped();
 }
 
 TEST(the_client_can_be_closed_under_both) {
     open_pair();
     w.nodes[0].behave = w.nodes[1].behave = fake_hang;
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     fake_call calls[5] = {{0}};
     for (int i = 0; i < 5; i++) start(&calls[i], &plan);
     run_for(40);
@@ -324,8 +302,8 @@ static uint64_t tail_of(uint32_t delay_ms, uint32_t *out_hedges) {
     OPEN(4, MCORE_PICK_P2C);
     for (int i = 0; i < 4; i++) w.nodes[i].behave = fake_with_a_tail;
     mcore_call_group_options options = hedging(delay_ms, 10);
-    CHECK_INT(mcore_client_open_group(w.client, &options, &group), MCORE_OK);
-    mcore_call_plan plan = hedged_plan();
+    open_group(&options);
+    mcore_call_plan plan = grouped_plan();
     memset(many, 0, sizeof many);
     uint64_t began[CALLS];
     for (int i = 0; i < CALLS; i++) {
@@ -341,7 +319,7 @@ static uint64_t tail_of(uint32_t delay_ms, uint32_t *out_hedges) {
         took_ns[i] = many[i].at_ns - began[i];
     }
     CHECK_INT(group_stats().hedges, *out_hedges);
-    close_pair();
+    close_grouped();
     qsort(took_ns, CALLS, sizeof took_ns[0], by_size);
     return took_ns[CALLS * 99 / 100] / MS;
 }
@@ -361,8 +339,8 @@ TEST(hedges_have_a_share_of_the_calls) {
     OPEN(2, MCORE_PICK_ROUND_ROBIN);
     w.nodes[0].delay_ns = w.nodes[1].delay_ns = 50 * MS;
     mcore_call_group_options options = hedging(10, 10);
-    CHECK_INT(mcore_client_open_group(w.client, &options, &group), MCORE_OK);
-    mcore_call_plan plan = hedged_plan();
+    open_group(&options);
+    mcore_call_plan plan = grouped_plan();
     memset(many, 0, sizeof many);
     for (int i = 0; i < 1000; i++) {
         start(&many[i], &plan);
@@ -373,7 +351,7 @@ TEST(hedges_have_a_share_of_the_calls) {
     for (int i = 0; i < 1000; i++) hedges += many[i].result.hedges;
     CHECK(hedges >= 90 && hedges <= 100);
     CHECK_INT(w.nodes[0].requests + w.nodes[1].requests, 1000 + hedges);
-    close_pair();
+    close_grouped();
 }
 
 /* ---- Everything at once ---- */
@@ -388,7 +366,7 @@ static size_t eventful_run(void) {
     CHECK(status == MCORE_OK || status == MCORE_ENOMEM);
     if (status != MCORE_OK) return memory.made;
     mcore_header metadata[] = {{SLICE("x-a"), SLICE("1")}, {SLICE("x-b-bin"), SLICE("\1\2\3")}};
-    mcore_call_plan plan = hedged_plan();
+    mcore_call_plan plan = grouped_plan();
     plan.metadata = metadata;
     plan.metadata_count = 2;
     memset(sweep, 0, sizeof sweep);
@@ -442,12 +420,12 @@ TEST(seeded_disorder) {
     for (uint64_t seed = 1; seed <= 40; seed++) {
         CHECK_INT(open_world(seed, 4, MCORE_PICK_P2C, NULL), MCORE_OK);
         mcore_call_group_options options = hedging(3, 100);
-        CHECK_INT(mcore_client_open_group(w.client, &options, &group), MCORE_OK);
+        open_group(&options);
         for (uint32_t i = 0; i < 4; i++) {
             w.nodes[i].behave = chaos_behave;
             w.nodes[i].delay_ns = (i * 3) * MS;
         }
-        mcore_call_plan plan = hedged_plan();
+        mcore_call_plan plan = grouped_plan();
         plan.timeout_ns = 60 * MS;
         memset(many, 0, sizeof many);
         for (int i = 0; i < 200; i++) {
@@ -465,7 +443,7 @@ TEST(seeded_disorder) {
         for (int i = 0; i < 200; i++) CHECK_INT(many[i].done, 1);
         CHECK_INT(w.client->calls, 0);
         CHECK_INT(group_stats().in_flight, 0);
-        close_pair();
+        close_grouped();
     }
 }
 

@@ -4,7 +4,7 @@ import signal
 import time
 from collections import namedtuple
 
-from rig import Failure, now_ms, wait_until
+from rig import now_ms, wait_until
 
 # What was looked at, what the goal is, what was measured, and whether that is good enough.
 Finding = namedtuple("Finding", "what goal measured is_met")

@@ -3,6 +3,7 @@
 #include "loop/random.h"
 #include "mcore/version.h"
 #include "net/faulty_conn.h"
+#include "net/transport.h"
 
 #include <assert.h>
 #include <string.h>
@@ -167,11 +168,7 @@ static mcore_status faulty_connect(void *self_, const char *address, uint64_t ti
 
 static mcore_status faulty_peer_name(mcore_conn *conn, char *out, size_t *inout_len) {
     if (conn->inner) return conn->owner->inner->peer_name(conn->inner, out, inout_len);
-    size_t room = *inout_len;
-    *inout_len = conn->name_len;
-    if (conn->name_len > room) return MCORE_ELIMIT;
-    if (conn->name_len) memcpy(out, conn->name, conn->name_len);
-    return MCORE_OK;
+    return mcore__transport_copy_name(conn->name, conn->name_len, out, inout_len);
 }
 
 static mcore_status faulty_security(mcore_conn *conn, mcore_security *out_security) {

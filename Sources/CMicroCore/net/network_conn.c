@@ -563,11 +563,7 @@ static void network_close(mcore_conn *conn, uint32_t abort) {
 }
 
 static mcore_status network_peer_name(mcore_conn *conn, char *out, size_t *inout_len) {
-    size_t len = strlen(conn->name), room = *inout_len;
-    *inout_len = len;
-    if (len > room) return MCORE_ELIMIT;
-    memcpy(out, conn->name, len);
-    return MCORE_OK;
+    return mcore__transport_copy_name(conn->name, strlen(conn->name), out, inout_len);
 }
 
 void mcore__network_fill_table(mcore_transport_plugin *table) {

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "loop/os_status.h"
+#include "net/transport.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -429,11 +430,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
 mcore_status mcore__socket_peer_name(mcore_conn *conn, char *out, size_t *inout_len) {
     char text[MCORE__ADDRESS_TEXT];
     size_t len = conn->owner->kind->text(&conn->address, text);
-    size_t room = *inout_len;
-    *inout_len = len;
-    if (len > room) return MCORE_ELIMIT;
-    memcpy(out, text, len);
-    return MCORE_OK;
+    return mcore__transport_copy_name(text, len, out, inout_len);
 }
 
 typedef struct ticket {

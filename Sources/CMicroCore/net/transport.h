@@ -11,6 +11,10 @@ mcore_status mcore__transport_no_options(const mcore_host *host, const mcore_hea
 /* Logs that the option is not known. Returns MCORE_EINVAL. */
 mcore_status mcore__transport_unknown_option(const mcore_host *host, const mcore_header *option);
 
+/* What peer_name of a table does with a name. Errors: MCORE_ELIMIT, and *inout_len is its length.
+ */
+mcore_status mcore__transport_copy_name(const char *name, size_t len, char *out, size_t *inout_len);
+
 /* Whether it is one of our tables that are made at run time. */
 int mcore__transport_is_tls(const mcore_transport_plugin *plugin);
 int mcore__transport_is_faulty(const mcore_transport_plugin *plugin);

@@ -25,7 +25,6 @@ static void forget(mcore__retry_budget *budget, uint64_t second) {
     if (passed > MCORE__BUDGET_SECONDS) passed = MCORE__BUDGET_SECONDS;
     for (uint64_t i = 1; i <= passed; i++) {
         uint64_t at = (budget->second + i) % MCORE__BUDGET_SECONDS;
-        if (passed == MCORE__BUDGET_SECONDS) at = i - 1;
         budget->calls -= budget->seconds[at].calls;
         budget->retries -= budget->seconds[at].retries;
         budget->seconds[at].calls = budget->seconds[at].retries = 0;

@@ -79,9 +79,10 @@ extension Client {
         -> ClientResponse
     {
         var request = request
-        let timeout = try terms(of: request).timeout
-        let time = try inherit(into: &request, timeout) ?? CallTime(left: timeout, from: turn)
-        return try await balance(request, within: time)
+        let terms = try terms(of: request)
+        let time =
+            try inherit(into: &request, terms.timeout) ?? CallTime(left: terms.timeout, from: turn)
+        return try await balance(request, terms, within: time)
     }
 
     nonisolated(nonsending) private func sendObserved(_ request: ClientRequest) async throws
@@ -90,7 +91,9 @@ extension Client {
         try await observed(request, timeout: try terms(of: request).timeout) {
             // A unary call always has a deadline.
             let deadline = self.deadline(of: $0, $1) ?? self.environment.clock.now
-            return try await self.balance($0, within: self.time(until: deadline))
+            // A hook may have made another request of it.
+            let terms = try self.terms(of: $0)
+            return try await self.balance($0, terms, within: self.time(until: deadline))
         }
     }
 
@@ -200,14 +203,14 @@ extension Client {
     }
 
     nonisolated(nonsending) private func balance(
-        _ request: ClientRequest, within time: CallTime
+        _ request: ClientRequest, _ terms: EndpointTerms, within time: CallTime
     ) async throws -> ClientResponse {
         try request.options.metadata.validate()
         var slot = slotAtHand
         if slot == nil { slot = try await self.slot() }
         guard let slot else { throw MicroError("client", .internal, "no event loop for the call") }
-        let terms = CallTerms(request, try terms(of: request), options, within: time)
-        return try await balance(request, terms, on: slot)
+        return try await balance(
+            request, CallTerms(request, terms, options, within: time), on: slot)
     }
 
     nonisolated(nonsending) private func balance(

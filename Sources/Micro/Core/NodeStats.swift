@@ -25,7 +25,7 @@ enum NodeReserve: Sendable, Hashable, CustomStringConvertible {
     var description: String {
         switch self {
         case .ejected(let cause, let left):
-            "ejected by \(cause), for \(max(0, left.milliseconds)) ms yet"
+            "ejected by \(cause), for \(left.clampedMilliseconds) ms yet"
         case .unhealthy: "its health checks fail"
         case .silent: "owes an answer to a ping"
         case .connecting: "is being connected to"
@@ -53,13 +53,6 @@ enum NodeReserve: Sendable, Hashable, CustomStringConvertible {
         case Int(MCORE_EJECTED_FOR_LATENCY): "its latency"
         default: "failures in a row"
         }
-    }
-}
-
-extension Duration {
-    fileprivate var milliseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
     }
 }
 

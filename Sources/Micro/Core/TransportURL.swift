@@ -54,19 +54,8 @@ struct TransportURL: Sendable, Hashable {
     private static func decode(
         _ text: Substring, of whole: String
     ) throws(MicroError) -> String {
-        var bytes: [UInt8] = []
-        var rest = text.utf8[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard let digits = String(rest.prefix(2)), digits.utf8.count == 2,
-                digits.allSatisfy(\.isHexDigit),
-                let decoded = UInt8(digits, radix: 16), decoded != 0
-            else { throw invalid(whole, "has a \"%\" without two hex digits behind it") }
-            bytes.append(decoded)
-            rest = rest.dropFirst(2)
+        guard let bytes = percentDecoded(text) else {
+            throw invalid(whole, "has a \"%\" without two hex digits behind it")
         }
         guard let decoded = String(validating: bytes, as: UTF8.self) else {
             throw invalid(whole, "is not UTF-8 when it is decoded")

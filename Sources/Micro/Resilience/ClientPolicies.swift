@@ -68,7 +68,10 @@ final class ClientPolicies: Sendable {
             return try state.withLock { state in
                 if let known = state.terms[key] { return known }
                 // Names come from the program, but a gateway's may come from outside.
-                if state.terms.count >= ClientPolicies.endpointsMax { state.terms = [:] }
+                if state.terms.count >= ClientPolicies.endpointsMax {
+                    state.terms = [:]
+                    state.limiters = [:]
+                }
                 let terms = try state.makeTerms(of: key, options)
                 state.terms[key] = terms
                 return terms

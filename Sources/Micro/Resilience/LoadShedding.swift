@@ -5,7 +5,7 @@
 /// From then on what is too much is refused before it is read, with
 /// ``MicroError/Code-swift.struct/resourceExhausted`` (HTTP: 503) and when to come again: calls of
 /// the lowest ``CallPriority`` first, and what is served begins within a quarter of ``maxDelay``.
-/// It ends when all can be served again. Health checks and reflection are never refused.
+/// It ends when all can be served again. Health checks and reflection are not shed.
 ///
 /// It goes by how long handlers are waited for, not by how long they take: one that waits for
 /// another service keeps nobody waiting. For those there is ``ConcurrencyLimit``. The wait is a
