@@ -177,11 +177,11 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Micro", "MicroEtcd", "MicroProtobuf", "MicroTesting",
+                "Micro", "MicroEtcd", "MicroTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
-            exclude: ["Peers", "Protos"],
+            exclude: ["Peers"],
             swiftSettings: swiftSettings
         ),
     ],

@@ -1,24 +1,12 @@
 import Foundation
 import Micro
 import MicroEtcd
-import SwiftProtobuf
 import Testing
 
 extension EndToEnd {
     /// The client of MicroEtcd on a real etcd.
     @Suite struct EtcdClientTests {
         private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
-
-        /// What the client does not do: administration.
-        private func administer<Reply: Sendable>(
-            _ etcd: Etcd, _ body: (Client, CallOptions) async throws -> Reply
-        ) async throws -> Reply {
-            let client = Client(resolver: StaticResolver(addresses: [:]))
-            let reply = try await body(
-                client, CallOptions(timeout: .seconds(30), address: "tcp://\(etcd.endpoint)"))
-            await client.close()
-            return reply
-        }
 
         @Test func keysUnderAPrefix() async throws {
             try await Etcd.run { etcd in
@@ -179,10 +167,7 @@ extension EndToEnd {
                 let client = try await etcd.client()
                 for n in 0..<10 { try await client.put("k", bytes("\(n)")) }
                 let revision = try #require(try await client.get("k")?.modRevision)
-                try await administer(etcd) { calls, options in
-                    _ = try await Etcdserverpb_KVClient(calls, service: "etcd", options: options)
-                        .compact(.with { $0.revision = revision - 1 })
-                }
+                try await etcd.administer("kv/compaction", #"{"revision":\#(revision - 1)}"#)
                 let error = await failure {
                     try await client.watch(.key("k"), EtcdWatchOptions(startRevision: 2)) {
                         for try await _ in $0 {}
@@ -266,32 +251,20 @@ extension EndToEnd {
 
         /// Turns authentication on, for "root" and for "app", who may use what begins with "/app/".
         private func enableAuthentication(_ etcd: Etcd) async throws {
-            try await administer(etcd) { calls, options in
-                let auth = Etcdserverpb_AuthClient(calls, service: "etcd", options: options)
-                for name in ["root", "app"] {
-                    _ = try await auth.userAdd(
-                        .with {
-                            $0.name = name
-                            $0.password = "\(name)-password"
-                        })
-                    _ = try await auth.roleAdd(.with { $0.name = name })
-                    _ = try await auth.userGrantRole(
-                        .with {
-                            $0.user = name
-                            $0.role = name
-                        })
-                }
-                _ = try await auth.roleGrantPermission(
-                    .with {
-                        $0.name = "app"
-                        $0.perm = .with {
-                            $0.permType = .readwrite
-                            $0.key = Data("/app/".utf8)
-                            $0.rangeEnd = Data("/app0".utf8)
-                        }
-                    })
-                _ = try await auth.authEnable(.with { _ in })
+            for name in ["root", "app"] {
+                try await etcd.administer(
+                    "auth/user/add", #"{"name":"\#(name)","password":"\#(name)-password"}"#)
+                try await etcd.administer("auth/role/add", #"{"name":"\#(name)"}"#)
+                try await etcd.administer(
+                    "auth/user/grant", #"{"user":"\#(name)","role":"\#(name)"}"#)
             }
+            let key = Data("/app/".utf8).base64EncodedString()
+            let end = Data("/app0".utf8).base64EncodedString()
+            try await etcd.administer(
+                "auth/role/grant",
+                #"{"name":"app","perm":{"permType":"READWRITE","key":"\#(key)","#
+                    + #""range_end":"\#(end)"}}"#)
+            try await etcd.administer("auth/enable")
         }
 
         @Test func whoCallsIsProved() async throws {

@@ -1,8 +1,9 @@
 import Foundation
 import Micro
-import MicroProtobuf
 import SwiftProtobuf
 import Testing
+
+@testable import MicroEtcd
 
 extension EndToEnd {
     /// Our client against a server that we did not write, in another language: etcd.

@@ -130,6 +130,16 @@ final class Etcd {
         return client
     }
 
+    /// Administration, which the client does not do, by etcd's API in JSON; not behind TLS.
+    ///
+    /// - Parameter call: "auth/enable".
+    func administer(_ call: String, _ request: String = "{}") async throws {
+        let answer = try await curl("--data", request, "http://\(endpoint)/v3/\(call)")
+        guard answer.status == 200 else {
+            throw TestFailure("\(call): \(answer.status): \(answer.body)")
+        }
+    }
+
     /// Waits until it has elected itself and answers.
     func isUp(_ client: EtcdClient, at endpoint: String? = nil) async throws {
         var reason = ""
