@@ -28,21 +28,15 @@ extension EndToEnd {
 
         /// The next event; one about an outage is passed over.
         private func next(_ events: RegisterEvents) async throws -> RegisterEvent.Change {
-            let event = try await withThrowingTaskGroup(of: RegisterEvent.Change?.self) { group in
-                group.addTask {
-                    var iterator = events.makeAsyncIterator()
-                    while let event = await iterator.next() {
-                        if case .interrupted = event.change { continue }
-                        return event.change
-                    }
-                    return nil
+            let event = try await withTimeout(
+                patience, on: Environment.current.clock, "test", "the next event"
+            ) { () -> RegisterEvent.Change? in
+                var iterator = events.makeAsyncIterator()
+                while let event = await iterator.next() {
+                    if case .interrupted = event.change { continue }
+                    return event.change
                 }
-                group.addTask {
-                    try await Task.sleep(for: patience)
-                    throw TestFailure("no event came")
-                }
-                defer { group.cancelAll() }
-                return try await group.next() ?? nil
+                return nil
             }
             guard let event else { throw TestFailure("the watch has ended") }
             return event
@@ -234,18 +228,19 @@ extension EndToEnd {
                 let register = EtcdRegister(etcd.options)
                 _ = try await register.waitForService("kitchen", nodes: 3, timeout: patience)
                 let client = Client(resolver: RegisterResolver(register: register))
+                let answers = Mutex<[Int: Int]>([:])
                 let calls = Task {
-                    var (answered, failures): ([Int: Int], [String]) = ([:], [])
+                    var failures: [String] = []
                     while !Task.isCancelled {
                         do {
                             let who: Int = try await client.call("kitchen", "Kitchen.Who", Empty())
-                            answered[who, default: 0] += 1
+                            answers.withLock { $0[who, default: 0] += 1 }
                         } catch {
                             if !Task.isCancelled { failures.append("\(error)") }
                         }
                         try? await Task.sleep(for: .milliseconds(2))
                     }
-                    return (answered, failures)
+                    return failures
                 }
                 try await etcd.kill()
                 // Longer than the nodes would live without a heartbeat.
@@ -254,11 +249,17 @@ extension EndToEnd {
                 try await until("all nodes are back") {
                     ((try? await register.lookup("kitchen")) ?? []).count == 3
                 }
-                try await Task.sleep(for: .milliseconds(300))
+                let before = answers.withLock { $0 }
+                try await until("all nodes answer as before") {
+                    let now = answers.withLock { $0 }
+                    return (0..<3).allSatisfy {
+                        now[$0, default: 0] >= before[$0, default: 0] + 30
+                    }
+                }
                 calls.cancel()
-                let (answered, failures) = await calls.value
+                let failures = await calls.value
                 #expect(failures.isEmpty, "\(failures.count): \(failures.prefix(3))")
-                #expect(answered.count == 3)
+                #expect(answers.withLock { $0.count } == 3)
                 await client.close()
                 await register.close()
                 for kitchen in kitchens { try await kitchen.stop() }
@@ -295,6 +296,8 @@ extension EndToEnd {
                 let before = clock.now
                 await other.close()
                 #expect(clock.now - before < .seconds(10))
+                // Several times as long as a call waits, and not so long that the connection is
+                // found to be dead: what was open outlives it.
                 try await clock.sleep(until: began.advanced(by: .seconds(5)))
                 etcd.wake()
 
