@@ -162,7 +162,6 @@ public final class LocalRegister: Register {
 
     /// How often to look at the file and its locks.
     private static let interval = Duration.milliseconds(200)
-    private static let backoffMax = Duration.seconds(5)
 
     private func startMonitor() {
         let mustStart = monitor.withLock { monitor in
@@ -179,7 +178,10 @@ public final class LocalRegister: Register {
                 if hint == nil || outcome == .reopened {
                     hint = await LocalRegister.hint(of: folder, environment, bell)
                 }
-                let pause = LocalRegister.pause(after: failures, environment)
+                let pause =
+                    failures == 0
+                    ? LocalRegister.interval
+                    : Backoff.pause(after: failures, random: environment.random())
                 await bell.wait(atMost: pause, clock: environment.clock)
             }
             hint?.cancel()
@@ -197,14 +199,6 @@ public final class LocalRegister: Register {
     ) async -> FolderWatch? {
         guard !environment.isSimulated else { return nil }
         return try? await FolderWatch(path: folder, environment: environment) { bell.ring() }
-    }
-
-    /// The interval, and after errors 100 ms doubled each time, with full jitter.
-    private static func pause(after failures: Int, _ environment: Environment) -> Duration {
-        guard failures > 0 else { return interval }
-        let limit = min(backoffMax, .milliseconds(100 << min(failures - 1, 10)))
-        var random = environment.randomness
-        return .milliseconds(10) + limit * Double.random(in: 0..<1, using: &random)
     }
 
     private enum Look: Sendable { case done, reopened, failed }
