@@ -3,13 +3,6 @@ internal import Micro
 /// A node as it stands in etcd: an object in JSON with these names. Fields that are missing have
 /// their standard value, those that are not known are skipped.
 struct NodeRecord: Codable, Hashable {
-    struct Method: Codable, Hashable {
-        var name: String
-        var request: String?
-        var reply: String?
-        var metadata: [String: String]?
-    }
-
     var id: String
     var service: String
     var version: String?
@@ -20,7 +13,7 @@ struct NodeRecord: Codable, Hashable {
     var state: String?
     var metadata: [String: String]?
     var codecs: [String]?
-    var methods: [Method]?
+    var methods: [EndpointRecord]?
 
     init(_ node: ServiceNode) {
         id = node.id
@@ -33,23 +26,20 @@ struct NodeRecord: Codable, Hashable {
         state = node.state.description
         metadata = node.metadata
         codecs = node.codecs
-        methods = node.methods.map {
-            Method(name: $0.name, request: $0.request, reply: $0.reply, metadata: $0.metadata)
-        }
+        methods = node.methods.map(EndpointRecord.init)
     }
 
     var node: ServiceNode {
-        ServiceNode(
-            id: id, service: service, version: version ?? "latest", namespace: namespace,
-            addresses: addresses, weight: weight ?? 100, zone: zone ?? "",
-            // A state that a later version knows is none that this one may call.
-            state: state.map { ServiceNode.State($0) ?? .starting } ?? .ready,
-            metadata: metadata ?? [:], codecs: codecs ?? [],
-            methods: (methods ?? []).map {
-                EndpointDescription(
-                    name: $0.name, request: $0.request ?? "", reply: $0.reply ?? "",
-                    metadata: $0.metadata ?? [:])
-            })
+        var node = ServiceNode(id: id, service: service, namespace: namespace, addresses: addresses)
+        if let version { node.version = version }
+        if let weight { node.weight = weight }
+        if let zone { node.zone = zone }
+        // A state that a later version knows is none that this one may call.
+        if let state { node.state = ServiceNode.State(state) ?? .starting }
+        if let metadata { node.metadata = metadata }
+        if let codecs { node.codecs = codecs }
+        if let methods { node.methods = methods.map(\.endpoint) }
+        return node
     }
 
     /// Larger than any node can be, whose texts have 1 MiB at most, all of it escaped.

@@ -23,3 +23,23 @@ public struct EndpointDescription: Sendable, Hashable {
         self.metadata = metadata
     }
 }
+
+/// An endpoint in JSON. What is empty is left out, and what is missing is empty.
+package struct EndpointRecord: Codable, Hashable {
+    private var name: String
+    private var request: String?
+    private var reply: String?
+    private var metadata: [String: String]?
+
+    package init(_ endpoint: EndpointDescription) {
+        name = endpoint.name
+        request = endpoint.request.isEmpty ? nil : endpoint.request
+        reply = endpoint.reply.isEmpty ? nil : endpoint.reply
+        metadata = endpoint.metadata.isEmpty ? nil : endpoint.metadata
+    }
+
+    package var endpoint: EndpointDescription {
+        EndpointDescription(
+            name: name, request: request ?? "", reply: reply ?? "", metadata: metadata ?? [:])
+    }
+}

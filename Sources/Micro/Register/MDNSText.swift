@@ -73,7 +73,9 @@ enum MDNSText {
         add("machine", machine)
         add("codecs", try list(node.codecs))
         if !node.metadata.isEmpty { add("metadata", try JSONCodec().encode(node.metadata)) }
-        if !methods.isEmpty { add("methods", try JSONCodec().encode(methods.map(Method.init))) }
+        if !methods.isEmpty {
+            add("methods", try JSONCodec().encode(methods.map(EndpointRecord.init)))
+        }
         return strings
     }
 
@@ -82,25 +84,6 @@ enum MDNSText {
         let isPlain = texts.allSatisfy { !$0.isEmpty && !$0.contains(" ") && !$0.hasPrefix("[") }
         if isPlain { return texts.joined(separator: " ") }
         return String(decoding: try JSONCodec().encode(texts), as: UTF8.self)
-    }
-
-    private struct Method: Codable {
-        var name: String
-        var request: String?
-        var reply: String?
-        var metadata: [String: String]?
-
-        init(_ method: EndpointDescription) {
-            name = method.name
-            request = method.request.isEmpty ? nil : method.request
-            reply = method.reply.isEmpty ? nil : method.reply
-            metadata = method.metadata.isEmpty ? nil : method.metadata
-        }
-
-        var description: EndpointDescription {
-            EndpointDescription(
-                name: name, request: request ?? "", reply: reply ?? "", metadata: metadata ?? [:])
-        }
     }
 
     // MARK: Reading
@@ -131,7 +114,7 @@ enum MDNSText {
                 node.metadata = try read([String: String].self, metadata)
             }
             if let methods = values["methods"] {
-                node.methods = try read([Method].self, methods).map(\.description)
+                node.methods = try read([EndpointRecord].self, methods).map(\.endpoint)
             }
             try node.validate()
         } catch {
