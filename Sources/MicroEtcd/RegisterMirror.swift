@@ -22,8 +22,10 @@ struct RegisterMirror {
     /// Nodes that are kept, at most: what more there is is skipped.
     let nodesMax: Int
     private var entries: [[UInt8]: Entry] = [:]
-    /// How far it has come: a watch goes on behind it.
+    /// How far it has come.
     private(set) var revision: Int64
+    /// Where a watch goes on. It does not trap, whatever etcd says its revision is.
+    var nextRevision: Int64 { revision &+ 1 }
 
     /// What was skipped since it was asked for the last time.
     private var skipped: [Skipped] = []

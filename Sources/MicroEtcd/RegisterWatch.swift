@@ -106,9 +106,8 @@ final class RegisterWatch: Sendable {
 
     private func followOnce(_ isFollowing: @escaping @Sendable () -> Void) async throws {
         let mirror = try await reader.read(range, skippingAt: .warning)
-        let revision = mirror.revision
         begin(mirror)
-        var options = EtcdWatchOptions(startRevision: revision + 1)
+        var options = EtcdWatchOptions(startRevision: mirror.nextRevision)
         options.notifiesProgress = true
         try await client.watch(range, options) { changes in
             isFollowing()

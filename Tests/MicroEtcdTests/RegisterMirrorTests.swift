@@ -32,6 +32,8 @@ import Testing
         mirror.load([try value(node("c"), 5)])
         #expect(mirror.nodes.map(\.id) == ["b", "c", "a"])
         #expect(mirror.revision == 9)
+        #expect(mirror.nextRevision == 10)
+        #expect(RegisterMirror(revision: .max, nodesMax: 1).nextRevision == .min)
         #expect(mirror.takeSkipped().isEmpty)
     }
 
