@@ -1,11 +1,4 @@
 internal import Micro
-internal import SwiftProtobuf
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
 
 extension EtcdClient {
     /// Reads keys, in their order.
@@ -19,15 +12,11 @@ extension EtcdClient {
         _ range: EtcdKeyRange, limit: Int64 = 0, revision: Int64 = 0, keysOnly: Bool = false,
         isSerializable: Bool = false
     ) async throws -> EtcdRangeAnswer {
-        let (key, end) = range.absolute(under: prefix)
-        let request = Etcdserverpb_RangeRequest.with {
-            $0.key = Data(key)
-            $0.rangeEnd = Data(end)
-            $0.limit = limit
-            $0.revision = revision
-            $0.keysOnly = keysOnly
-            $0.serializable = isSerializable
-        }
+        var request = Etcdserverpb_RangeRequest(range, under: prefix)
+        request.limit = limit
+        request.revision = revision
+        request.keysOnly = keysOnly
+        request.serializable = isSerializable
         let answer = try await ask("etcd.get", keys.range, request, isRead: true)
         return EtcdRangeAnswer(
             header: EtcdHeader(answer.header),
@@ -49,11 +38,7 @@ extension EtcdClient {
     /// - Throws: ``MicroError``; ``EtcdReason/leaseNotFound``.
     @discardableResult
     public func put(_ key: String, _ value: [UInt8], lease: Int64 = 0) async throws -> EtcdHeader {
-        let request = Etcdserverpb_PutRequest.with {
-            $0.key = Data(prefix + key.utf8)
-            $0.value = Data(value)
-            $0.lease = lease
-        }
+        let request = Etcdserverpb_PutRequest(key, value, lease: lease, under: prefix)
         return EtcdHeader(try await ask("etcd.put", keys.put, request).header)
     }
 
@@ -63,11 +48,7 @@ extension EtcdClient {
     /// - Throws: ``MicroError``.
     @discardableResult
     public func delete(_ range: EtcdKeyRange) async throws -> Int64 {
-        let (key, end) = range.absolute(under: prefix)
-        let request = Etcdserverpb_DeleteRangeRequest.with {
-            $0.key = Data(key)
-            $0.rangeEnd = Data(end)
-        }
+        let request = Etcdserverpb_DeleteRangeRequest(range, under: prefix)
         return try await ask("etcd.delete", keys.deleteRange, request).deleted
     }
 
@@ -78,11 +59,10 @@ extension EtcdClient {
     public func transaction(
         if conditions: [EtcdComparison], then: [EtcdOperation], otherwise: [EtcdOperation] = []
     ) async throws -> EtcdTransactionAnswer {
-        let request = Etcdserverpb_TxnRequest.with {
-            $0.compare = conditions.map { $0.wire(under: prefix) }
-            $0.success = then.map { $0.wire(under: prefix) }
-            $0.failure = otherwise.map { $0.wire(under: prefix) }
-        }
+        var request = Etcdserverpb_TxnRequest()
+        request.compare = conditions.map { Etcdserverpb_Compare($0, under: prefix) }
+        request.success = then.map { Etcdserverpb_RequestOp($0, under: prefix) }
+        request.failure = otherwise.map { Etcdserverpb_RequestOp($0, under: prefix) }
         let answer = try await ask("etcd.transaction", keys.txn, request)
         return EtcdTransactionAnswer(
             header: EtcdHeader(answer.header), isSuccessful: answer.succeeded,

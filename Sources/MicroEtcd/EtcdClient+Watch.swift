@@ -1,12 +1,6 @@
 internal import Micro
 internal import SwiftProtobuf
 
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
 /// What a watch tells.
 public struct EtcdWatchOptions: Sendable, Hashable {
     /// The first revision that is told; 0: from now on. What was read at `n` goes on
@@ -24,6 +18,18 @@ public struct EtcdWatchOptions: Sendable, Hashable {
 
     /// All changes from `startRevision` on.
     public init(startRevision: Int64) { self.startRevision = startRevision }
+
+    fileprivate func request(
+        for range: EtcdKeyRange, under prefix: [UInt8]
+    ) -> Etcdserverpb_WatchCreateRequest {
+        var request = Etcdserverpb_WatchCreateRequest(range, under: prefix)
+        request.startRevision = startRevision
+        request.progressNotify = notifiesProgress
+        request.filters =
+            (ignoresPuts ? [.noput] : []) + (ignoresDeletions ? [.nodelete] : [])
+        request.fragment = true
+        return request
+    }
 }
 
 extension EtcdClient {
@@ -36,7 +42,9 @@ extension EtcdClient {
         _ range: EtcdKeyRange, _ watchOptions: EtcdWatchOptions = EtcdWatchOptions(),
         _ body: @escaping @Sendable (EtcdChanges) async throws -> Value
     ) async throws -> Value {
-        let request = request(range, watchOptions)
+        let request = Etcdserverpb_WatchRequest.with {
+            $0.createRequest = watchOptions.request(for: range, under: prefix)
+        }
         let (timeout, clock, place) = (options.timeout, environment.clock, options.place)
         let prefixBytes = prefix.count
         return try await stream("etcd.watch", watches.watch) { out, answers in
@@ -55,24 +63,6 @@ extension EtcdClient {
                 EtcdChanges(
                     answers: answers, header: EtcdHeader(first.header), prefixBytes: prefixBytes,
                     place: place))
-        }
-    }
-
-    private func request(
-        _ range: EtcdKeyRange, _ options: EtcdWatchOptions
-    ) -> Etcdserverpb_WatchRequest {
-        let (key, end) = range.absolute(under: prefix)
-        return .with {
-            $0.createRequest = .with {
-                $0.key = Data(key)
-                $0.rangeEnd = Data(end)
-                $0.startRevision = options.startRevision
-                $0.progressNotify = options.notifiesProgress
-                $0.filters =
-                    (options.ignoresPuts ? [.noput] : [])
-                    + (options.ignoresDeletions ? [.nodelete] : [])
-                $0.fragment = true
-            }
         }
     }
 }

@@ -1,11 +1,3 @@
-internal import SwiftProtobuf
-
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
-
 /// What a transaction asks of a key. A key that does not exist has the revisions 0, the lease 0 and
 /// no value to compare.
 public struct EtcdComparison: Sendable, Hashable {
@@ -43,27 +35,6 @@ public struct EtcdComparison: Sendable, Hashable {
     public static func lease(of key: String, is lease: Int64) -> EtcdComparison {
         EtcdComparison(key: Array(key.utf8), subject: .lease(lease))
     }
-
-    func wire(under prefix: [UInt8]) -> Etcdserverpb_Compare {
-        .with {
-            $0.result = .equal
-            $0.key = Data(prefix + key)
-            switch subject {
-            case .createRevision(let revision):
-                $0.target = .create
-                $0.createRevision = revision
-            case .modRevision(let revision):
-                $0.target = .mod
-                $0.modRevision = revision
-            case .value(let value):
-                $0.target = .value
-                $0.value = Data(value)
-            case .lease(let lease):
-                $0.target = .lease
-                $0.lease = lease
-            }
-        }
-    }
 }
 
 /// What a transaction does.
@@ -74,31 +45,6 @@ public enum EtcdOperation: Sendable, Hashable {
     case put(key: String, value: [UInt8], lease: Int64 = 0)
     /// Deletes keys.
     case delete(EtcdKeyRange)
-
-    func wire(under prefix: [UInt8]) -> Etcdserverpb_RequestOp {
-        .with {
-            switch self {
-            case .get(let range):
-                let (key, end) = range.absolute(under: prefix)
-                $0.requestRange = .with {
-                    $0.key = Data(key)
-                    $0.rangeEnd = Data(end)
-                }
-            case .put(let key, let value, let lease):
-                $0.requestPut = .with {
-                    $0.key = Data(prefix + key.utf8)
-                    $0.value = Data(value)
-                    $0.lease = lease
-                }
-            case .delete(let range):
-                let (key, end) = range.absolute(under: prefix)
-                $0.requestDeleteRange = .with {
-                    $0.key = Data(key)
-                    $0.rangeEnd = Data(end)
-                }
-            }
-        }
-    }
 }
 
 /// What became of an operation of a transaction.
