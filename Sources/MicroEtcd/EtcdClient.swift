@@ -17,6 +17,7 @@ public final class EtcdClient: Sendable {
     static let service = "etcd"
 
     let options: EtcdOptions
+    private let problems: [String]
     let environment: Environment
     /// What every key begins with.
     let prefix: [UInt8]
@@ -37,6 +38,7 @@ public final class EtcdClient: Sendable {
             resolver: StaticResolver(addresses: [Self.service: options.addresses]),
             options: options.clientOptions, environment: environment, logger: logger)
         self.options = options
+        self.problems = options.problems
         self.environment = environment
         self.prefix = Array(options.keyPrefix.utf8)
         self.client = client
@@ -86,10 +88,10 @@ public final class EtcdClient: Sendable {
     /// - Parameter isRead: It may be tried again on another member although it was written.
     func ask<Request: SwiftProtobuf.Message, Reply: SwiftProtobuf.Message>(
         _ operation: String, _ endpoint: Endpoint<Request, Reply>, _ request: Request,
-        isRead: Bool = false, metadata: Metadata = Metadata()
+        isRead: Bool = false
     ) async throws -> Reply {
         try check()
-        var call = CallOptions(metadata: metadata)
+        var call = CallOptions()
         if isRead {
             call.retry = .idempotent(attempts: 3)
             // A member that hangs leaves time for another one.
@@ -139,7 +141,6 @@ public final class EtcdClient: Sendable {
     }
 
     private func check() throws {
-        let problems = options.problems
         guard problems.isEmpty else {
             throw MicroError.invalid("etcd", problems.joined(separator: "; "))
         }

@@ -148,15 +148,9 @@ final class EtcdLeaseStream: Sendable {
             state.isRunning = false
             state.task = nil
             state.queue = []
-            return state.waiting.take()
+            defer { state.waiting = [:] }
+            return state.waiting
         }
         for latch in waiting.values.joined() { latch.set(.failure(error)) }
-    }
-}
-
-extension Dictionary {
-    fileprivate mutating func take() -> Self {
-        defer { self = [:] }
-        return self
     }
 }
