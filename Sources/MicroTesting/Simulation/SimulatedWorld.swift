@@ -289,8 +289,7 @@ public final class SimulatedWorld: Sendable {
 
     /// The process of a machine is gone.
     private func exit(_ node: SimulatedNode, _ state: SimulatedNode.State) {
-        node.withFacts { $0.run }?.died(
-            MicroError("simulation", .unavailable, "\(node.name): the process is dead"))
+        node.withFacts { $0.run }?.died(SimulatedProcess.death(node.name))
         let process = node.withFacts { facts -> SimulatedProcess? in
             guard let process = facts.process else { return nil }
             facts.state = state
