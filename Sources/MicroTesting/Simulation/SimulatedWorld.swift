@@ -109,15 +109,11 @@ public final class SimulatedWorld: Sendable {
     /// A number over the journal and all that went through the network, when, from whom and to
     /// whom: two runs that have the same did the same.
     public var fingerprint: UInt64 {
-        var hash = network.counts.digest
-        for line in journal {
-            for byte in line.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        }
-        return hash
+        journal.reduce(network.digest) { stableHash($1, seed: $0) }
     }
 
     /// How many connections there are in the network, with those of which only one end knows.
-    public var connections: Int { Int(clamping: network.counts.connections) }
+    public var connections: Int { Int(clamping: network.connections) }
 
     // MARK: Machines
 
