@@ -169,10 +169,7 @@ public final class SimulatedWorld: Sendable {
     public func client(
         on node: SimulatedNode, options: ClientOptions = ClientOptions(), hooks: [ClientHook] = []
     ) throws -> Client {
-        guard let process = node.withFacts({ $0.process }) else {
-            throw MicroError.failedPrecondition(
-                "simulation", "\(node.name) is \(node.state): no process runs there")
-        }
+        let process = try node.livingProcess()
         let client = process.environment.bind { Client(options: options, hooks: hooks) }
         node.withFacts { $0.clients.append(client) }
         return client
@@ -185,10 +182,7 @@ public final class SimulatedWorld: Sendable {
     public func run<T: Sendable>(
         on node: SimulatedNode, _ body: @escaping @Sendable () async throws -> T
     ) async throws -> T {
-        guard let process = node.withFacts({ $0.process }) else {
-            throw MicroError.failedPrecondition(
-                "simulation", "\(node.name) is \(node.state): no process runs there")
-        }
+        let process = try node.livingProcess()
         return try await waiting("run(on: \(node.name))") {
             try await process.run("what runs on \(node.name)", body)
         }
@@ -324,12 +318,13 @@ public final class SimulatedWorld: Sendable {
     ///
     /// - Throws: Why it did not start.
     public func restart(_ node: SimulatedNode) async throws {
-        if node.hasService { try await stop(node) } else { exit(node, .stopped) }
         guard node.hasService else {
+            exit(node, .stopped)
             _ = try makeProcess(on: node)
             node.withFacts { $0.state = .running }
             return
         }
+        try await stop(node)
         try await begin(node)
     }
 
@@ -355,9 +350,9 @@ public final class SimulatedWorld: Sendable {
     }
 
     func draw(_ range: ClosedRange<Duration>) -> Duration {
-        let span = (range.upperBound - range.lowerBound) / .nanoseconds(1)
+        let span = (range.upperBound - range.lowerBound).unsignedNanoseconds
         guard span >= 1 else { return range.lowerBound }
-        let extra = environment.random() % (UInt64(span) + 1)
+        let extra = environment.random() % (span + 1)
         return range.lowerBound + .nanoseconds(Int64(clamping: extra))
     }
 
