@@ -213,18 +213,16 @@ public final class SimulatedWorld: Sendable {
 
     private func makeProcess(on node: SimulatedNode) throws -> SimulatedProcess {
         let process = try simulation.makeProcess()
-        let environment = process.environment
         func reach(_ target: Party) -> Reach {
             Reach(world: self, source: node.party, process: process, target: target)
         }
-        let register = ProcessRegister(server, reach(.register), environment)
+        let register = ProcessRegister(server, reach(.register))
         process.transports = [node.transport]
         process.engines = SimulatedEngines(
             register: register,
-            broker: ProcessBroker(memoryBroker, reach(.engines), environment),
-            store: ProcessStore(
-                inner: memoryStore, reach: reach(.engines), environment: environment),
-            sync: ProcessSync(inner: memorySync, reach: reach(.engines), environment: environment))
+            broker: ProcessBroker(memoryBroker, reach(.engines)),
+            store: ProcessStore(inner: memoryStore, reach: reach(.engines)),
+            sync: ProcessSync(inner: memorySync, reach: reach(.engines)))
         state.withLock { $0.registers.append(register) }
         node.withFacts { $0.process = process }
         return process
