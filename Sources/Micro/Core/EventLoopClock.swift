@@ -76,7 +76,7 @@ extension Duration {
     }
 
     /// As the core takes it: nanoseconds, 0 when negative.
-    var unsignedNanoseconds: UInt64 { UInt64(Swift.max(0, clampedNanoseconds)) }
+    package var unsignedNanoseconds: UInt64 { UInt64(Swift.max(0, clampedNanoseconds)) }
 
     /// As the core takes it: milliseconds, rounded up, 0 when negative, at most `UInt32.max`.
     var clampedMilliseconds: UInt32 {

@@ -22,14 +22,6 @@ package final class SimulatedNetwork: @unchecked Sendable {  // of one thread
         }
     }
 
-    /// What there is, and was.
-    package struct Counts: Sendable, Hashable {
-        package var connections: UInt64
-        package var connects: UInt64
-        /// Equal for runs in which the same was sent at the same times.
-        package var digest: UInt64
-    }
-
     init(seed: UInt64) throws(MicroError) {
         var created: OpaquePointer?
         try check(mcore_network_create(seed, &created), "simulation", "make a network")
@@ -73,24 +65,25 @@ package final class SimulatedNetwork: @unchecked Sendable {  // of one thread
             "change a link")
     }
 
-    /// Breaks the connections between two, or all of one.
-    package func reset(_ host: Host, _ other: Host? = nil) {
-        _ = mcore_network_reset(raw, host.number, (other ?? host).number)
-    }
+    /// Breaks all connections of a machine.
+    package func reset(_ host: Host) { _ = mcore_network_reset(raw, host.number, host.number) }
 
-    /// Nothing arrives on the connections that are open between two, or on all of one, any more.
-    package func lose(_ host: Host, _ other: Host? = nil) {
-        _ = mcore_network_lose(raw, host.number, (other ?? host).number)
-    }
+    /// Nothing arrives on the connections that a machine has open, any more.
+    package func lose(_ host: Host) { _ = mcore_network_lose(raw, host.number, host.number) }
 
     /// The process on the host has died.
     package func crash(_ host: Host) { _ = mcore_network_crash(raw, host.number) }
 
-    package var counts: Counts {
+    /// Connections that are open.
+    package var connections: UInt64 { counts.connections }
+
+    /// Equal for runs in which the same was sent at the same times.
+    package var digest: UInt64 { counts.digest }
+
+    private var counts: mcore_network_counts {
         var counts = mcore_network_counts()
         counts.struct_size = UInt32(MemoryLayout<mcore_network_counts>.size)
         mcore_network_read_counts(raw, &counts)
-        return Counts(
-            connections: counts.connections, connects: counts.connects, digest: counts.digest)
+        return counts
     }
 }

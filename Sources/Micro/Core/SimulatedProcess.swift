@@ -15,7 +15,8 @@ package final class SimulatedProcess: Sendable {
         var engines: (any Sendable)?
         var isDead = false
         var lastCall: UInt64 = 0
-        var calls: [UInt64: any SimulatedCall] = [:]
+        /// What tells those who wait for it that it has died.
+        var calls: [UInt64: @Sendable () -> Void] = [:]
     }
 
     init(on loop: EventLoop) {
@@ -59,31 +60,33 @@ package final class SimulatedProcess: Sendable {
     package func run<T: Sendable>(
         _ what: String, _ body: @escaping @Sendable () async throws -> T
     ) async throws -> T {
-        let call = PendingSimulatedCall<T>()
+        let outcome = Latch<T>()
         let id = state.withLock { state -> UInt64? in
             guard !state.isDead else { return nil }
             state.lastCall += 1
-            state.calls[state.lastCall] = call
+            state.calls[state.lastCall] = {
+                outcome.set(.failure(SimulatedProcess.death(what)))
+            }
             return state.lastCall
         }
         guard let id else { throw SimulatedProcess.death(what) }
         defer { state.withLock { _ = $0.calls.removeValue(forKey: id) } }
         let task = environment.spawn {
             do {
-                call.finish(.success(try await body()))
+                outcome.set(.success(try await body()))
             } catch {
-                call.finish(.failure(error))
+                outcome.set(.failure(error))
             }
         }
         return try await withTaskCancellationHandler {
-            try await call.value(what)
+            try await outcome.wait()
         } onCancel: {
             task.cancel()
-            call.finish(.failure(CancellationError()))
         }
     }
 
-    fileprivate static func death(_ what: String) -> MicroError {
+    /// The error of who has to do with a process that was killed.
+    package static func death(_ what: String) -> MicroError {
         MicroError("simulation", .unavailable, "\(what): the process is dead")
     }
 
@@ -100,50 +103,11 @@ package final class SimulatedProcess: Sendable {
             defer { state.calls = [:] }
             return state.calls.sorted { $0.key < $1.key }.map(\.value)
         }
-        for call in calls { call.processDied() }
+        for tellOfDeath in calls { tellOfDeath() }
     }
 
     /// Cancels what it does, and all that it begins.
     package func cancelTasks() { tasks.cancelAll() }
 
     func end() { loop.end() }
-}
-
-private protocol SimulatedCall: Sendable {
-    func processDied()
-}
-
-private final class PendingSimulatedCall<T: Sendable>: SimulatedCall {
-    private struct State {
-        var result: Result<T, any Error>?
-        var what = ""
-        var waiter: CheckedContinuation<T, any Error>?
-    }
-
-    private let state = Mutex(State())
-
-    func value(_ what: String) async throws -> T {
-        try await withCheckedThrowingContinuation { continuation in
-            let result = state.withLock { state in
-                state.what = what
-                if state.result == nil { state.waiter = continuation }
-                return state.result
-            }
-            if let result { continuation.resume(with: result) }
-        }
-    }
-
-    /// The first one counts.
-    func finish(_ result: Result<T, any Error>) {
-        let waiter = state.withLock { state -> CheckedContinuation<T, any Error>? in
-            guard state.result == nil else { return nil }
-            state.result = result
-            return state.waiter.take()
-        }
-        waiter?.resume(with: result)
-    }
-
-    func processDied() {
-        finish(.failure(SimulatedProcess.death(state.withLock { $0.what })))
-    }
 }

@@ -118,10 +118,10 @@ package final class Simulation: Sendable {
 private final class SimulationRun<T: Sendable>: Sendable {
     private let simulation: Simulation
     private let explain: @Sendable (Simulation) -> String
+    private let outcome = Latch<T>()
     private let state = Mutex(State())
 
     private struct State {
-        var result: Result<T, any Error>?
         var root: SpawnedTask?
         var limit: SpawnedTask?
         var isAbandoned = false
@@ -142,9 +142,9 @@ private final class SimulationRun<T: Sendable>: Sendable {
             guard !self.state.withLock({ $0.isAbandoned }) else { return }
             if let limit { self.watch(limit) }
             do {
-                self.set(.success(try await body(simulation)))
+                self.outcome.set(.success(try await body(simulation)))
             } catch {
-                self.set(.failure(error))
+                self.outcome.set(.failure(error))
             }
             self.state.withLock { $0.limit.take() }?.cancel()
             simulation.cancelTasks()
@@ -154,11 +154,6 @@ private final class SimulationRun<T: Sendable>: Sendable {
             self.state.withLock { $0.isOver = true }
         }
         state.withLock { $0.root = root }
-    }
-
-    /// The first result counts.
-    private func set(_ result: Result<T, any Error>) {
-        state.withLock { $0.result = $0.result ?? result }
     }
 
     private func watch(_ limit: Duration) {
@@ -177,7 +172,7 @@ private final class SimulationRun<T: Sendable>: Sendable {
 
     private func giveUp(_ reason: String) {
         let explanation = explain(simulation)
-        set(
+        outcome.set(
             .failure(
                 MicroError(
                     "simulation", .deadlineExceeded,
@@ -201,7 +196,7 @@ private final class SimulationRun<T: Sendable>: Sendable {
             _ = simulation.turn()
         }
         simulation.endLoops()
-        guard let result = state.withLock({ $0.result }) else {
+        guard let result = outcome.result else {
             throw MicroError("simulation", .internal, "the simulation has no result")
         }
         return try result.get()

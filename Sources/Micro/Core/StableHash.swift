@@ -2,7 +2,7 @@ internal import CMicroCore
 
 /// A hash of `text` that is the same on every machine and in every release: XXH64 of its UTF-8.
 /// Not for tables keyed by foreign input.
-func stableHash(_ text: String, seed: UInt64 = 0) -> UInt64 {
+package func stableHash(_ text: String, seed: UInt64 = 0) -> UInt64 {
     var text = text
     return text.withUTF8 { mcore_xxh64($0.baseAddress, $0.count, seed) }
 }

@@ -48,17 +48,17 @@ public struct ServiceNode: Sendable, Hashable {
     }
 
     /// What a register knows a node by.
-    struct Key: Sendable, Hashable, Comparable {
+    package struct Key: Sendable, Hashable, Comparable {
         var namespace: String
         var service: String
         var id: String
 
-        static func < (lhs: Key, rhs: Key) -> Bool {
+        package static func < (lhs: Key, rhs: Key) -> Bool {
             (lhs.namespace, lhs.service, lhs.id) < (rhs.namespace, rhs.service, rhs.id)
         }
     }
 
-    var key: Key { Key(namespace: namespace, service: service, id: id) }
+    package var key: Key { Key(namespace: namespace, service: service, id: id) }
 
     /// A node.
     ///

@@ -33,7 +33,7 @@ package final class WakeUp: Sendable {
     }
 
     /// Waits until it is rung, or until the task is cancelled.
-    func wait() async {
+    package func wait() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isRung = state.withLock { state in

@@ -12,6 +12,8 @@ struct Reach: Sendable {
     private static var patience: Duration { .seconds(5) }
     private static var pause: Duration { .milliseconds(50) }
 
+    var environment: Environment { process.environment }
+
     private var path: Path { world?.roundTrip(from: source, to: target) ?? .refused }
 
     var isOpen: Bool {
@@ -25,12 +27,10 @@ struct Reach: Sendable {
     ///
     /// - Throws: ``MicroError`` unavailable; `CancellationError`.
     func check(_ what: String) async throws {
-        let clock = process.environment.clock
+        let clock = environment.clock
         let end = clock.now.advanced(by: Reach.patience)
         while true {
-            if process.isDead {
-                throw MicroError("simulation", .unavailable, "\(what): the process is dead")
-            }
+            if process.isDead { throw SimulatedProcess.death(what) }
             switch path {
             case .open(let range):
                 return try await wait(range)
@@ -55,7 +55,7 @@ struct Reach: Sendable {
 
     private func wait(_ range: ClosedRange<Duration>) async throws {
         if let delay = world?.draw(range), delay > .zero {
-            try await process.environment.clock.sleep(for: delay)
+            try await environment.clock.sleep(for: delay)
         }
     }
 }

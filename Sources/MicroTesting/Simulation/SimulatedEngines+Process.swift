@@ -5,22 +5,17 @@ internal import Synchronization
 final class ProcessBroker: Broker {
     private let inner: any Broker
     private let reach: Reach
-    let environment: Environment
-    private let state = Mutex(State())
+    /// In the order of their making.
+    private let sources = Mutex<[ProcessSubscription]>([])
 
-    private struct State {
-        var sources: [UInt64: ProcessSubscription] = [:]
-        var last: UInt64 = 0
-    }
-
-    init(_ inner: any Broker, _ reach: Reach, _ environment: Environment) {
+    init(_ inner: any Broker, _ reach: Reach) {
         self.inner = inner
         self.reach = reach
-        self.environment = environment
     }
 
     var name: String { inner.name }
     var codecs: Codecs { inner.codecs }
+    var environment: Environment { reach.environment }
 
     func publish(_ message: Message, timeout: Duration) async throws -> PublishReceipt {
         try await reach.check("the broker")
@@ -33,10 +28,7 @@ final class ProcessBroker: Broker {
         try await reach.check("the broker")
         let subscription = try await inner.subscribe(pattern, group: group, options: options)
         let source = ProcessSubscription(subscription, reach)
-        state.withLock { state in
-            state.last += 1
-            state.sources[state.last] = source
-        }
+        sources.withLock { $0.append(source) }
         return Subscription(
             pattern: pattern, group: group, options: options, broker: self, source: source)
     }
@@ -46,9 +38,9 @@ final class ProcessBroker: Broker {
     }
 
     private func takeSources() -> [ProcessSubscription] {
-        state.withLock { state in
-            defer { state.sources = [:] }
-            return state.sources.sorted { $0.key < $1.key }.map(\.value)
+        sources.withLock { sources in
+            defer { sources = [] }
+            return sources
         }
     }
 
@@ -88,10 +80,10 @@ private final class ProcessSubscription: SubscriptionSource {
 struct ProcessStore: Store {
     let inner: any Store
     let reach: Reach
-    let environment: Environment
 
     var name: String { inner.name }
     var codecs: Codecs { inner.codecs }
+    var environment: Environment { reach.environment }
 
     func record(_ key: String) async throws -> StoreRecord? {
         try await reach.check("the store")
@@ -120,9 +112,9 @@ struct ProcessStore: Store {
 struct ProcessSync: Sync {
     let inner: any Sync
     let reach: Reach
-    let environment: Environment
 
     var name: String { inner.name }
+    var environment: Environment { reach.environment }
 
     func acquire(_ name: String, ttl: Duration, timeout: Duration?) async throws -> Lease {
         try await reach.check("the locks")

@@ -81,6 +81,18 @@ public final class SimulatedNode: Sendable {
     /// Time on the machine: that of the whole world, unless its wall clock was skewed.
     public var wallClock: Duration { facts.withLock { $0.process }?.environment.wallClock ?? .zero }
 
+    /// The process that it runs at present.
+    ///
+    /// - Throws: ``MicroError`` failedPrecondition when there is none.
+    func livingProcess() throws -> SimulatedProcess {
+        let (process, state) = facts.withLock { ($0.process, $0.state) }
+        guard let process else {
+            throw MicroError.failedPrecondition(
+                "simulation", "\(name) is \(state): no process runs there")
+        }
+        return process
+    }
+
     func makeService() async throws -> MicroService {
         guard let make else {
             throw MicroError.failedPrecondition("simulation", "\(name) has no service to start")

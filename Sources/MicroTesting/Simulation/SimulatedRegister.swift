@@ -35,22 +35,21 @@ final class RegisterServer: Sendable {
 final class ProcessRegister: Register {
     private let server: RegisterServer
     private let reach: Reach
-    private let environment: Environment
     private let feed = RegisterFeed()
+    /// Rung when something about the way to the register is different, or about the register.
+    private let changed = WakeUp()
     private let state = Mutex(State())
 
     private struct State {
-        var registered: [String: ServiceNode] = [:]
+        var registered: [ServiceNode.Key: ServiceNode] = [:]
         var pump: SpawnedTask?
         var watch: RegisterEvents?
-        var wake: AsyncStream<Void>.Continuation?
         var isClosed = false
     }
 
-    init(_ server: RegisterServer, _ reach: Reach, _ environment: Environment) {
+    init(_ server: RegisterServer, _ reach: Reach) {
         self.server = server
         self.reach = reach
-        self.environment = environment
     }
 
     var name: String { "simulated" }
@@ -66,15 +65,13 @@ final class ProcessRegister: Register {
     func register(_ node: ServiceNode, ttl: Duration) async throws {
         try await enter()
         try await server.memory.register(node, ttl: ttl)
-        state.withLock { $0.registered["\(node.namespace) \(node.service) \(node.id)"] = node }
+        state.withLock { $0.registered[node.key] = node }
     }
 
     func deregister(_ node: ServiceNode) async throws {
         try await enter()
         try await server.memory.deregister(node)
-        state.withLock {
-            $0.registered["\(node.namespace) \(node.service) \(node.id)"] = nil
-        }
+        state.withLock { $0.registered[node.key] = nil }
     }
 
     func lookup(_ service: String, namespace: String) async throws -> [ServiceNode] {
@@ -91,10 +88,7 @@ final class ProcessRegister: Register {
         let events = feed.watch(service, namespace: namespace, keeping: self)
         let mustStart = state.withLock { state in
             guard state.pump == nil, !state.isClosed else { return false }
-            let (stream, continuation) = AsyncStream.makeStream(
-                of: Void.self, bufferingPolicy: .bufferingNewest(1))
-            state.wake = continuation
-            state.pump = environment.spawn { await self.pump(stream) }
+            state.pump = reach.environment.spawn { await self.pump() }
             return true
         }
         if !mustStart, feed.needsNodes { pathChanged() }
@@ -116,13 +110,11 @@ final class ProcessRegister: Register {
 
     /// Something about the way to the register is different, or about the register.
     func pathChanged() {
-        let (watch, wake) = state.withLock { ($0.watch, $0.wake) }
-        watch?.cancel()
-        wake?.yield()
+        state.withLock { $0.watch }?.cancel()
+        changed.ring()
     }
 
-    private func pump(_ changes: AsyncStream<Void>) async {
-        var changes = changes.makeAsyncIterator()
+    private func pump() async {
         var known = server.epoch
         while !Task.isCancelled {
             if reach.isOpen {
@@ -132,7 +124,7 @@ final class ProcessRegister: Register {
                     feed.interrupt(
                         MicroError("register", .unavailable, "\(describe()) is down"))
                 }
-                guard await changes.next() != nil else { return }
+                await changed.wait()
             }
         }
     }

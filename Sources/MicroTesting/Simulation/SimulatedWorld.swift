@@ -109,15 +109,11 @@ public final class SimulatedWorld: Sendable {
     /// A number over the journal and all that went through the network, when, from whom and to
     /// whom: two runs that have the same did the same.
     public var fingerprint: UInt64 {
-        var hash = network.counts.digest
-        for line in journal {
-            for byte in line.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        }
-        return hash
+        journal.reduce(network.digest) { stableHash($1, seed: $0) }
     }
 
     /// How many connections there are in the network, with those of which only one end knows.
-    public var connections: Int { Int(clamping: network.counts.connections) }
+    public var connections: Int { Int(clamping: network.connections) }
 
     // MARK: Machines
 
@@ -173,10 +169,7 @@ public final class SimulatedWorld: Sendable {
     public func client(
         on node: SimulatedNode, options: ClientOptions = ClientOptions(), hooks: [ClientHook] = []
     ) throws -> Client {
-        guard let process = node.withFacts({ $0.process }) else {
-            throw MicroError.failedPrecondition(
-                "simulation", "\(node.name) is \(node.state): no process runs there")
-        }
+        let process = try node.livingProcess()
         let client = process.environment.bind { Client(options: options, hooks: hooks) }
         node.withFacts { $0.clients.append(client) }
         return client
@@ -189,10 +182,7 @@ public final class SimulatedWorld: Sendable {
     public func run<T: Sendable>(
         on node: SimulatedNode, _ body: @escaping @Sendable () async throws -> T
     ) async throws -> T {
-        guard let process = node.withFacts({ $0.process }) else {
-            throw MicroError.failedPrecondition(
-                "simulation", "\(node.name) is \(node.state): no process runs there")
-        }
+        let process = try node.livingProcess()
         return try await waiting("run(on: \(node.name))") {
             try await process.run("what runs on \(node.name)", body)
         }
@@ -223,18 +213,16 @@ public final class SimulatedWorld: Sendable {
 
     private func makeProcess(on node: SimulatedNode) throws -> SimulatedProcess {
         let process = try simulation.makeProcess()
-        let environment = process.environment
         func reach(_ target: Party) -> Reach {
             Reach(world: self, source: node.party, process: process, target: target)
         }
-        let register = ProcessRegister(server, reach(.register), environment)
+        let register = ProcessRegister(server, reach(.register))
         process.transports = [node.transport]
         process.engines = SimulatedEngines(
             register: register,
-            broker: ProcessBroker(memoryBroker, reach(.engines), environment),
-            store: ProcessStore(
-                inner: memoryStore, reach: reach(.engines), environment: environment),
-            sync: ProcessSync(inner: memorySync, reach: reach(.engines), environment: environment))
+            broker: ProcessBroker(memoryBroker, reach(.engines)),
+            store: ProcessStore(inner: memoryStore, reach: reach(.engines)),
+            sync: ProcessSync(inner: memorySync, reach: reach(.engines)))
         state.withLock { $0.registers.append(register) }
         node.withFacts { $0.process = process }
         return process
@@ -289,8 +277,7 @@ public final class SimulatedWorld: Sendable {
 
     /// The process of a machine is gone.
     private func exit(_ node: SimulatedNode, _ state: SimulatedNode.State) {
-        node.withFacts { $0.run }?.died(
-            MicroError("simulation", .unavailable, "\(node.name): the process is dead"))
+        node.withFacts { $0.run }?.died(SimulatedProcess.death(node.name))
         let process = node.withFacts { facts -> SimulatedProcess? in
             guard let process = facts.process else { return nil }
             facts.state = state
@@ -329,12 +316,13 @@ public final class SimulatedWorld: Sendable {
     ///
     /// - Throws: Why it did not start.
     public func restart(_ node: SimulatedNode) async throws {
-        if node.hasService { try await stop(node) } else { exit(node, .stopped) }
         guard node.hasService else {
+            exit(node, .stopped)
             _ = try makeProcess(on: node)
             node.withFacts { $0.state = .running }
             return
         }
+        try await stop(node)
         try await begin(node)
     }
 
@@ -360,9 +348,9 @@ public final class SimulatedWorld: Sendable {
     }
 
     func draw(_ range: ClosedRange<Duration>) -> Duration {
-        let span = (range.upperBound - range.lowerBound) / .nanoseconds(1)
+        let span = (range.upperBound - range.lowerBound).unsignedNanoseconds
         guard span >= 1 else { return range.lowerBound }
-        let extra = environment.random() % (UInt64(span) + 1)
+        let extra = environment.random() % (span + 1)
         return range.lowerBound + .nanoseconds(Int64(clamping: extra))
     }
 
