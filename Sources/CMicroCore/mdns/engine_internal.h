@@ -111,7 +111,7 @@ struct mcore__mdns_engine {
 
     mcore__dns_name type; /* that is browsed; the root: none */
     mcore_slice address_key;
-    uint8_t address_key_bytes[MCORE__MDNS_LABEL_BYTES_MAX];
+    uint8_t address_key_bytes[MCORE__DNS_LABEL_BYTES_MAX];
     uint64_t query_ns;       /* when the next query for it is due */
     uint64_t query_interval; /* after it */
     mcore__table instances, hosts;

@@ -11,6 +11,9 @@
 
 enum { LINKS_MAX = 32, INTERFACES_MAX = 256, IP_TTL_SENT = 255 /* RFC 6762 11 */ };
 
+_Static_assert((int)MCORE_MDNS_ADDRESSES_MAX == (int)MCORE__MDNS_ADDRESSES_MAX,
+               "the addresses that the engine found have room in an instance");
+
 #define RESCAN_NS UINT64_C(10000000000)
 
 /* An interface that is used. */
@@ -35,7 +38,8 @@ struct mcore_mdns {
     void *done_ctx;
 };
 
-static const mcore__ip group_v4 = {.version = 4, .bytes = {224, 0, 0, 251}, .port = 5353};
+static const mcore__ip group_v4 = {
+    .version = 4, .bytes = {224, 0, 0, 251}, .port = MCORE__MDNS_PORT};
 static const mcore__ip group_v6 = {
     .version = 6, .bytes = {0xff, 0x02, [15] = 0xfb}, .port = MCORE__MDNS_PORT};
 
