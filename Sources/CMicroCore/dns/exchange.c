@@ -47,7 +47,6 @@ static void begin(void *arg) {
     x->running = 1;
     x->dns->exchange_count++;
     mcore__list_remove(&x->node);
-    mcore__list_append(&x->dns->exchanges, &x->node);
     mcore__dns_files_look(x->dns);
     const mcore__dns_conf *conf = &x->dns->conf;
     memcpy(x->servers, conf->servers, sizeof x->servers);
