@@ -439,6 +439,23 @@ TEST(a_server_that_is_silent_is_followed_by_the_next) {
     rig_close(&r);
 }
 
+TEST(a_hundred_rounds_are_no_faster_in_the_end) {
+    rig r;
+    mcore_dns_options options;
+    mcore_dns_options_default(&options);
+    options.attempts = 100;
+    rig_open(&r, 1, &options);
+    r.stubs[0]->silent = 1;
+    static result out;
+    uint64_t begin_ns = mcore_loop_now_ns(r.loop);
+    begin_flags(&r, mcore_dns_addresses, "db.example", MCORE_DNS_IPV4, &out);
+    pass(&r, 3000 * S);
+    check(&out, MCORE_ETIMEDOUT, "");
+    CHECK_INT(r.stubs[0]->asked, 100);
+    CHECK_INT((out.at_ns - begin_ns) / MS, 2000 + 4000 + 8000 + 16000 + 96 * 30000);
+    rig_close(&r);
+}
+
 TEST(servers_can_take_turns) {
     rig r;
     mcore_dns_options options;
