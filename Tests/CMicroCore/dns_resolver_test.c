@@ -791,6 +791,34 @@ TEST(services_that_are_not_there) {
     rig_close(&r);
 }
 
+TEST(a_service_is_renewed_while_its_targets_are_asked_for) {
+    rig r;
+    rig_open(&r, 1, NULL);
+    stub *s = r.stubs[0];
+    static result before, after;
+    stub_service(s, "_x._tcp.example", 1, 0, 80, "a.example", 0);
+    stub_address(s, "a.example", "10.2.0.1", 60);
+    s->silent_for_type = MCORE__DNS_A;
+    begin_flags(&r, mcore_dns_services, "_x._tcp.example", MCORE_DNS_IPV4, &before);
+    pass(&r, MS);
+    stub_service(s, "_x._tcp.example", 2, 0, 80, "b.example", 60);
+    stub_service(s, "_x._tcp.example", 3, 0, 80, "c.example", 60);
+    stub_address(s, "b.example", "10.2.0.2", 60);
+    stub_address(s, "c.example", "10.2.0.3", 60);
+    s->records[0].ttl_s = 60;
+    begin_flags(&r, mcore_dns_services, "_x._tcp.example", MCORE_DNS_IPV4, &after);
+    pass(&r, MS);
+    s->silent_for_type = 0;
+    await(&r, &before);
+    await(&r, &after);
+    check(&before, MCORE_OK, "a.example/1/0: 10.2.0.1:80");
+    CHECK_INT(before.ttl_ns, 0); /* it is known by now that there is more */
+    check(&after, MCORE_OK,
+          "a.example/1/0: 10.2.0.1:80 b.example/2/0: 10.2.0.2:80 c.example/3/0: 10.2.0.3:80");
+    CHECK(after.ttl_ns > 50 * S);
+    rig_close(&r);
+}
+
 TEST(many_services_are_64) {
     rig r;
     rig_open(&r, 1, NULL);

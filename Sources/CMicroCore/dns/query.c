@@ -114,7 +114,8 @@ static int has_data(const mcore__dns_wait *wait) {
 }
 
 static void count_in(mcore_dns_query *q, const mcore__dns_wait *wait) {
-    uint64_t ttl_ns = mcore__dns_entry_ttl_ns(wait->entry);
+    int is_current = wait->data == wait->entry->data;
+    uint64_t ttl_ns = is_current ? mcore__dns_entry_ttl_ns(wait->entry) : 0;
     uint64_t age_ns = mcore__dns_entry_age_ns(wait->entry);
     if (ttl_ns < q->answer.ttl_ns) q->answer.ttl_ns = ttl_ns;
     if (age_ns > q->answer.age_ns) q->answer.age_ns = age_ns;
@@ -128,7 +129,7 @@ static uint32_t merge(mcore_dns_query *q, const mcore__dns_wait waits[2], mcore_
     for (int i = 0; i < 2; i++) {
         if (!has_data(&waits[i])) continue;
         count_in(q, &waits[i]);
-        data[i] = waits[i].entry->data;
+        data[i] = waits[i].data;
         total += data[i]->address_count;
         q->answer.cut += data[i]->cut;
     }
@@ -153,7 +154,7 @@ static mcore_status assemble_addresses(mcore_dns_query *q) {
  * that were asked for. */
 static uint32_t target_addresses(mcore_dns_query *q, uint32_t i, mcore_dns_address *out,
                                  uint32_t room) {
-    const mcore__dns_target *target = &q->waits[0].entry->data->targets[i];
+    const mcore__dns_target *target = &q->waits[0].data->targets[i];
     uint32_t families = families_of(q), count = 0;
     for (uint32_t j = 0; j < target->glue_count && count < room; j++)
         if (families & (target->glue[j].version == 4 ? MCORE_DNS_IPV4 : MCORE_DNS_IPV6))
@@ -165,7 +166,7 @@ static uint32_t target_addresses(mcore_dns_query *q, uint32_t i, mcore_dns_addre
 }
 
 static mcore_status assemble_services(mcore_dns_query *q) {
-    const mcore__dns_data *data = q->waits[0].entry->data;
+    const mcore__dns_data *data = q->waits[0].data;
     uint32_t count = data->target_count, each = q->dns->options.addresses_max;
     if (each > MCORE__DNS_GLUE_MAX) each = MCORE__DNS_GLUE_MAX;
     q->services = mcore__zalloc(count * sizeof *q->services);
@@ -213,7 +214,7 @@ static int has_addresses(const mcore_dns_query *q) {
 }
 
 static mcore_status assemble_texts(mcore_dns_query *q) {
-    const mcore__dns_data *data = q->waits[0].entry->data;
+    const mcore__dns_data *data = q->waits[0].data;
     mcore_slice rest = {data->text, data->text_len}, string;
     uint32_t count = 0;
     count_in(q, &q->waits[0]);
@@ -310,7 +311,7 @@ static void continue_targets(mcore_dns_query *q) {
 static void on_target(void *arg) { continue_targets(arg); }
 
 static void ask_targets(mcore_dns_query *q) {
-    const mcore__dns_data *data = q->waits[0].entry->data;
+    const mcore__dns_data *data = q->waits[0].data;
     q->target_waits = mcore__zalloc(2 * data->target_count * sizeof *q->target_waits);
     if (!q->target_waits) {
         finish_failed(q, MCORE_ENOMEM, "no memory for the targets");

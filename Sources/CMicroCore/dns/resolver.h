@@ -151,7 +151,9 @@ typedef struct mcore__dns_wait {
     void (*fn)(void *ctx);
     void *ctx;
     uint32_t done;
-    mcore_status status; /* when done: MCORE_OK and MCORE_ENOENT are of entry->data */
+    mcore_status status; /* when done: MCORE_OK and MCORE_ENOENT are of `data` */
+    /* What was known when it was done; NULL: nothing. It stays when the entry's is renewed. */
+    mcore__dns_data *data;
 } mcore__dns_wait;
 
 void mcore__dns_wait_init(mcore__dns_wait *wait, void (*fn)(void *ctx), void *ctx);
