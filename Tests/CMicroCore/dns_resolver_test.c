@@ -765,6 +765,32 @@ TEST(addresses_that_come_along_are_not_asked_for) {
     check(&out, MCORE_OK, "A.example/1/1: 10.2.0.9:80");
     CHECK_INT(out.ttl_ns, 20 * S);
     CHECK_INT(s->asked, 1);
+    /* They are enough not to wait for what nobody can tell. */
+    s->silent_for_type = MCORE__DNS_A;
+    stub_service(s, "_x._tcp.example", 2, 1, 80, "slow.example", 60);
+    pass(&r, 30 * S);
+    uint64_t begin_ns = mcore_loop_now_ns(r.loop);
+    out = ask_services(&r, "_x._tcp.example");
+    check(&out, MCORE_OK, "A.example/1/1: 10.2.0.9:80 slow.example/2/1:");
+    CHECK_INT((out.at_ns - begin_ns) / MS, 1000);
+    rig_close(&r);
+}
+
+TEST(addresses_of_the_other_version_that_come_along_are_not_enough) {
+    rig r;
+    rig_open(&r, 1, NULL);
+    stub *s = r.stubs[0];
+    mcore__dns_record extra = {.name = stub_name("a.example"),
+                               .type = MCORE__DNS_AAAA,
+                               .class_code = MCORE__DNS_IN,
+                               .section = MCORE__DNS_ADDITIONAL,
+                               .ttl_s = 20,
+                               .address = {0xfd, [15] = 9}};
+    stub_service(s, "_x._tcp.example", 1, 1, 80, "a.example", 60);
+    stub_address(s, "a.example", "10.2.0.1", 60);
+    s->extra = &extra;
+    CHECK_ANSWER(ask_services(&r, "_x._tcp.example"), MCORE_OK, "a.example/1/1: 10.2.0.1:80");
+    CHECK_INT(s->asked, 2);
     rig_close(&r);
 }
 

@@ -150,18 +150,21 @@ static mcore_status assemble_addresses(mcore_dns_query *q) {
     return MCORE_OK;
 }
 
+static int is_wanted(const mcore_dns_query *q, const mcore_dns_address *address) {
+    return (families_of(q) & (address->version == 4 ? MCORE_DNS_IPV4 : MCORE_DNS_IPV6)) != 0;
+}
+
 /* The addresses of a target: those that came with the service, else those that are known here or
  * that were asked for. */
 static uint32_t target_addresses(mcore_dns_query *q, uint32_t i, mcore_dns_address *out,
                                  uint32_t room) {
     const mcore__dns_target *target = &q->waits[0].data->targets[i];
-    uint32_t families = families_of(q), count = 0;
+    uint32_t count = 0;
     for (uint32_t j = 0; j < target->glue_count && count < room; j++)
-        if (families & (target->glue[j].version == 4 ? MCORE_DNS_IPV4 : MCORE_DNS_IPV6))
-            out[count++] = target->glue[j];
+        if (is_wanted(q, &target->glue[j])) out[count++] = target->glue[j];
     if (count > 0) return count;
     int is_known;
-    count = mcore__dns_local(q->dns, &target->name, families, out, room, &is_known);
+    count = mcore__dns_local(q->dns, &target->name, families_of(q), out, room, &is_known);
     return is_known ? count : merge(q, &q->target_waits[2 * i], out, room);
 }
 
@@ -268,10 +271,18 @@ static void finish_local(mcore_dns_query *q, const mcore_dns_address *addresses,
 
 static void on_target(void *arg);
 
+static int has_glue(const mcore_dns_query *q, const mcore__dns_target *target) {
+    for (uint32_t i = 0; i < target->glue_count; i++)
+        if (is_wanted(q, &target->glue[i])) return 1;
+    return 0;
+}
+
 /* Returns whether all that was asked is known, and sets whether some target has an address. */
 static int targets_done(const mcore_dns_query *q, int *out_some) {
     int done = 1;
     *out_some = 0;
+    for (uint32_t i = 0; i < q->target_count; i++)
+        *out_some |= has_glue(q, &q->waits[0].data->targets[i]);
     for (uint32_t i = 0; i < 2 * q->target_count; i++) {
         const mcore__dns_wait *wait = &q->target_waits[i];
         if (!wait->entry) continue;
@@ -287,7 +298,7 @@ static void ask_target(mcore_dns_query *q, const mcore__dns_target *target,
     int is_known;
     mcore__dns_wait_init(&waits[0], on_target, q);
     mcore__dns_wait_init(&waits[1], on_target, q);
-    if (target->glue_count > 0) return;
+    if (has_glue(q, target)) return;
     (void)mcore__dns_local(q->dns, &target->name, families_of(q), &address, 1, &is_known);
     if (is_known) return;
     /* One that can't be asked about is a target without addresses. */
