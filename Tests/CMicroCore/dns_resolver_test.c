@@ -439,6 +439,23 @@ TEST(a_server_that_is_silent_is_followed_by_the_next) {
     rig_close(&r);
 }
 
+TEST(a_hundred_rounds_are_no_faster_in_the_end) {
+    rig r;
+    mcore_dns_options options;
+    mcore_dns_options_default(&options);
+    options.attempts = 100;
+    rig_open(&r, 1, &options);
+    r.stubs[0]->silent = 1;
+    static result out;
+    uint64_t begin_ns = mcore_loop_now_ns(r.loop);
+    begin_flags(&r, mcore_dns_addresses, "db.example", MCORE_DNS_IPV4, &out);
+    pass(&r, 3000 * S);
+    check(&out, MCORE_ETIMEDOUT, "");
+    CHECK_INT(r.stubs[0]->asked, 100);
+    CHECK_INT((out.at_ns - begin_ns) / MS, 2000 + 4000 + 8000 + 16000 + 96 * 30000);
+    rig_close(&r);
+}
+
 TEST(servers_can_take_turns) {
     rig r;
     mcore_dns_options options;
@@ -748,6 +765,32 @@ TEST(addresses_that_come_along_are_not_asked_for) {
     check(&out, MCORE_OK, "A.example/1/1: 10.2.0.9:80");
     CHECK_INT(out.ttl_ns, 20 * S);
     CHECK_INT(s->asked, 1);
+    /* They are enough not to wait for what nobody can tell. */
+    s->silent_for_type = MCORE__DNS_A;
+    stub_service(s, "_x._tcp.example", 2, 1, 80, "slow.example", 60);
+    pass(&r, 30 * S);
+    uint64_t begin_ns = mcore_loop_now_ns(r.loop);
+    out = ask_services(&r, "_x._tcp.example");
+    check(&out, MCORE_OK, "A.example/1/1: 10.2.0.9:80 slow.example/2/1:");
+    CHECK_INT((out.at_ns - begin_ns) / MS, 1000);
+    rig_close(&r);
+}
+
+TEST(addresses_of_the_other_version_that_come_along_are_not_enough) {
+    rig r;
+    rig_open(&r, 1, NULL);
+    stub *s = r.stubs[0];
+    mcore__dns_record extra = {.name = stub_name("a.example"),
+                               .type = MCORE__DNS_AAAA,
+                               .class_code = MCORE__DNS_IN,
+                               .section = MCORE__DNS_ADDITIONAL,
+                               .ttl_s = 20,
+                               .address = {0xfd, [15] = 9}};
+    stub_service(s, "_x._tcp.example", 1, 1, 80, "a.example", 60);
+    stub_address(s, "a.example", "10.2.0.1", 60);
+    s->extra = &extra;
+    CHECK_ANSWER(ask_services(&r, "_x._tcp.example"), MCORE_OK, "a.example/1/1: 10.2.0.1:80");
+    CHECK_INT(s->asked, 2);
     rig_close(&r);
 }
 
@@ -771,6 +814,34 @@ TEST(services_that_are_not_there) {
     result out = ask_flags(&r, mcore_dns_services, "_bare._tcp.example", 0);
     check(&out, MCORE_OK, "bare.example/0/0: six.example/1/0: [fd00::6]:80");
     CHECK_INT((out.at_ns - begin_ns) / MS, 1000);
+    rig_close(&r);
+}
+
+TEST(a_service_is_renewed_while_its_targets_are_asked_for) {
+    rig r;
+    rig_open(&r, 1, NULL);
+    stub *s = r.stubs[0];
+    static result before, after;
+    stub_service(s, "_x._tcp.example", 1, 0, 80, "a.example", 0);
+    stub_address(s, "a.example", "10.2.0.1", 60);
+    s->silent_for_type = MCORE__DNS_A;
+    begin_flags(&r, mcore_dns_services, "_x._tcp.example", MCORE_DNS_IPV4, &before);
+    pass(&r, MS);
+    stub_service(s, "_x._tcp.example", 2, 0, 80, "b.example", 60);
+    stub_service(s, "_x._tcp.example", 3, 0, 80, "c.example", 60);
+    stub_address(s, "b.example", "10.2.0.2", 60);
+    stub_address(s, "c.example", "10.2.0.3", 60);
+    s->records[0].ttl_s = 60;
+    begin_flags(&r, mcore_dns_services, "_x._tcp.example", MCORE_DNS_IPV4, &after);
+    pass(&r, MS);
+    s->silent_for_type = 0;
+    await(&r, &before);
+    await(&r, &after);
+    check(&before, MCORE_OK, "a.example/1/0: 10.2.0.1:80");
+    CHECK_INT(before.ttl_ns, 0); /* it is known by now that there is more */
+    check(&after, MCORE_OK,
+          "a.example/1/0: 10.2.0.1:80 b.example/2/0: 10.2.0.2:80 c.example/3/0: 10.2.0.3:80");
+    CHECK(after.ttl_ns > 50 * S);
     rig_close(&r);
 }
 

@@ -192,6 +192,53 @@ TEST(time_and_cancelling) {
     close_server();
 }
 
+/* The memory transport, but that the user cancels when the connection has just ended. */
+static mcore_transport_plugin watched;
+static const mcore_transport_events *watched_events;
+static mcore_http_get *watched_get;
+static int closes_after_the_end, has_ended;
+
+static void on_watched_closed(void *ctx, mcore_conn *conn, mcore_status why) {
+    watched_events->on_closed(ctx, conn, why);
+    has_ended = 1;
+    mcore_http_get_cancel(watched_get);
+}
+
+static mcore_status watched_connect(void *self, const char *address, uint64_t timeout_ms,
+                                    const mcore_transport_events *ev, void *ctx,
+                                    mcore_conn **out_conn) {
+    static mcore_transport_events watching;
+    watched_events = ev;
+    watching = *ev;
+    watching.on_closed = on_watched_closed;
+    return server.plugin->connect(self, address, timeout_ms, &watching, ctx, out_conn);
+}
+
+static void watched_close(mcore_conn *conn, uint32_t abort) {
+    closes_after_the_end += has_ended;
+    if (!has_ended) server.plugin->close(conn, abort);
+}
+
+TEST(cancelling_when_the_connection_is_gone) {
+    open_server(NULL, 0);
+    watched = *server.plugin;
+    watched.connect = watched_connect;
+    watched.close = watched_close;
+    mcore_http_request request = {.struct_size = sizeof request,
+                                  .timeout_ms = 2000,
+                                  .address = "nobody",
+                                  .host = TEXT("web"),
+                                  .target = TEXT("/")};
+    CHECK_INT(mcore_http_get_start(server.loop, &watched, &request, on_done, NULL, &watched_get),
+              MCORE_OK);
+    mcore_loop_run(server.loop);
+    CHECK_INT(has_ended, 1);
+    CHECK_INT(closes_after_the_end, 0);
+    CHECK_INT(client.calls, 1);
+    CHECK(client.status < 0 && client.status != MCORE_ECANCELED);
+    close_server();
+}
+
 TEST(requests) {
     mcore_http_get *running;
     open_server("HTTP/1.1 304 Not Modified\r\n\r\n", 0);

@@ -31,8 +31,8 @@ typedef struct mcore_dns_query mcore_dns_query;
 
 typedef struct mcore_dns_options {
     uint32_t struct_size;
-    uint32_t timeout_ms; /* of one question to one server, doubled in each round; 0: what
-                          * resolv.conf says, else 2,000 */
+    uint32_t timeout_ms; /* of one question to one server, doubled in each round, but 30,000 at
+                          * most; 0: what resolv.conf says, else 2,000 */
     uint32_t attempts;   /* rounds over all servers; 0: what resolv.conf says, else 2 */
     uint32_t ndots;      /* names with fewer dots try the search domains first; 0: what resolv.conf
                           * says, else 1 */

@@ -20,6 +20,7 @@ typedef struct mcore__dns_target {
 
 /* What a name has of one type. */
 typedef struct mcore__dns_data {
+    uint32_t holders;    /* cache.c: the entry, and those who have waited for it */
     mcore_status status; /* MCORE_OK, MCORE_ENOENT */
     uint32_t ttl_s;      /* as the servers say */
     uint32_t no_domain;  /* MCORE_ENOENT: the name does not exist at all */

@@ -29,12 +29,16 @@ static mcore__dns_entry *find(mcore_dns *dns, const mcore__dns_name *lower, uint
     return NULL;
 }
 
+static void let_go(mcore__dns_data *data) {
+    if (data && --data->holders == 0) mcore__dns_data_free(data);
+}
+
 static void forget(mcore__dns_entry *entry) {
     if (entry->exchange) mcore__dns_exchange_cancel(entry->exchange);
     mcore__timer_stop(entry->dns->loop, &entry->patience);
     mcore__table_remove(&entry->dns->entries, &entry->link);
     mcore__list_remove(&entry->lru);
-    mcore__dns_data_free(entry->data);
+    let_go(entry->data);
     mcore__free(entry);
 }
 
@@ -123,6 +127,8 @@ void mcore__dns_wait_release(mcore__dns_wait *wait) {
     mcore__dns_entry *entry = wait->entry;
     if (!entry) return;
     wait->entry = NULL;
+    let_go(wait->data);
+    wait->data = NULL;
     mcore__list_remove(&wait->node);
     entry->users--;
     if (entry->exchange && mcore__list_empty(&entry->waiters) && !entry->background) {
@@ -135,10 +141,13 @@ void mcore__dns_wait_release(mcore__dns_wait *wait) {
 static void settle(mcore__dns_wait *wait) {
     const mcore__dns_entry *entry = wait->entry;
     wait->done = 1;
-    if (entry->failure && !is_fresh(entry) && !is_usable(entry))
+    if (entry->failure && !is_fresh(entry) && !is_usable(entry)) {
         wait->status = entry->failure;
-    else
-        wait->status = entry->data->status;
+        return;
+    }
+    wait->data = entry->data;
+    wait->data->holders++;
+    wait->status = wait->data->status;
 }
 
 static void tell_all(mcore__dns_entry *entry) {
@@ -179,8 +188,9 @@ static uint64_t ttl_s(const mcore_dns_options *options, const mcore__dns_data *d
 }
 
 static void renew(mcore__dns_entry *entry, mcore__dns_data *data) {
-    mcore__dns_data_free(entry->data);
+    let_go(entry->data);
     entry->data = data;
+    data->holders = 1;
     entry->asked_ns = now_of(entry->dns);
     entry->expires_ns = entry->asked_ns + ttl_s(&entry->dns->options, data) * MCORE__DNS_NS_PER_S;
     entry->failure = MCORE_OK;

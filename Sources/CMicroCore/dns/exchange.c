@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRY_MS_MAX = 30000 };
+enum { TRY_MS_MAX = 30000, DOUBLINGS_MAX = 15 /* of 1 ms, which is more than that */ };
 
 static void next_try(mcore__dns_exchange *x);
 static void begin_waiting(mcore_dns *dns);
@@ -47,7 +47,6 @@ static void begin(void *arg) {
     x->running = 1;
     x->dns->exchange_count++;
     mcore__list_remove(&x->node);
-    mcore__list_append(&x->dns->exchanges, &x->node);
     mcore__dns_files_look(x->dns);
     const mcore__dns_conf *conf = &x->dns->conf;
     memcpy(x->servers, conf->servers, sizeof x->servers);
@@ -174,7 +173,9 @@ static mcore_status send_question(mcore__dns_exchange *x) {
 
 /* A server that did not answer in time has longer in the next round. */
 static uint64_t timeout_ms(const mcore__dns_exchange *x) {
-    uint64_t ms = (uint64_t)x->dns->conf.timeout_ms << (x->tries - 1) / x->server_count;
+    uint32_t doublings = (x->tries - 1) / x->server_count;
+    if (doublings > DOUBLINGS_MAX) doublings = DOUBLINGS_MAX;
+    uint64_t ms = (uint64_t)x->dns->conf.timeout_ms << doublings;
     return ms < TRY_MS_MAX ? ms : TRY_MS_MAX;
 }
 

@@ -100,8 +100,6 @@ mcore_status mcore__dns_files_init(mcore_dns *dns, const mcore_dns_options *opti
     if (status == MCORE_OK)
         status = file_init(&dns->resolv_conf, resolv_conf, RESOLV_CONF_BYTES_MAX);
     if (status == MCORE_OK) status = file_init(&dns->hosts, hosts, HOSTS_BYTES_MAX);
-    /* So that the first look finds a change, also of a file that is not there. */
-    dns->resolv_conf.size = UINT64_MAX;
     return status;
 }
 

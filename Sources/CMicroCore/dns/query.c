@@ -114,7 +114,8 @@ static int has_data(const mcore__dns_wait *wait) {
 }
 
 static void count_in(mcore_dns_query *q, const mcore__dns_wait *wait) {
-    uint64_t ttl_ns = mcore__dns_entry_ttl_ns(wait->entry);
+    int is_current = wait->data == wait->entry->data;
+    uint64_t ttl_ns = is_current ? mcore__dns_entry_ttl_ns(wait->entry) : 0;
     uint64_t age_ns = mcore__dns_entry_age_ns(wait->entry);
     if (ttl_ns < q->answer.ttl_ns) q->answer.ttl_ns = ttl_ns;
     if (age_ns > q->answer.age_ns) q->answer.age_ns = age_ns;
@@ -128,7 +129,7 @@ static uint32_t merge(mcore_dns_query *q, const mcore__dns_wait waits[2], mcore_
     for (int i = 0; i < 2; i++) {
         if (!has_data(&waits[i])) continue;
         count_in(q, &waits[i]);
-        data[i] = waits[i].entry->data;
+        data[i] = waits[i].data;
         total += data[i]->address_count;
         q->answer.cut += data[i]->cut;
     }
@@ -149,23 +150,26 @@ static mcore_status assemble_addresses(mcore_dns_query *q) {
     return MCORE_OK;
 }
 
+static int is_wanted(const mcore_dns_query *q, const mcore_dns_address *address) {
+    return (families_of(q) & (address->version == 4 ? MCORE_DNS_IPV4 : MCORE_DNS_IPV6)) != 0;
+}
+
 /* The addresses of a target: those that came with the service, else those that are known here or
  * that were asked for. */
 static uint32_t target_addresses(mcore_dns_query *q, uint32_t i, mcore_dns_address *out,
                                  uint32_t room) {
-    const mcore__dns_target *target = &q->waits[0].entry->data->targets[i];
-    uint32_t families = families_of(q), count = 0;
+    const mcore__dns_target *target = &q->waits[0].data->targets[i];
+    uint32_t count = 0;
     for (uint32_t j = 0; j < target->glue_count && count < room; j++)
-        if (families & (target->glue[j].version == 4 ? MCORE_DNS_IPV4 : MCORE_DNS_IPV6))
-            out[count++] = target->glue[j];
+        if (is_wanted(q, &target->glue[j])) out[count++] = target->glue[j];
     if (count > 0) return count;
     int is_known;
-    count = mcore__dns_local(q->dns, &target->name, families, out, room, &is_known);
+    count = mcore__dns_local(q->dns, &target->name, families_of(q), out, room, &is_known);
     return is_known ? count : merge(q, &q->target_waits[2 * i], out, room);
 }
 
 static mcore_status assemble_services(mcore_dns_query *q) {
-    const mcore__dns_data *data = q->waits[0].entry->data;
+    const mcore__dns_data *data = q->waits[0].data;
     uint32_t count = data->target_count, each = q->dns->options.addresses_max;
     if (each > MCORE__DNS_GLUE_MAX) each = MCORE__DNS_GLUE_MAX;
     q->services = mcore__zalloc(count * sizeof *q->services);
@@ -213,7 +217,7 @@ static int has_addresses(const mcore_dns_query *q) {
 }
 
 static mcore_status assemble_texts(mcore_dns_query *q) {
-    const mcore__dns_data *data = q->waits[0].entry->data;
+    const mcore__dns_data *data = q->waits[0].data;
     mcore_slice rest = {data->text, data->text_len}, string;
     uint32_t count = 0;
     count_in(q, &q->waits[0]);
@@ -267,10 +271,18 @@ static void finish_local(mcore_dns_query *q, const mcore_dns_address *addresses,
 
 static void on_target(void *arg);
 
+static int has_glue(const mcore_dns_query *q, const mcore__dns_target *target) {
+    for (uint32_t i = 0; i < target->glue_count; i++)
+        if (is_wanted(q, &target->glue[i])) return 1;
+    return 0;
+}
+
 /* Returns whether all that was asked is known, and sets whether some target has an address. */
 static int targets_done(const mcore_dns_query *q, int *out_some) {
     int done = 1;
     *out_some = 0;
+    for (uint32_t i = 0; i < q->target_count; i++)
+        *out_some |= has_glue(q, &q->waits[0].data->targets[i]);
     for (uint32_t i = 0; i < 2 * q->target_count; i++) {
         const mcore__dns_wait *wait = &q->target_waits[i];
         if (!wait->entry) continue;
@@ -286,7 +298,7 @@ static void ask_target(mcore_dns_query *q, const mcore__dns_target *target,
     int is_known;
     mcore__dns_wait_init(&waits[0], on_target, q);
     mcore__dns_wait_init(&waits[1], on_target, q);
-    if (target->glue_count > 0) return;
+    if (has_glue(q, target)) return;
     (void)mcore__dns_local(q->dns, &target->name, families_of(q), &address, 1, &is_known);
     if (is_known) return;
     /* One that can't be asked about is a target without addresses. */
@@ -310,7 +322,7 @@ static void continue_targets(mcore_dns_query *q) {
 static void on_target(void *arg) { continue_targets(arg); }
 
 static void ask_targets(mcore_dns_query *q) {
-    const mcore__dns_data *data = q->waits[0].entry->data;
+    const mcore__dns_data *data = q->waits[0].data;
     q->target_waits = mcore__zalloc(2 * data->target_count * sizeof *q->target_waits);
     if (!q->target_waits) {
         finish_failed(q, MCORE_ENOMEM, "no memory for the targets");

@@ -68,7 +68,6 @@ mcore_status mcore_dns_create(mcore_loop *loop, const mcore_dns_options *options
     mcore__later_init(&dns->later, on_later, dns);
     mcore__list_init(&dns->lru);
     mcore__list_init(&dns->queries);
-    mcore__list_init(&dns->exchanges);
     mcore__list_init(&dns->waiting);
     mcore__list_init(&dns->stream_list);
     dns->secret[0] = mcore_loop_random(loop);

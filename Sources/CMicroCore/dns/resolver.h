@@ -45,10 +45,10 @@ struct mcore_dns {
     mcore__table entries;
     mcore__list lru; /* all entries, the one unused for longest first */
     mcore__list queries;
-    mcore__list exchanges; /* under way */
-    mcore__list waiting;   /* for one of those to end */
-    uint32_t exchange_count, query_count;
-    uint32_t server; /* to begin with */
+    uint32_t query_count;
+    mcore__list waiting;     /* exchanges, for one that is under way to end */
+    uint32_t exchange_count; /* of those that are */
+    uint32_t server;         /* to begin with */
     uint64_t secret[2], counter;
 
     const mcore_transport_plugin *transport;
@@ -98,7 +98,7 @@ struct mcore__dns_exchange {
     mcore__dns_name name; /* in mixed case, as it was asked last */
     uint16_t type, id;
     uint8_t edns;    /* not when a server did not understand it */
-    uint8_t running; /* on dns->exchanges */
+    uint8_t running; /* it has left dns->waiting */
     mcore_status failure;
     char detail[MCORE__DNS_DETAIL_BYTES];
 };
@@ -151,7 +151,9 @@ typedef struct mcore__dns_wait {
     void (*fn)(void *ctx);
     void *ctx;
     uint32_t done;
-    mcore_status status; /* when done: MCORE_OK and MCORE_ENOENT are of entry->data */
+    mcore_status status; /* when done: MCORE_OK and MCORE_ENOENT are of `data` */
+    /* What was known when it was done; NULL: nothing. It stays when the entry's is renewed. */
+    mcore__dns_data *data;
 } mcore__dns_wait;
 
 void mcore__dns_wait_init(mcore__dns_wait *wait, void (*fn)(void *ctx), void *ctx);

@@ -41,6 +41,7 @@ static void on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t 
     }
     for (uint32_t i = 0; i < n; i++) {
         size_t len = framed_len(&stream->in), have = mcore__buffer_len(&stream->in);
+        if (len && have >= len) break; /* what follows was not asked for */
         size_t room = (len ? len : 2u + MCORE__DNS_MESSAGE_BYTES_MAX) - have;
         size_t take = v[i].len < room ? v[i].len : room;
         if (mcore__buffer_append(&stream->in, v[i].data, take) < 0) {

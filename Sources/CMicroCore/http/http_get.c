@@ -177,6 +177,7 @@ static void on_closed(void *ctx, mcore_conn *conn, mcore_status why) {
     mcore_http_get *get = ctx;
     (void)conn;
     fail_conn(get, why);
+    get->is_closing = 1; /* who cancels from now on finds no connection */
     mcore__timer_stop(get->loop, &get->timer);
     mcore__later_mark(get->loop, &get->end);
 }

@@ -1,6 +1,6 @@
 #include "loop/random.h"
 
-static uint64_t splitmix64(uint64_t *state) {
+uint64_t mcore__splitmix64(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -10,7 +10,7 @@ static uint64_t splitmix64(uint64_t *state) {
 static uint64_t rotate_left(uint64_t x, unsigned bits) { return x << bits | x >> (64 - bits); }
 
 void mcore__random_seed(uint64_t state[4], uint64_t seed) {
-    for (unsigned i = 0; i < 4; i++) state[i] = splitmix64(&seed);
+    for (unsigned i = 0; i < 4; i++) state[i] = mcore__splitmix64(&seed);
 }
 
 uint64_t mcore__random_next(uint64_t state[4]) {

@@ -106,11 +106,6 @@ static void ask_for_instances(mcore__mdns_engine *engine, uint64_t now_ns) {
 
 static uint64_t sooner(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-static uint64_t life_next(const mcore__mdns_life *life) {
-    if (life->expires_ns == 0) return MCORE__MDNS_NEVER;
-    return sooner(life->expires_ns, life->refresh_ns);
-}
-
 static void refresh_addresses(questions *questions, mcore__mdns_host *host, uint64_t *next_ns) {
     uint16_t asked[2] = {0, 0};
     for (uint32_t i = 0; i < host->count; i++) {
@@ -119,7 +114,7 @@ static void refresh_addresses(questions *questions, mcore__mdns_host *host, uint
         if (mcore__mdns_life_refresh(questions->engine, &known->life, questions->now_ns) &&
             !asked[is_v6]++)
             ask(questions, &host->name, is_v6 ? MCORE__DNS_AAAA : MCORE__DNS_A);
-        *next_ns = sooner(*next_ns, life_next(&known->life));
+        *next_ns = sooner(*next_ns, mcore__mdns_life_next_ns(&known->life));
     }
 }
 
@@ -156,9 +151,9 @@ static int look_at_cache(mcore__mdns_engine *engine, uint64_t now_ns) {
             ask(&questions, &instance->name, MCORE__DNS_SRV);
         if (mcore__mdns_life_refresh(engine, &instance->text, now_ns))
             ask(&questions, &instance->name, MCORE__DNS_TXT);
-        next_ns = sooner(next_ns, life_next(&instance->pointer));
-        next_ns = sooner(next_ns, life_next(&instance->server));
-        next_ns = sooner(next_ns, life_next(&instance->text));
+        next_ns = sooner(next_ns, mcore__mdns_life_next_ns(&instance->pointer));
+        next_ns = sooner(next_ns, mcore__mdns_life_next_ns(&instance->server));
+        next_ns = sooner(next_ns, mcore__mdns_life_next_ns(&instance->text));
         if (mcore__mdns_wants_addresses(engine, instance))
             refresh_addresses(&questions, instance->host, &next_ns);
         ask_for_missing(&questions, instance, &next_ns);

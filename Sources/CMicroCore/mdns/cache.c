@@ -13,6 +13,11 @@ enum {
 #define ASK_MIN_NS (20 * MCORE__MDNS_MS)
 #define ASK_NS (100 * MCORE__MDNS_MS)
 
+/* The cache is looked at again by then. */
+static void look_at(mcore__mdns_engine *engine, uint64_t at_ns) {
+    if (at_ns < engine->cache_ns) engine->cache_ns = at_ns;
+}
+
 /* ---- Lives ---- */
 
 /* A pointer is asked for first: the answer brings along what belongs to it. */
@@ -25,6 +30,11 @@ static void plan_refresh(mcore__mdns_engine *engine, mcore__mdns_life *life) {
         life->expires_ns - whole + hundredth * percent + mcore__mdns_random(engine, 2 * hundredth);
 }
 
+uint64_t mcore__mdns_life_next_ns(const mcore__mdns_life *life) {
+    if (life->expires_ns == 0) return MCORE__MDNS_NEVER;
+    return life->expires_ns < life->refresh_ns ? life->expires_ns : life->refresh_ns;
+}
+
 /* Returns 1 when it was not known before. */
 static int life_hear(mcore__mdns_engine *engine, mcore__mdns_life *life, uint32_t ttl_s,
                      uint64_t now_ns) {
@@ -33,12 +43,14 @@ static int life_hear(mcore__mdns_engine *engine, mcore__mdns_life *life, uint32_
         if (is_new) return 0;
         if (life->expires_ns > now_ns + GOODBYE_NS) life->expires_ns = now_ns + GOODBYE_NS;
         life->refresh_ns = MCORE__MDNS_NEVER;
+        look_at(engine, life->expires_ns);
         return 0;
     }
     life->ttl_s = ttl_s < TTL_MAX_S ? ttl_s : TTL_MAX_S;
     life->expires_ns = now_ns + life->ttl_s * MCORE__MDNS_S;
     life->stage = 0;
     plan_refresh(engine, life);
+    look_at(engine, mcore__mdns_life_next_ns(life));
     return is_new;
 }
 
@@ -56,15 +68,6 @@ int mcore__mdns_life_refresh(mcore__mdns_engine *engine, mcore__mdns_life *life,
     life->stage++;
     plan_refresh(engine, life);
     return 1;
-}
-
-/* The cache is looked at again by then. */
-static void look_at(mcore__mdns_engine *engine, uint64_t at_ns) {
-    if (at_ns < engine->cache_ns) engine->cache_ns = at_ns;
-}
-
-static void look_at_life(mcore__mdns_engine *engine, const mcore__mdns_life *life) {
-    look_at(engine, life->expires_ns < life->refresh_ns ? life->expires_ns : life->refresh_ns);
 }
 
 /* ---- Hosts ---- */
@@ -222,7 +225,6 @@ static void hear_pointer(mcore__mdns_engine *engine, const mcore__dns_record *re
         instance = make_instance(engine, &record->target, source, now_ns);
     if (!instance) return;
     life_hear(engine, &instance->pointer, record->ttl_s, now_ns);
-    look_at_life(engine, &instance->pointer);
 }
 
 static void hear_server(mcore__mdns_engine *engine, mcore__mdns_instance *instance,
@@ -237,7 +239,6 @@ static void hear_server(mcore__mdns_engine *engine, mcore__mdns_instance *instan
         instance->port = record->port;
     }
     int is_new = life_hear(engine, &instance->server, record->ttl_s, now_ns);
-    if (instance->server.expires_ns) look_at_life(engine, &instance->server);
     if (is_new || (!is_same && record->ttl_s)) mark(engine, instance);
 }
 
@@ -255,7 +256,6 @@ static void hear_text(mcore__mdns_engine *engine, mcore__mdns_instance *instance
         instance->txt_len = (uint32_t)record->data.len;
     }
     int is_new = life_hear(engine, &instance->text, record->ttl_s, now_ns);
-    if (instance->text.expires_ns) look_at_life(engine, &instance->text);
     if (is_new || (!is_same && record->ttl_s)) mark(engine, instance);
 }
 
@@ -284,12 +284,10 @@ static void hear_address(mcore__mdns_engine *engine, const mcore__dns_record *re
     if (!known) return;
     if (life_hear(engine, &known->life, record->ttl_s, now_ns)) mark_host(engine, host);
     known->heard_ns = now_ns;
-    look_at_life(engine, &known->life);
     for (uint32_t i = 0; i < host->count && record->cache_flush; i++) { /* 10.2 */
         mcore__mdns_host_address *other = &host->addresses[i];
         if (other->address.len != address.len || other->heard_ns + FLUSH_NS > now_ns) continue;
         life_hear(engine, &other->life, 0, now_ns);
-        look_at_life(engine, &other->life);
     }
 }
 

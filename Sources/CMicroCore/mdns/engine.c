@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "loop/random.h"
 #include "mcore/hash.h"
 #include "mdns/engine_internal.h"
 
@@ -51,12 +52,9 @@ void mcore__mdns_engine_destroy(mcore__mdns_engine *engine) {
     mcore__free(engine);
 }
 
-/* splitmix64 (Steele, Lea, Flood): spreads what many do at once, and is no secret. */
+/* Spreads what many do at once, and is no secret. */
 uint64_t mcore__mdns_random(mcore__mdns_engine *engine, uint64_t below) {
-    uint64_t z = engine->random += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ z >> 31) % below;
+    return mcore__splitmix64(&engine->random) % below;
 }
 
 mcore_status mcore__mdns_local_name(mcore_slice text, mcore__dns_name *out) {

@@ -21,9 +21,7 @@
 enum {
     MCORE__MDNS_PORT = 5353,
     MCORE__MDNS_PACKET_BYTES_MAX = 8952, /* of 9,000, the headers of IPv6 and UDP (RFC 6762 17) */
-    MCORE__MDNS_LABEL_BYTES_MAX = 63,
-    MCORE__MDNS_NAME_TEXT_BYTES = 1012,
-    MCORE__MDNS_ADDRESSES_MAX = 16 /* of one host */
+    MCORE__MDNS_ADDRESSES_MAX = 16       /* of one host */
 };
 
 typedef struct mcore__mdns_engine mcore__mdns_engine;

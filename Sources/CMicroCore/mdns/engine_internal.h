@@ -111,7 +111,7 @@ struct mcore__mdns_engine {
 
     mcore__dns_name type; /* that is browsed; the root: none */
     mcore_slice address_key;
-    uint8_t address_key_bytes[MCORE__MDNS_LABEL_BYTES_MAX];
+    uint8_t address_key_bytes[MCORE__DNS_LABEL_BYTES_MAX];
     uint64_t query_ns;       /* when the next query for it is due */
     uint64_t query_interval; /* after it */
     mcore__table instances, hosts;
@@ -190,6 +190,8 @@ int mcore__mdns_wants_addresses(const mcore__mdns_engine *engine,
                                 const mcore__mdns_instance *instance);
 /* 1 when more than half of its time is left: then it is an answer that is known. */
 int mcore__mdns_life_is_known(const mcore__mdns_life *life, uint64_t now_ns);
+/* When something is to be done about it; NEVER: it is not known. */
+uint64_t mcore__mdns_life_next_ns(const mcore__mdns_life *life);
 /* Moves on to the next refresh; 1 when one was due. */
 int mcore__mdns_life_refresh(mcore__mdns_engine *engine, mcore__mdns_life *life, uint64_t now_ns);
 

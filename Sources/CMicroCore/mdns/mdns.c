@@ -11,6 +11,9 @@
 
 enum { LINKS_MAX = 32, INTERFACES_MAX = 256, IP_TTL_SENT = 255 /* RFC 6762 11 */ };
 
+_Static_assert((int)MCORE_MDNS_ADDRESSES_MAX == (int)MCORE__MDNS_ADDRESSES_MAX,
+               "the addresses that the engine found have room in an instance");
+
 #define RESCAN_NS UINT64_C(10000000000)
 
 /* An interface that is used. */
@@ -35,7 +38,8 @@ struct mcore_mdns {
     void *done_ctx;
 };
 
-static const mcore__ip group_v4 = {.version = 4, .bytes = {224, 0, 0, 251}, .port = 5353};
+static const mcore__ip group_v4 = {
+    .version = 4, .bytes = {224, 0, 0, 251}, .port = MCORE__MDNS_PORT};
 static const mcore__ip group_v6 = {
     .version = 6, .bytes = {0xff, 0x02, [15] = 0xfb}, .port = MCORE__MDNS_PORT};
 
@@ -213,7 +217,6 @@ static int scan(mcore_mdns *mdns) {
 static void rescan(void *ctx) {
     mcore_mdns *mdns = ctx;
     if (scan(mdns)) mcore__mdns_restart(mdns->engine, mcore_loop_now_ns(mdns->loop));
-    if (mdns->link_count != mdns->told_links) wake(mdns);
     mcore__timer_start(mdns->loop, &mdns->rescan, RESCAN_NS);
     wake(mdns);
 }
@@ -232,17 +235,10 @@ static mcore_status open_socket(mcore_mdns *mdns, const mcore__ip *group, const 
     return mcore__udp_open(mdns->loop, &options, &udp_events, mdns, out);
 }
 
-static int is_simulated(mcore_loop *loop) {
-    mcore__interface first = {0};
-    size_t count = 0;
-    mcore__interfaces_list(loop, &first, 1, &count);
-    return count == 1 && first.address.version == 0;
-}
-
 static mcore_status open_sockets(mcore_mdns *mdns, mcore_slice machine_text, char *detail,
                                  size_t size) {
     mcore__ip machine = mcore__ip_v4(127, 0, 0, 1, 0);
-    int simulated = is_simulated(mdns->loop);
+    int simulated = !mcore__loop_uv(mdns->loop);
     if (simulated && machine_text.len && mcore__ip_parse(machine_text, &machine) != MCORE_OK)
         return complain(MCORE_EINVAL, "the address of the machine", detail, size);
     mcore_status v4 = open_socket(mdns, &group_v4, &machine, &mdns->v4);
@@ -321,7 +317,7 @@ mcore_status mcore_mdns_create(mcore_loop *loop, const mcore_mdns_options *optio
         free_mdns(mdns);
         return status;
     }
-    if (!is_simulated(loop)) mcore__timer_start(loop, &mdns->rescan, RESCAN_NS);
+    if (mcore__loop_uv(loop)) mcore__timer_start(loop, &mdns->rescan, RESCAN_NS);
     wake(mdns);
     *out_mdns = mdns;
     return MCORE_OK;

@@ -62,10 +62,6 @@ static void add_host(mcore__mdns_publication *publication, const mcore__mdns_ser
         add_record(publication, &publication->host, type, ttl_s, 1);
         memcpy(last_record(publication)->record.address, address->bytes, address->len);
     }
-    if (count == 2 && types[0] > types[1]) {
-        types[0] = MCORE__DNS_A;
-        types[1] = MCORE__DNS_AAAA;
-    }
     if (count)
         add_negative(publication, &publication->host, types, count, publication->types[1], ttl_s);
 }

@@ -184,7 +184,7 @@ static int goes_by_unicast(const query *query, const mcore__dns_question *questi
     return query->now_ns - own->sent_ns < own->record.ttl_s * (MCORE__MDNS_S / 4);
 }
 
-/* Whether the record answers the question: 1 as what was asked for, 2 as there being no such. */
+/* Whether the record answers the question: as what was asked for, or as there being no such. */
 static int answers(const mcore__mdns_publication *publication, const mcore__mdns_own_record *own,
                    const mcore__dns_question *question) {
     if (!mcore__dns_name_equal(&own->record.name, &question->name)) return 0;
@@ -196,7 +196,7 @@ static int answers(const mcore__mdns_publication *publication, const mcore__mdns
             (question->type == MCORE__DNS_ANY || question->type == other->record.type))
             return 0;
     }
-    return 2;
+    return 1;
 }
 
 static void answer(mcore__mdns_engine *engine, mcore__mdns_publication *publication,
