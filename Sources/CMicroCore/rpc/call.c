@@ -9,7 +9,7 @@
 
 enum { CALL_FREE = 0, CALL_RUNNING = 0x43414c4c };
 
-#define LONG_TURN_NS (10 * (uint64_t)MCORE__NS_PER_MS)
+#define LONG_TURN_NS (10 * MCORE__NS_PER_MS)
 
 static void deadline_passed(void *ctx);
 

@@ -174,7 +174,7 @@ static void back_off(mcore__channel *channel, mcore_status failure, const char *
 }
 
 static uint64_t patience_ns(const mcore__channel *channel) {
-    return channel->client->options.connect_patience_ms * UINT64_C(1000000);
+    return channel->client->options.connect_patience_ms * MCORE__NS_PER_MS;
 }
 
 static void connect_now(mcore__channel *channel) {

@@ -4,8 +4,6 @@
 #include "rpc/channel.h"
 #include "rpc/target.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-
 static const mcore__ejection_settings *settings_of(const mcore_target *target) {
     return &target->settings.ejection;
 }
@@ -198,11 +196,11 @@ mcore_status mcore__ejection_settings_read(const mcore_target_options *options,
         .deviations_milli = options->eject_deviations_milli,
         .latency_percent = options->eject_latency_percent,
         .calls_min = options->eject_calls_min,
-        .latency_min_ns = options->eject_latency_min_ms * NS_PER_MS,
-        .time_ns = options->eject_ms * NS_PER_MS,
-        .time_max_ns = options->eject_max_ms * NS_PER_MS,
+        .latency_min_ns = options->eject_latency_min_ms * MCORE__NS_PER_MS,
+        .time_ns = options->eject_ms * MCORE__NS_PER_MS,
+        .time_max_ns = options->eject_max_ms * MCORE__NS_PER_MS,
     };
-    out_settings->interval_ns = options->eject_interval_ms * NS_PER_MS;
+    out_settings->interval_ns = options->eject_interval_ms * MCORE__NS_PER_MS;
     out_settings->share_percent = options->eject_share_percent;
     out_settings->panic_percent = options->panic_percent;
     return MCORE_OK;

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-
 /* ---- Options ---- */
 
 void mcore_call_group_options_default(mcore_call_group_options *out_options) {
@@ -41,7 +39,7 @@ static mcore_status read_options(const mcore_call_group_options *from,
 static void apply(mcore_call_group *group, const mcore_call_group_options *options) {
     if (options->limiter) mcore_limiter_retain(options->limiter);
     mcore_limiter_release(group->options.limiter);
-    uint64_t window_ns = options->breaker_window_ms * NS_PER_MS;
+    uint64_t window_ns = options->breaker_window_ms * MCORE__NS_PER_MS;
     if (window_ns != group->policy.window_ns) memset(&group->breaker, 0, sizeof group->breaker);
     group->options = *options;
     group->policy = (mcore__breaker_policy){
@@ -203,7 +201,7 @@ void mcore__group_answered(mcore_call_group *group, uint64_t latency_ns, uint32_
 
 uint64_t mcore__group_hedge_delay(const mcore_call_group *group) {
     uint32_t delay_ms = group->options.hedge_delay_ms;
-    return delay_ms == MCORE_HEDGE_P95 ? group->latencies.p95_ns : delay_ms * NS_PER_MS;
+    return delay_ms == MCORE_HEDGE_P95 ? group->latencies.p95_ns : delay_ms * MCORE__NS_PER_MS;
 }
 
 /* ---- Statistics ---- */

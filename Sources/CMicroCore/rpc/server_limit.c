@@ -10,8 +10,8 @@ enum { LOOKS_PER_READING = 8 };
 #define ROOM_NS UINT64_C(100000000)
 
 void mcore__server_limit_init(mcore_server *server) {
-    uint64_t delay = (uint64_t)server->options.shed_delay_ms * MCORE__NS_PER_MS;
-    uint64_t interval = (uint64_t)server->options.shed_interval_ms * MCORE__NS_PER_MS;
+    uint64_t delay = server->options.shed_delay_ms * MCORE__NS_PER_MS;
+    uint64_t interval = server->options.shed_interval_ms * MCORE__NS_PER_MS;
     mcore__shedder_init(&server->shed.loop, delay, interval);
     mcore__shedder_init(&server->shed.elsewhere, delay, interval);
 }

@@ -19,8 +19,6 @@ enum {
     RING_LOAD_PERCENT_MAX = 1000
 };
 
-#define NS_PER_MS UINT64_C(1000000)
-
 /* ---- Options ---- */
 
 void mcore_target_options_default(mcore_target_options *out_options) {
@@ -88,7 +86,7 @@ mcore__picker_options mcore__target_picker_options(const mcore__target_settings 
         .keys = settings->pick >= MCORE_PICK_RING_HASH,
         .zoned = settings->zone_len > 0,
         .ring_load_percent = settings->ring_load_percent,
-        .slow_start_ns = settings->slow_start_ms * NS_PER_MS,
+        .slow_start_ns = settings->slow_start_ms * MCORE__NS_PER_MS,
     };
 }
 
