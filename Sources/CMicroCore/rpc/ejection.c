@@ -90,7 +90,7 @@ static int may_eject(const mcore_target *target) {
     return ejection->ejected < most;
 }
 
-static void eject(mcore__node *node, mcore__outlier_cause cause) {
+static void eject(mcore__node *node, uint32_t cause) {
     mcore_target *target = node->target;
     mcore__node_health *health = &node->health;
     if (!node->listed || !may_eject(target)) return;
@@ -147,7 +147,7 @@ void mcore__node_failed(mcore__node *node, int silent) {
     if (!silent) return;
     const mcore__outlier_policy *policy = &settings_of(node->target)->policy;
     if (mcore__outlier_bad(&node->health.outlier, policy, now_ns)) {
-        eject(node, MCORE__OUTLIER_BY_FAILURES);
+        eject(node, MCORE_EJECTED_FOR_FAILURES);
     }
     watch_interval(node->target);
 }
@@ -162,8 +162,7 @@ static void judge(mcore_target *target) {
     if (!samples) return; /* this interval is not judged */
     for (uint32_t i = 0; i < count; i++) {
         mcore__node *node = target->order[i];
-        samples[i] = (mcore__outlier_sample){&node->health.outlier, node->pick.latency_ns,
-                                             MCORE__OUTLIER_BY_NOTHING};
+        samples[i] = (mcore__outlier_sample){&node->health.outlier, node->pick.latency_ns, 0};
     }
     mcore__outlier_judge(policy, samples, count);
     for (uint32_t i = 0; i < count; i++) {
