@@ -21,16 +21,12 @@ void mcore_call_group_options_default(mcore_call_group_options *out_options) {
     };
 }
 
-/* What the caller does not know of has its default. */
 static mcore_status read_options(const mcore_call_group_options *from,
                                  mcore_call_group_options *out) {
     enum { WINDOW_MS_MIN = 100 };
     mcore_call_group_options_default(out);
-    if (from) {
-        if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-        memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
-        out->struct_size = sizeof *out;
-    }
+    mcore_status status = mcore__client_take(out, from, sizeof *out);
+    if (status != MCORE_OK) return status;
     if (out->breaker_percent && out->breaker_percent < 100) return MCORE_EINVAL;
     if (out->breaker_window_ms < WINDOW_MS_MIN || out->hedge_percent > 100) return MCORE_EINVAL;
     return MCORE_OK;
@@ -223,9 +219,5 @@ void mcore_call_group_get_stats(mcore_call_group *group, mcore_call_group_stats 
         .rejecting_since_ns = group->breaker.since_ns,
         .hedge_delay_ns = mcore__group_hedge_delay(group),
     };
-    /* A caller that knows fewer fields gets fewer. */
-    uint32_t size = out_stats->struct_size;
-    if (size == 0 || size > sizeof stats) size = sizeof stats;
-    stats.struct_size = size;
-    memcpy(out_stats, &stats, size);
+    mcore__client_give(out_stats, &stats, sizeof stats);
 }
