@@ -260,6 +260,16 @@ TEST(budget_bounds_the_amplification) {
     CHECK(retries >= calls / 5 - 5);
 }
 
+TEST(budget_that_is_looked_at_stays_as_it_is) {
+    mcore__retry_budget budget;
+    mcore__retry_budget_init(&budget, 20, 10, SECOND);
+    for (int i = 0; i < 50; i++) mcore__retry_budget_earn(&budget, SECOND);
+    mcore__retry_budget before = budget;
+    CHECK_INT(mcore__retry_budget_left(&budget, SECOND), 20);
+    CHECK_INT(mcore__retry_budget_left(&budget, 100 * SECOND), 10);
+    CHECK(memcmp(&budget, &before, sizeof budget) == 0);
+}
+
 TEST(budget_of_nothing) {
     mcore__retry_budget budget;
     mcore__retry_budget_init(&budget, 0, 0, SECOND);

@@ -157,7 +157,7 @@ static void chaos_step(void) {
         if (!node->listener) fake_listen(node);
         break;
     case 3:
-        fake_goaway(node, dice(2) ? MCORE__H2_NO_ERROR : MCORE__H2_ENHANCE_YOUR_CALM);
+        fake_goaway(node, dice(2) ? MCORE__H2_NO_ERROR : MCORE__H2_ENHANCE_YOUR_CALM, NULL);
         break;
     case 4:
         node->mute = 1;

@@ -3,8 +3,6 @@
 #include "rpc/channel_stream.h"
 #include "rpc/target.h"
 
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
 static mcore_client_options without_probes(void) {
     mcore_client_options options;
     mcore_client_options_default(&options);
@@ -374,7 +372,7 @@ TEST(calls_that_wait_for_a_stream_move_on_after_goaway) {
     run_for(50);
     for (int i = 0; i < 10; i++) start(&calls[i], &plan);
     run_for(10);
-    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR, NULL);
     run_for(500);
     for (int i = 0; i < 10; i++) {
         CHECK_INT(calls[i].result.rpc_code, MCORE_RPC_OK);

@@ -425,9 +425,10 @@ static void fake_kill_conns(fake_node *node) {
     }
 }
 
-__attribute__((unused)) static void fake_goaway(fake_node *node, uint32_t error_code) {
+__attribute__((unused)) static void fake_goaway(fake_node *node, uint32_t error_code,
+                                                const char *debug) {
     for (fake_conn *conn = node->conns; conn; conn = conn->next) {
-        mcore__h2_goaway(conn->h2, error_code, NULL);
+        mcore__h2_goaway(conn->h2, error_code, debug);
         fake_flush(conn);
     }
 }
@@ -555,6 +556,8 @@ static mcore_status open_world(uint64_t seed, uint32_t node_count, uint32_t pick
     if (status == MCORE_OK) status = use_nodes(node_count);
     return status;
 }
+
+#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
 
 static void on_client_closed(void *ctx) { ((world *)ctx)->client_closed++; }
 

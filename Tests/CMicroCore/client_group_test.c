@@ -136,18 +136,18 @@ TEST(only_errors_of_nodes_in_trouble_count) {
 
 /* ---- Limits ---- */
 
-TEST(a_bulkhead) {
-    OPEN(1, MCORE_PICK_P2C);
-    mcore_limiter_options limits;
-    mcore_limiter_options_default(&limits);
-    limits.in_flight_max = 2;
-    mcore_limiter *limiter;
-    CHECK_INT(mcore_limiter_create(&limits, &limiter), MCORE_OK);
+static void open_limited(mcore_limiter_options limits) {
+    limits.struct_size = sizeof limits;
     mcore_call_group_options options;
     mcore_call_group_options_default(&options);
-    options.limiter = limiter;
+    CHECK_INT(mcore_limiter_create(&limits, &options.limiter), MCORE_OK);
     open_group(&options);
-    mcore_limiter_release(limiter); /* the group has its own reference */
+    mcore_limiter_release(options.limiter); /* the group has its own reference */
+}
+
+TEST(a_bulkhead) {
+    OPEN(1, MCORE_PICK_P2C);
+    open_limited((mcore_limiter_options){.in_flight_max = 2});
     w.nodes[0].delay_ns = 50 * MS;
     mcore_call_plan plan = grouped_plan();
     fake_call calls[4] = {{0}};
@@ -173,23 +173,13 @@ TEST(a_bulkhead) {
 
 TEST(a_rate) {
     OPEN(1, MCORE_PICK_P2C);
-    mcore_limiter_options limits;
-    mcore_limiter_options_default(&limits);
-    limits.tokens = 10;
-    limits.token_period_ns = 1000 * MS;
-    limits.tokens_max = 1;
-    mcore_limiter *limiter;
-    CHECK_INT(mcore_limiter_create(&limits, &limiter), MCORE_OK);
-    mcore_call_group_options options;
-    mcore_call_group_options_default(&options);
-    options.limiter = limiter;
-    open_group(&options);
+    open_limited(
+        (mcore_limiter_options){.tokens = 10, .token_period_ns = 1000 * MS, .tokens_max = 1});
     mcore_call_plan plan = grouped_plan();
     uint32_t good = call_for(100, 10, &plan);
     CHECK(good >= 10 && good <= 11);
     CHECK_INT(last.result.refused_by, MCORE_REFUSED_BY_TOKENS);
     CHECK(last.result.retry_after_ns > 0 && last.result.retry_after_ns <= 100 * MS);
-    mcore_limiter_release(limiter);
     close_grouped();
 }
 

@@ -4,8 +4,6 @@
 
 #include "client_fake.h"
 
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
 static mcore_call_group *group;
 
 static void open_group(const mcore_call_group_options *options) {

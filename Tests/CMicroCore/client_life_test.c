@@ -1,8 +1,6 @@
 /* What happens around calls: waiting for nodes, nodes that come and go, limits, close. */
 #include "client_fake.h"
 
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
 /* ---- wait_for_ready ---- */
 
 TEST(no_node) {

@@ -4,8 +4,6 @@
 #include "rpc/channel_link.h"
 #include "rpc/target.h"
 
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
 static void fake_break(fake_stream *stream) {
     enum { INTERNAL_ERROR = 2 };
     mcore__h2_reset(stream->conn->h2, stream->id, INTERNAL_ERROR);
@@ -248,22 +246,25 @@ TEST(an_ejected_node_that_leaves_is_forgotten) {
     close_world();
 }
 
+static void check_refused(mcore_target_options options) {
+    mcore_target *target;
+    CHECK_INT(mcore_client_open_target(w.client, &options, &target), MCORE_EINVAL);
+}
+
 TEST(options_are_checked) {
     OPEN(0, MCORE_PICK_P2C);
-    mcore_target *target;
-    mcore_target_options good = round_robin(), options;
-    options = good;
-    options.eject_ms = 0;
-    CHECK_INT(mcore_client_open_target(w.client, &options, &target), MCORE_EINVAL);
-    options = good;
-    options.eject_max_ms = options.eject_ms - 1;
-    CHECK_INT(mcore_client_open_target(w.client, &options, &target), MCORE_EINVAL);
-    options = good;
-    options.eject_interval_ms = 0;
-    CHECK_INT(mcore_client_open_target(w.client, &options, &target), MCORE_EINVAL);
-    options = good;
-    options.eject_share_percent = 101;
-    CHECK_INT(mcore_client_open_target(w.client, &options, &target), MCORE_EINVAL);
+    mcore_target_options wrong = round_robin();
+    wrong.eject_ms = 0;
+    check_refused(wrong);
+    wrong = round_robin();
+    wrong.eject_max_ms = wrong.eject_ms - 1;
+    check_refused(wrong);
+    wrong = round_robin();
+    wrong.eject_interval_ms = 0;
+    check_refused(wrong);
+    wrong = round_robin();
+    wrong.eject_share_percent = 101;
+    check_refused(wrong);
     close_world();
 }
 
@@ -340,10 +341,7 @@ TEST(a_server_that_minds_pings_is_calmed) {
     start(&warm, &plan);
     run_for(10);
     CHECK_INT(w.target->order[0]->channel->calm, 0);
-    for (fake_conn *conn = w.nodes[0].conns; conn; conn = conn->next) {
-        mcore__h2_goaway(conn->h2, MCORE__H2_ENHANCE_YOUR_CALM, "too_many_pings");
-        fake_flush(conn);
-    }
+    fake_goaway(&w.nodes[0], MCORE__H2_ENHANCE_YOUR_CALM, "too_many_pings");
     run_for(10);
     CHECK_INT(w.target->order[0]->channel->calm, 1);
     w.nodes[0].delay_ns = 30000 * MS;
@@ -399,7 +397,7 @@ TEST(a_goaway_is_followed_by_a_connection) {
     mcore_call_plan plan = load_plan();
     begin_load();
     load_for(200, 10, &plan);
-    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR, NULL);
     run_for(20);
     CHECK_INT(w.nodes[0].accepted, 2);
     CHECK_INT(stats_of(0).why, MCORE_NODE_READY);
@@ -413,7 +411,11 @@ TEST(an_idle_client_does_not_reconnect) {
     load_for(200, 10, &plan);
     fake_stop_listening(&w.nodes[0]);
     fake_kill_conns(&w.nodes[0]);
-    run_for(120000);
+    for (int i = 0; i < 12; i++) {
+        run_for(10000);
+        mcore_target_stats stats = {.struct_size = sizeof stats}; /* whoever looks is no call */
+        CHECK_INT(mcore_target_get_stats(w.target, &stats), MCORE_OK);
+    }
     CHECK_INT(stats_of(0).why, MCORE_NODE_READY); /* nobody knows */
     CHECK_INT(fake_listen(&w.nodes[0]), MCORE_OK);
     uint32_t before = w.nodes[0].accepted;
@@ -425,40 +427,43 @@ TEST(an_idle_client_does_not_reconnect) {
     close_world();
 }
 
-TEST(who_waits_for_a_lost_node_moves_on) {
-    OPEN(2, MCORE_PICK_ROUND_ROBIN);
+/* Eight calls to two nodes in turn: one has the only stream of the first, three wait for it. */
+static fake_call waiting[8];
+
+static void begin_waiting(void) {
     w.nodes[0].streams_max = 1;
-    w.nodes[0].delay_ns = 5000 * MS;
     mcore_call_plan plan = fake_plan();
     plan.attempts_max = 1;
     plan.timeout_ns = 20000 * MS;
-    fake_call calls[8] = {{0}};
-    for (int i = 0; i < 8; i++) start(&calls[i], &plan);
-    run_for(200); /* four wait for the one stream of the first node */
+    memset(waiting, 0, sizeof waiting);
+    for (int i = 0; i < 8; i++) start(&waiting[i], &plan);
+    run_for(200);
+}
+
+static uint32_t answered_of_waiting(void) {
+    uint32_t answered = 0;
+    for (int i = 0; i < 8; i++) answered += waiting[i].result.rpc_code == MCORE_RPC_OK;
+    return answered;
+}
+
+TEST(who_waits_for_a_lost_node_moves_on) {
+    OPEN(2, MCORE_PICK_ROUND_ROBIN);
+    w.nodes[0].delay_ns = 5000 * MS;
+    begin_waiting();
     w.nodes[0].silent_accept = 1;
-    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR, NULL);
     run_for(100);
-    uint32_t done = 0;
-    for (int i = 0; i < 8; i++) done += calls[i].result.rpc_code == MCORE_RPC_OK;
-    CHECK_INT(done, 7);
+    CHECK_INT(answered_of_waiting(), 7);
     close_world();
 }
 
 TEST(who_waits_for_a_silent_node_moves_on) {
     OPEN(2, MCORE_PICK_ROUND_ROBIN);
-    w.nodes[0].streams_max = 1;
     w.nodes[0].behave = fake_hang;
-    mcore_call_plan plan = fake_plan();
-    plan.attempts_max = 1;
-    plan.timeout_ns = 20000 * MS;
-    fake_call calls[8] = {{0}};
-    for (int i = 0; i < 8; i++) start(&calls[i], &plan);
-    run_for(200);
+    begin_waiting();
     w.nodes[0].mute = 1;
     run_for(400);
-    uint32_t done = 0;
-    for (int i = 0; i < 8; i++) done += calls[i].result.rpc_code == MCORE_RPC_OK;
-    CHECK_INT(done, 7);
+    CHECK_INT(answered_of_waiting(), 7);
     close_world();
 }
 

@@ -1,8 +1,6 @@
 /* Targets: which nodes are used, by which calls, and options that change while calls are made. */
 #include "client_fake.h"
 
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
 static mcore_target_options options_of(uint32_t pick) {
     mcore_target_options options;
     mcore_target_options_default(&options);
@@ -160,32 +158,29 @@ TEST(another_policy_keeps_connections_and_statistics) {
     close_world();
 }
 
+static mcore_status configure_failing_at(const mcore_target_options *options, size_t fail_at) {
+    memory.made = 0;
+    memory.fail_at = fail_at;
+    mcore_status status = mcore_target_configure(w.target, options);
+    memory.fail_at = 0;
+    CHECK(status == MCORE_OK || status == MCORE_ENOMEM);
+    return status;
+}
+
 TEST(options_that_there_is_no_memory_for_change_nothing) {
     OPEN(4, MCORE_PICK_ROUND_ROBIN);
     mcore_target_options options = options_of(MCORE_PICK_RING_HASH);
     options.zone = SLICE("here");
     options.subset_key = SLICE("me");
     options.subset_size = 2;
-    for (size_t fail_at = 1;; fail_at++) {
-        memory.made = 0;
-        memory.fail_at = fail_at;
-        mcore_status status = mcore_target_configure(w.target, &options);
-        memory.fail_at = 0;
-        if (status == MCORE_OK) break;
-        CHECK_INT(status, MCORE_ENOMEM);
+    for (size_t fail_at = 1; configure_failing_at(&options, fail_at) != MCORE_OK; fail_at++) {
         uint32_t round = 0;
         for (int i = 0; i < 4; i++) round |= 1u << call_with(NULL);
         CHECK_INT(round, 15);
     }
     call_with("acme");
     options.subset_size = 0; /* nodes that were left out come back */
-    for (size_t fail_at = 1;; fail_at++) {
-        memory.made = 0;
-        memory.fail_at = fail_at;
-        mcore_status status = mcore_target_configure(w.target, &options);
-        memory.fail_at = 0;
-        if (status == MCORE_OK) break;
-        CHECK_INT(status, MCORE_ENOMEM);
+    for (size_t fail_at = 1; configure_failing_at(&options, fail_at) != MCORE_OK; fail_at++) {
         call_with(NULL);
     }
     for (uint32_t i = 0; i < 4; i++) stats_of(i);

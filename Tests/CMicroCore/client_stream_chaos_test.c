@@ -79,7 +79,7 @@ static void check_afterwards(void) {
     stream_log after = {.pull = 1};
     mcore_call_plan plan = stream_plan(STREAM_BOTH);
     plan.wait_for_ready = 1;
-    plan.idempotent = 1; /* the node's session may have suffered too */
+    plan.idempotent = 1;          /* the node's session may have suffered too */
     plan.timeout_ns = 10000 * MS; /* longer than any back-off by now */
     CHECK_INT(use_nodes(2), MCORE_OK);
     CHECK_INT(open_status(&after, &plan), MCORE_OK);
@@ -201,7 +201,7 @@ static void move_something(void) {
     }
     if (node->conns && node->conns->streams && dice(2)) move_node(node->conns->streams);
     if (!dice(100)) fake_kill_conns(node);
-    if (!dice(100)) fake_goaway(node, MCORE__H2_NO_ERROR);
+    if (!dice(100)) fake_goaway(node, MCORE__H2_NO_ERROR, NULL);
     if (!dice(3)) run_for(dice(5));
 }
 

@@ -115,7 +115,7 @@ TEST(goaway_below_the_stream) {
     /* The node goes away before it has seen the stream. */
     CHECK_INT(open_status(&log, &plan), MCORE_OK);
     CHECK_INT(send_text(&log, "x"), MCORE_OK);
-    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR, NULL);
     run_for(100);
     CHECK_INT(w.nodes[0].accepted, 2);
     CHECK_BYTES(peer_body(peer_of(0)), "\0\0\0\0\1x");

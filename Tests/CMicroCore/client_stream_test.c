@@ -495,7 +495,7 @@ TEST(goaway_lets_streams_go_on) {
     receive(&log);
     run_for(10);
     peer_head(peer_of(0));
-    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR, NULL);
     run_for(10);
     CHECK_INT(log.ends, 0);
     CHECK_INT(send_text(&log, "on"), MCORE_OK);

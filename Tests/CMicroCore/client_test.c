@@ -1,8 +1,6 @@
 /* What becomes of calls: answers, retries, deadlines, cancelling. */
 #include "client_fake.h"
 
-#define OPEN(nodes, pick) CHECK_INT(open_world(1, nodes, pick, NULL), MCORE_OK)
-
 /* ---- Answers ---- */
 
 static fake_stream last_seen;
@@ -304,7 +302,7 @@ TEST(goaway_lets_old_calls_finish_and_new_ones_connect_again) {
     CHECK_INT(first.result.rpc_code, MCORE_RPC_OK);
     start(&old_call, &plan);
     run_for(20);
-    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR);
+    fake_goaway(&w.nodes[0], MCORE__H2_NO_ERROR, NULL);
     run_for(5);
     start(&new_call, &plan);
     run_for(10);

@@ -1,4 +1,5 @@
 /* Who is ejected, by failures in a row, by rate and by latency, and for how long. */
+#include "mcore/client.h"
 #include "rpc/outlier.h"
 #include "test.h"
 
@@ -33,7 +34,7 @@ TEST(ejections_get_longer_up_to_a_bound) {
     mcore__outlier node = {0};
     const uint64_t expected[] = {1000, 2000, 3000, 3500, 3500};
     for (int i = 0; i < 5; i++) {
-        mcore__outlier_eject(&node, &policy, MCORE__OUTLIER_BY_FAILURES, 100 * MS);
+        mcore__outlier_eject(&node, &policy, MCORE_EJECTED_FOR_FAILURES, 100 * MS);
         CHECK_INT(node.until_ns, (100 + expected[i]) * MS);
         CHECK_INT(node.state, MCORE__OUTLIER_EJECTED);
         CHECK_INT(mcore__outlier_bad(&node, &policy, 200 + (uint64_t)i), 0); /* it is already */
@@ -46,7 +47,7 @@ TEST(ejections_get_longer_up_to_a_bound) {
 TEST(good_intervals_are_forgotten_for) {
     mcore__outlier node = {0};
     for (int i = 0; i < 3; i++) {
-        mcore__outlier_eject(&node, &policy, MCORE__OUTLIER_BY_RATE, 100 * MS);
+        mcore__outlier_eject(&node, &policy, MCORE_EJECTED_FOR_RATE, 100 * MS);
         mcore__outlier_return(&node, &policy);
     }
     CHECK_INT(mcore__outlier_next(&node), 0); /* nothing happened */
@@ -66,7 +67,7 @@ TEST(without_failures_in_a_row) {
     other.failures = 0;
     mcore__outlier node = {0};
     for (uint64_t i = 1; i < 100; i++) CHECK_INT(mcore__outlier_bad(&node, &other, i), 0);
-    mcore__outlier_eject(&node, &other, MCORE__OUTLIER_BY_RATE, 100 * MS);
+    mcore__outlier_eject(&node, &other, MCORE_EJECTED_FOR_RATE, 100 * MS);
     mcore__outlier_return(&node, &other);
     CHECK_INT(mcore__outlier_bad(&node, &other, 1000), 0);
     mcore__outlier_good(&node);
@@ -83,20 +84,20 @@ static mcore__outlier_sample samples[NODES];
 static void fill(uint32_t count, uint32_t good, uint32_t bad, uint64_t latency_ns) {
     for (uint32_t i = 0; i < count; i++) {
         nodes[i] = (mcore__outlier){.good = good, .bad = bad};
-        samples[i] = (mcore__outlier_sample){&nodes[i], latency_ns, MCORE__OUTLIER_BY_NOTHING};
+        samples[i] = (mcore__outlier_sample){&nodes[i], latency_ns, 0};
     }
 }
 
-static mcore__outlier_cause verdict_of(uint32_t node, uint32_t count) {
+static uint32_t verdict_of(uint32_t node, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (samples[i].node == &nodes[node]) return samples[i].verdict;
     }
-    return MCORE__OUTLIER_BY_NOTHING;
+    return 0;
 }
 
 static uint32_t verdicts(uint32_t count) {
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < count; i++) sum += samples[i].verdict != MCORE__OUTLIER_BY_NOTHING;
+    for (uint32_t i = 0; i < count; i++) sum += samples[i].verdict != 0;
     return sum;
 }
 
@@ -105,7 +106,7 @@ TEST(a_success_rate_below_the_others) {
     nodes[3].good = 150;
     nodes[3].bad = 50;
     mcore__outlier_judge(&policy, samples, NODES);
-    CHECK_INT(verdict_of(3, NODES), MCORE__OUTLIER_BY_RATE);
+    CHECK_INT(verdict_of(3, NODES), MCORE_EJECTED_FOR_RATE);
     CHECK_INT(verdicts(NODES), 1);
     fill(NODES, 150, 50, MS); /* all the same */
     mcore__outlier_judge(&policy, samples, NODES);
@@ -124,7 +125,7 @@ TEST(a_latency_above_the_others) {
     fill(3, 200, 0, 20 * MS);
     samples[0].latency_ns = 61 * MS;
     mcore__outlier_judge(&policy, samples, 3);
-    CHECK_INT(verdict_of(0, 3), MCORE__OUTLIER_BY_LATENCY);
+    CHECK_INT(verdict_of(0, 3), MCORE_EJECTED_FOR_LATENCY);
     CHECK_INT(verdicts(3), 1);
     fill(3, 200, 0, 20 * MS);
     samples[0].latency_ns = 60 * MS;
@@ -137,7 +138,7 @@ TEST(a_latency_above_the_others) {
     fill(2, 200, 0, 20 * MS); /* of two, the other one is the median */
     samples[1].latency_ns = 61 * MS;
     mcore__outlier_judge(&policy, samples, 2);
-    CHECK_INT(verdict_of(1, 2), MCORE__OUTLIER_BY_LATENCY);
+    CHECK_INT(verdict_of(1, 2), MCORE_EJECTED_FOR_LATENCY);
     fill(1, 200, 0, 1000 * MS);
     mcore__outlier_judge(&policy, samples, 1);
     CHECK_INT(verdicts(1), 0);

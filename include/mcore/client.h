@@ -130,13 +130,13 @@ typedef struct mcore_target_options {
      * is not ejected, but backed off from. */
 
     uint32_t eject_failures; /* by so many failures in a row; 5; 0: not so */
-    uint32_t
-        eject_deviations_milli;     /* by a success rate so many thousandths of a standard deviation
-                                     * below the mean of five nodes or more; 1,900; 0: not so */
-    uint32_t eject_latency_percent; /* by a latency of so much of the others' median; 0: not so */
-    uint32_t eject_latency_min_ms;  /* ... that is longer than this as well; 100 */
-    uint32_t eject_calls_min;       /* in an interval: who had fewer keeps rate and latency; 100 */
-    uint32_t eject_interval_ms;     /* after which rate and latency are judged; 10,000 */
+    /* By a success rate so many thousandths of a standard deviation below the mean of five nodes or
+     * more; 1,900; 0: not so. */
+    uint32_t eject_deviations_milli;
+    uint32_t eject_latency_percent;  /* by a latency of so much of the others' median; 0: not so */
+    uint32_t eject_latency_min_ms;   /* ... that is longer than this as well; 100 */
+    uint32_t eject_calls_min;        /* in an interval: who had fewer keeps rate and latency; 100 */
+    uint32_t eject_interval_ms;      /* after which rate and latency are judged; 10,000 */
     uint32_t eject_ms, eject_max_ms; /* 1,000 and 30,000 */
     uint32_t eject_share_percent;    /* of the nodes, at most; one of two always may; 50 */
     uint32_t panic_percent; /* when fewer of the nodes are left, ejections don't count; 50 */

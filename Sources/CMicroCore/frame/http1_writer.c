@@ -114,6 +114,27 @@ static uint8_t *put_number(uint8_t *at, uint64_t value) {
     return at;
 }
 
+/* Room for `room` bytes and the fields. Errors: MCORE_EINVAL (one of them may not be written),
+ * MCORE_ENOMEM. */
+static inline mcore_status reserve_with(mcore__buffer *out, size_t room, const mcore__field *fields,
+                                        size_t field_count) {
+    for (size_t i = 0; i < field_count; i++) {
+        if (!field_writable(&fields[i])) return MCORE_EINVAL;
+        room += fields[i].name.len + fields[i].value.len + 4;
+    }
+    return mcore__buffer_reserve(out, room);
+}
+
+static uint8_t *put_fields(uint8_t *at, const mcore__field *fields, size_t field_count) {
+    for (size_t i = 0; i < field_count; i++) {
+        at = put(at, fields[i].name.data, fields[i].name.len);
+        at = put_text(at, ": ");
+        at = put(at, fields[i].value.data, fields[i].value.len);
+        at = put_text(at, "\r\n");
+    }
+    return at;
+}
+
 mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mcore__field *fields,
                                   size_t field_count, uint64_t body_len, int keep_alive) {
     if (status < 100 || status > 999) return MCORE_EINVAL;
@@ -122,11 +143,7 @@ mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mco
     if (bodiless && body_len > 0) return MCORE_EINVAL;
     if (body_len == MCORE__H1_UNTIL_CLOSE && keep_alive) return MCORE_EINVAL;
     size_t room = 160; /* status line with its reason, content-length, connection, ends of lines */
-    for (size_t i = 0; i < field_count; i++) {
-        if (!field_writable(&fields[i])) return MCORE_EINVAL;
-        room += fields[i].name.len + fields[i].value.len + 4;
-    }
-    mcore_status reserved = mcore__buffer_reserve(out, room);
+    mcore_status reserved = reserve_with(out, room, fields, field_count);
     if (reserved != MCORE_OK) return reserved;
 
     uint8_t *begin = mcore__buffer_tail(out), *at = begin;
@@ -135,12 +152,7 @@ mcore_status mcore__h1_write_head(mcore__buffer *out, uint32_t status, const mco
     at = put_text(at, " ");
     at = put_text(at, mcore__http_reason(status));
     at = put_text(at, "\r\n");
-    for (size_t i = 0; i < field_count; i++) {
-        at = put(at, fields[i].name.data, fields[i].name.len);
-        at = put_text(at, ": ");
-        at = put(at, fields[i].value.data, fields[i].value.len);
-        at = put_text(at, "\r\n");
-    }
+    at = put_fields(at, fields, field_count);
     if (body_len == MCORE__H1_CHUNKED) {
         at = put_text(at, "transfer-encoding: chunked\r\n");
     } else if (!bodiless && body_len != MCORE__H1_UNTIL_CLOSE) {
@@ -163,31 +175,19 @@ static int is_visible(mcore_slice text) {
     return text.len > 0;
 }
 
-static uint8_t *put_field(uint8_t *at, const char *name, mcore_slice value) {
-    at = put_text(at, name);
-    at = put(at, value.data, value.len);
-    return put_text(at, "\r\n");
-}
-
 mcore_status mcore__h1_write_get(mcore__buffer *out, mcore_slice target, mcore_slice host,
                                  const mcore__field *fields, size_t field_count) {
     if (!is_visible(target) || *(const char *)target.data != '/' || !is_visible(host))
         return MCORE_EINVAL;
-    size_t room = 64 + target.len + host.len;
-    for (size_t i = 0; i < field_count; i++) {
-        if (!field_writable(&fields[i])) return MCORE_EINVAL;
-        room += fields[i].name.len + fields[i].value.len + 4;
-    }
-    mcore_status status = mcore__buffer_reserve(out, room);
-    if (status) return status;
+    mcore_status status = reserve_with(out, 64 + target.len + host.len, fields, field_count);
+    if (status != MCORE_OK) return status;
     uint8_t *begin = mcore__buffer_tail(out), *at = begin;
     at = put_text(at, "GET ");
     at = put(at, target.data, target.len);
-    at = put_field(at, " HTTP/1.1\r\nhost: ", host);
-    for (size_t i = 0; i < field_count; i++) {
-        at = put(at, fields[i].name.data, fields[i].name.len);
-        at = put_field(at, ": ", fields[i].value);
-    }
+    at = put_text(at, " HTTP/1.1\r\nhost: ");
+    at = put(at, host.data, host.len);
+    at = put_text(at, "\r\n");
+    at = put_fields(at, fields, field_count);
     at = put_text(at, "connection: close\r\n\r\n");
     out->end += (size_t)(at - begin);
     return MCORE_OK;

@@ -10,8 +10,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define MCORE__NS_PER_MS UINT64_C(1000000)
-
 /* What differs between a real and a simulated loop. */
 typedef struct mcore__driver {
     /* Turns the loop until mcore__loop_stopping. Errors: MCORE_EUNAVAILABLE when nothing is left

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#define MCORE__NS_PER_MS UINT64_C(1000000)
+
 /* A timer that lives inside another object: starting it neither allocates nor fails. It is on the
  * loop's wheel from start until it fires or is stopped. Loop thread. */
 typedef struct mcore__timer {

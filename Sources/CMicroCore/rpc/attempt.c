@@ -67,9 +67,10 @@ int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns) {
     return 1;
 }
 
-uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns) {
-    budget_update(budget, now_ns);
-    return (uint32_t)(earned(budget) + budget->tokens + 1e-6);
+uint32_t mcore__retry_budget_left(const mcore__retry_budget *budget, uint64_t now_ns) {
+    mcore__retry_budget now = *budget;
+    budget_update(&now, now_ns);
+    return (uint32_t)(earned(&now) + now.tokens + 1e-6);
 }
 
 /* ---- Attempts ---- */

@@ -19,8 +19,8 @@
 typedef struct mcore__retry_budget {
     double tokens; /* of those that may be made in any case */
     double percent, per_second;
-    uint64_t second, updated_ns;
-    uint64_t calls, retries; /* in the window */
+    uint64_t second, updated_ns; /* of the last call, or retry */
+    uint64_t calls, retries;     /* in the window */
     struct {
         uint32_t calls, retries;
     } seconds[MCORE__BUDGET_SECONDS];
@@ -34,7 +34,7 @@ void mcore__retry_budget_earn(mcore__retry_budget *budget, uint64_t now_ns);
 int mcore__retry_budget_spend(mcore__retry_budget *budget, uint64_t now_ns);
 
 /* How many may be made now. */
-uint32_t mcore__retry_budget_left(mcore__retry_budget *budget, uint64_t now_ns);
+uint32_t mcore__retry_budget_left(const mcore__retry_budget *budget, uint64_t now_ns);
 
 /* ---- Attempts ---- */
 

@@ -9,7 +9,7 @@
 
 enum { CALL_FREE = 0, CALL_RUNNING = 0x43414c4c };
 
-#define LONG_TURN_NS (10 * (uint64_t)MCORE__NS_PER_MS)
+#define LONG_TURN_NS (10 * MCORE__NS_PER_MS)
 
 static void deadline_passed(void *ctx);
 
@@ -32,7 +32,6 @@ static mcore_call *call_take(mcore_server *server) {
     call->cancel_fn = NULL;
     call->events = NULL;
     call->why = MCORE_OK;
-    call->streaming = 0;
     call->writable = call->told = 0;
     mcore__list_append(&server->calls, &call->node);
     mcore__gauge(&server->running, 1);
@@ -59,7 +58,7 @@ static void call_give(mcore_call *call) {
     mcore__server_limit_end(server, call->route, call->held, call->began_ns);
     stop_waiting(call);
     if (server->drain.started)
-        mcore__server_drain_note(server, call->streaming, was_waited_for(call));
+        mcore__server_drain_note(server, call->route->streaming, was_waited_for(call));
     call->state = CALL_FREE;
     call->stream = NULL;
     if (server->free_call_count >= MCORE__SERVER_POOL_CALLS) {
@@ -122,7 +121,6 @@ void mcore__call_dispatch(mcore__server_stream *stream) {
         atomic_store_explicit(&call->waiting, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&server->shed.waiting, 1, memory_order_relaxed);
     }
-    call->streaming = stream->route->streaming;
     stream->call = call;
     mcore_request request = {
         .struct_size = sizeof request,

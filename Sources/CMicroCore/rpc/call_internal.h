@@ -25,9 +25,8 @@ struct mcore_call {
     void *events_ctx;
     mcore_status why; /* nobody waits any more */
     uint32_t state;
-    uint32_t streaming; /* MCORE_STREAM_* of its route */
-    uint16_t writable;  /* on_writable is due */
-    uint16_t told;      /* events->on_cancel was called */
+    uint16_t writable; /* on_writable is due */
+    uint16_t told;     /* events->on_cancel was called */
 };
 
 /* Tells of the cancellation, once. The call may be dead afterwards. */

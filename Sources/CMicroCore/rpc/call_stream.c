@@ -8,8 +8,8 @@
 /* ---- Events ---- */
 
 mcore_status mcore_call_open(mcore_call *call, const mcore_call_events *events, void *ctx) {
-    if (!call || !events || call->events || !call->streaming) return MCORE_EINVAL;
-    if ((call->streaming & MCORE_STREAM_REQUEST) &&
+    if (!call || !events || call->events || !call->route->streaming) return MCORE_EINVAL;
+    if ((call->route->streaming & MCORE_STREAM_REQUEST) &&
         !MCORE_HAS(mcore_call_events, events, on_message))
         return MCORE_EINVAL;
     call->events = events;
@@ -50,7 +50,8 @@ void mcore__call_news(void *ctx) {
 /* ---- Requests ---- */
 
 mcore_status mcore_call_receive(mcore_call *call) {
-    if (!call || !call->events || !(call->streaming & MCORE_STREAM_REQUEST)) return MCORE_EINVAL;
+    if (!call || !call->events || !(call->route->streaming & MCORE_STREAM_REQUEST))
+        return MCORE_EINVAL;
     mcore__server_stream *stream = call->stream;
     if (call->why || !stream || stream->flow->told_end) return MCORE_ECLOSED;
     if (stream->flow->asked) return MCORE_EBUSY;
@@ -70,7 +71,7 @@ static mcore_status begin(mcore__server_stream *stream, const mcore_reply_head *
 }
 
 mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head) {
-    if (!call || !(call->streaming & MCORE_STREAM_REPLY)) return MCORE_EINVAL;
+    if (!call || !(call->route->streaming & MCORE_STREAM_REPLY)) return MCORE_EINVAL;
     mcore_reply_head full = {.struct_size = sizeof full};
     if (head) {
         if (head->struct_size < sizeof head->struct_size) return MCORE_EINVAL;
@@ -83,7 +84,7 @@ mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head) {
 }
 
 mcore_status mcore_call_send(mcore_call *call, const mcore_message *message) {
-    if (!call || !message || !(call->streaming & MCORE_STREAM_REPLY)) return MCORE_EINVAL;
+    if (!call || !message || !(call->route->streaming & MCORE_STREAM_REPLY)) return MCORE_EINVAL;
     mcore__server_stream *stream = call->stream;
     if (call->why || !stream) return MCORE_ECLOSED;
     const mcore__server_protocol *protocol = stream->conn->protocol;

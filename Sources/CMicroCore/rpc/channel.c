@@ -134,6 +134,7 @@ static void set_out(mcore__channel *channel, uint32_t out) {
 }
 
 static void set_silent(mcore__channel *channel, uint32_t silent) {
+    if (channel->silent == silent) return;
     channel->silent = silent;
     nodes_changed(channel);
 }
@@ -174,7 +175,7 @@ static void back_off(mcore__channel *channel, mcore_status failure, const char *
 }
 
 static uint64_t patience_ns(const mcore__channel *channel) {
-    return channel->client->options.connect_patience_ms * UINT64_C(1000000);
+    return channel->client->options.connect_patience_ms * MCORE__NS_PER_MS;
 }
 
 static void connect_now(mcore__channel *channel) {
@@ -262,7 +263,7 @@ void mcore__channel_lost(mcore__channel *channel, mcore__link *link, mcore__chan
     channel->link = NULL;
     channel->state = MCORE__CHANNEL_IDLE;
     mcore__timer_stop(channel->client->loop, &channel->timer);
-    if (channel->silent) set_silent(channel, 0);
+    set_silent(channel, 0);
     if (loss == MCORE__CHANNEL_FAILED)
         back_off(channel, failure, text);
     else if (loss == MCORE__CHANNEL_UNEXPECTED && unused_ns < USED_LATELY_NS &&

@@ -22,7 +22,6 @@ enum {
 #define LAST_STREAM_ID UINT32_C(0x7fffff00)
 /* How long an orderly end may take. */
 #define PATIENCE_NS UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
 
 static uint64_t now_of(const mcore__link *link) { return mcore_loop_now_ns(link->loop); }
 
@@ -251,7 +250,7 @@ static void on_data(void *ctx, mcore_conn *conn, const mcore_slice *v, uint32_t 
 /* ---- Timers ---- */
 
 static void check_idle(mcore__link *link) {
-    uint64_t timeout_ns = link->client->options.idle_timeout_ms * NS_PER_MS;
+    uint64_t timeout_ns = link->client->options.idle_timeout_ms * MCORE__NS_PER_MS;
     uint64_t idle_ns = link->open_streams ? 0 : now_of(link) - link->idle_since_ns;
     if (idle_ns >= timeout_ns)
         mcore__link_retire(link, MCORE__CHANNEL_UNUSED);
@@ -282,15 +281,15 @@ static void on_life_timer(void *ctx) {
 static mcore__silence_policy policy_of(const mcore__link *link) {
     const mcore_client_options *options = &link->client->options;
     return (mcore__silence_policy){
-        .probe_ns = options->probe_ms * NS_PER_MS,
-        .probe_timeout_ns = options->probe_timeout_ms * NS_PER_MS,
-        .keepalive_ns = options->keepalive_interval_ms * NS_PER_MS,
-        .keepalive_timeout_ns = options->keepalive_timeout_ms * NS_PER_MS,
+        .probe_ns = options->probe_ms * MCORE__NS_PER_MS,
+        .probe_timeout_ns = options->probe_timeout_ms * MCORE__NS_PER_MS,
+        .keepalive_ns = options->keepalive_interval_ms * MCORE__NS_PER_MS,
+        .keepalive_timeout_ns = options->keepalive_timeout_ms * MCORE__NS_PER_MS,
     };
 }
 
 static void look_again(mcore__link *link, uint64_t delay_ns) {
-    uint64_t probe_ns = link->client->options.probe_ms * NS_PER_MS;
+    uint64_t probe_ns = link->client->options.probe_ms * MCORE__NS_PER_MS;
     link->watched = delay_ns <= probe_ns;
     if (delay_ns != UINT64_MAX) mcore__timer_start(link->loop, &link->watch_timer, delay_ns);
 }
@@ -300,7 +299,7 @@ void mcore__link_watch(mcore__link *link) {
     uint32_t ms = options->probe_ms ? options->probe_ms : options->keepalive_interval_ms;
     if (ms == 0 || link->silence.pinged) return;
     if (!options->probe_ms && mcore__timer_active(&link->watch_timer)) return;
-    look_again(link, ms * NS_PER_MS);
+    look_again(link, ms * MCORE__NS_PER_MS);
 }
 
 /* While calls wait and the node is silent, it is asked whether it is still there. */
@@ -414,7 +413,7 @@ mcore_status mcore__link_open(mcore__channel *channel, mcore__link **out_link) {
     mcore__list_append(&channel->links, &link->of_channel);
     /* The transport has this timeout too; this one also covers a peer that never says a word. */
     mcore__timer_start(link->loop, &link->life_timer,
-                       client->options.connect_timeout_ms * NS_PER_MS);
+                       client->options.connect_timeout_ms * MCORE__NS_PER_MS);
     *out_link = link;
     return MCORE_OK;
 }
@@ -423,6 +422,6 @@ void mcore__link_become_ready(mcore__link *link) {
     link->state = MCORE__LINK_READY;
     link->ready_ns = link->idle_since_ns = now_of(link);
     mcore__timer_start(link->loop, &link->life_timer,
-                       link->client->options.idle_timeout_ms * NS_PER_MS);
+                       link->client->options.idle_timeout_ms * MCORE__NS_PER_MS);
     mcore__channel_ready(link->channel);
 }

@@ -16,9 +16,9 @@ int mcore__link_has_waiting(const mcore__link *link);
 void mcore__link_note_written(mcore__link *link);
 /* The bytes that were fed are about to go: bodies of calls that have not ended are copied. */
 void mcore__link_keep_bodies(mcore__link *link);
-/* The connection is gone. */
 /* Calls that may be tried again on another node go there; the others stay. */
 void mcore__link_leave_streams(mcore__link *link, const char *text);
+/* The connection is gone. */
 void mcore__link_fail_streams(mcore__link *link, mcore_status why, const char *text);
 
 /* channel_link.c */

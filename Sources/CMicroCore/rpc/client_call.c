@@ -245,10 +245,11 @@ static int try_again(mcore__client_call *call, uint32_t code) {
 
 void mcore__client_call_answered(mcore__client_call *call) {
     uint32_t code = call->response.rpc_code;
+    uint64_t latency_ns = latency_of(call);
     end_attempt(call);
-    if (!call->pinned) mcore__node_answered(call->node, latency_of(call), code);
+    if (!call->pinned) mcore__node_answered(call->node, latency_ns, code);
     remember_tried(call);
-    if (call->group) mcore__group_answered(call->group, latency_of(call), code);
+    if (call->group) mcore__group_answered(call->group, latency_ns, code);
     int good = 1;
     if (code == MCORE_RPC_OK) {
         mcore__attempt_succeed(&call->attempt);

@@ -12,8 +12,7 @@ enum {
     KEEP_FIELDS = 64,
     PATH_BYTES_MAX = 8192,
     CONTENT_TYPE_BYTES_MAX = 256,
-    NS_PER_MS = 1000000,
-    TIMEOUT_ROUNDED_NS = 100 * NS_PER_MS /* the error is 1 % at most */
+    TIMEOUT_ROUNDED_NS = 100 * MCORE__NS_PER_MS /* the error is 1 % at most */
 };
 
 static int begins_with(mcore_slice text, const char *prefix) {
@@ -233,7 +232,7 @@ static mcore__field constant(mcore__header_token token, const char *name, const 
 /* Down to a millisecond, where that is little: calls with the same timeout then send the same
  * field, which HPACK knows. */
 static uint64_t rounded(uint64_t ns) {
-    return ns < TIMEOUT_ROUNDED_NS ? ns : ns / NS_PER_MS * NS_PER_MS;
+    return ns < TIMEOUT_ROUNDED_NS ? ns : ns / MCORE__NS_PER_MS * MCORE__NS_PER_MS;
 }
 
 static mcore_slice time_left(const mcore__client_call *call, mcore__client_scratch *scratch) {

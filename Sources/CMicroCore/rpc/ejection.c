@@ -4,8 +4,6 @@
 #include "rpc/channel.h"
 #include "rpc/target.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-
 static const mcore__ejection_settings *settings_of(const mcore_target *target) {
     return &target->settings.ejection;
 }
@@ -92,7 +90,7 @@ static int may_eject(const mcore_target *target) {
     return ejection->ejected < most;
 }
 
-static void eject(mcore__node *node, mcore__outlier_cause cause) {
+static void eject(mcore__node *node, uint32_t cause) {
     mcore_target *target = node->target;
     mcore__node_health *health = &node->health;
     if (!node->listed || !may_eject(target)) return;
@@ -149,7 +147,7 @@ void mcore__node_failed(mcore__node *node, int silent) {
     if (!silent) return;
     const mcore__outlier_policy *policy = &settings_of(node->target)->policy;
     if (mcore__outlier_bad(&node->health.outlier, policy, now_ns)) {
-        eject(node, MCORE__OUTLIER_BY_FAILURES);
+        eject(node, MCORE_EJECTED_FOR_FAILURES);
     }
     watch_interval(node->target);
 }
@@ -164,8 +162,7 @@ static void judge(mcore_target *target) {
     if (!samples) return; /* this interval is not judged */
     for (uint32_t i = 0; i < count; i++) {
         mcore__node *node = target->order[i];
-        samples[i] = (mcore__outlier_sample){&node->health.outlier, node->pick.latency_ns,
-                                             MCORE__OUTLIER_BY_NOTHING};
+        samples[i] = (mcore__outlier_sample){&node->health.outlier, node->pick.latency_ns, 0};
     }
     mcore__outlier_judge(policy, samples, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -198,11 +195,11 @@ mcore_status mcore__ejection_settings_read(const mcore_target_options *options,
         .deviations_milli = options->eject_deviations_milli,
         .latency_percent = options->eject_latency_percent,
         .calls_min = options->eject_calls_min,
-        .latency_min_ns = options->eject_latency_min_ms * NS_PER_MS,
-        .time_ns = options->eject_ms * NS_PER_MS,
-        .time_max_ns = options->eject_max_ms * NS_PER_MS,
+        .latency_min_ns = options->eject_latency_min_ms * MCORE__NS_PER_MS,
+        .time_ns = options->eject_ms * MCORE__NS_PER_MS,
+        .time_max_ns = options->eject_max_ms * MCORE__NS_PER_MS,
     };
-    out_settings->interval_ns = options->eject_interval_ms * NS_PER_MS;
+    out_settings->interval_ns = options->eject_interval_ms * MCORE__NS_PER_MS;
     out_settings->share_percent = options->eject_share_percent;
     out_settings->panic_percent = options->panic_percent;
     return MCORE_OK;

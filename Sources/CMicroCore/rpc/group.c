@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-
 /* ---- Options ---- */
 
 void mcore_call_group_options_default(mcore_call_group_options *out_options) {
@@ -23,16 +21,12 @@ void mcore_call_group_options_default(mcore_call_group_options *out_options) {
     };
 }
 
-/* What the caller does not know of has its default. */
 static mcore_status read_options(const mcore_call_group_options *from,
                                  mcore_call_group_options *out) {
     enum { WINDOW_MS_MIN = 100 };
     mcore_call_group_options_default(out);
-    if (from) {
-        if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-        memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
-        out->struct_size = sizeof *out;
-    }
+    mcore_status status = mcore__client_take(out, from, sizeof *out);
+    if (status != MCORE_OK) return status;
     if (out->breaker_percent && out->breaker_percent < 100) return MCORE_EINVAL;
     if (out->breaker_window_ms < WINDOW_MS_MIN || out->hedge_percent > 100) return MCORE_EINVAL;
     return MCORE_OK;
@@ -41,7 +35,7 @@ static mcore_status read_options(const mcore_call_group_options *from,
 static void apply(mcore_call_group *group, const mcore_call_group_options *options) {
     if (options->limiter) mcore_limiter_retain(options->limiter);
     mcore_limiter_release(group->options.limiter);
-    uint64_t window_ns = options->breaker_window_ms * NS_PER_MS;
+    uint64_t window_ns = options->breaker_window_ms * MCORE__NS_PER_MS;
     if (window_ns != group->policy.window_ns) memset(&group->breaker, 0, sizeof group->breaker);
     group->options = *options;
     group->policy = (mcore__breaker_policy){
@@ -203,7 +197,7 @@ void mcore__group_answered(mcore_call_group *group, uint64_t latency_ns, uint32_
 
 uint64_t mcore__group_hedge_delay(const mcore_call_group *group) {
     uint32_t delay_ms = group->options.hedge_delay_ms;
-    return delay_ms == MCORE_HEDGE_P95 ? group->latencies.p95_ns : delay_ms * NS_PER_MS;
+    return delay_ms == MCORE_HEDGE_P95 ? group->latencies.p95_ns : delay_ms * MCORE__NS_PER_MS;
 }
 
 /* ---- Statistics ---- */
@@ -225,9 +219,5 @@ void mcore_call_group_get_stats(mcore_call_group *group, mcore_call_group_stats 
         .rejecting_since_ns = group->breaker.since_ns,
         .hedge_delay_ns = mcore__group_hedge_delay(group),
     };
-    /* A caller that knows fewer fields gets fewer. */
-    uint32_t size = out_stats->struct_size;
-    if (size == 0 || size > sizeof stats) size = sizeof stats;
-    stats.struct_size = size;
-    memcpy(out_stats, &stats, size);
+    mcore__client_give(out_stats, &stats, sizeof stats);
 }

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define NS_PER_MS UINT64_C(1000000)
-
 static void on_timer(void *ctx);
 
 /* ---- The messages ---- */
@@ -119,7 +117,7 @@ static void judge(mcore__node *node, verdict verdict) {
 /* Nine to eleven tenths of the interval, so that clients that began together part. */
 static void wait_for_next(mcore__node *node) {
     mcore_loop *loop = node->target->client->loop;
-    uint64_t interval_ns = node->target->settings.health.interval_ms * NS_PER_MS;
+    uint64_t interval_ns = node->target->settings.health.interval_ms * MCORE__NS_PER_MS;
     if (interval_ns == 0 || !node->listed || node->target->closed) return;
     uint64_t delay_ns = interval_ns / 10 * 9 + mcore_loop_random(loop) % (interval_ns / 5 + 1);
     mcore__timer_start(loop, &node->check.timer, delay_ns);
@@ -144,7 +142,7 @@ static mcore_status ask(mcore__node *node) {
         .path = {path, sizeof path - 1},
         .content_type = {type, sizeof type - 1},
         .body = {body, mcore__health_question(service, body)},
-        .timeout_ns = settings->timeout_ms * NS_PER_MS,
+        .timeout_ns = settings->timeout_ms * MCORE__NS_PER_MS,
     };
     mcore__client_call *call;
     mcore_status status =
@@ -174,7 +172,7 @@ void mcore__health_check_init(mcore__node *node) {
 void mcore__health_check_start(mcore__node *node) {
     mcore__health_check *check = &node->check;
     mcore_loop *loop = node->target->client->loop;
-    uint64_t interval_ns = node->target->settings.health.interval_ms * NS_PER_MS;
+    uint64_t interval_ns = node->target->settings.health.interval_ms * MCORE__NS_PER_MS;
     if (interval_ns == 0) {
         mcore__health_check_stop(node);
     } else if (!check->running && !mcore__timer_active(&check->timer)) {

@@ -1,5 +1,7 @@
 #include "rpc/outlier.h"
 
+#include "mcore/client.h"
+
 #include <stdlib.h>
 
 /* A single outlier among n is sqrt(n - 1) standard deviations away from the mean, however bad it
@@ -22,8 +24,8 @@ int mcore__outlier_bad(mcore__outlier *node, const mcore__outlier_policy *policy
            node->state != MCORE__OUTLIER_EJECTED;
 }
 
-void mcore__outlier_eject(mcore__outlier *node, const mcore__outlier_policy *policy,
-                          mcore__outlier_cause cause, uint64_t now_ns) {
+void mcore__outlier_eject(mcore__outlier *node, const mcore__outlier_policy *policy, uint32_t cause,
+                          uint64_t now_ns) {
     if (node->times < TIMES_MAX) node->times++;
     uint64_t time_ns = policy->time_ns * node->times;
     if (time_ns > policy->time_max_ns) time_ns = policy->time_max_ns;
@@ -65,7 +67,7 @@ static void judge_rates(const mcore__outlier_policy *policy, mcore__outlier_samp
     for (size_t i = 0; i < count; i++) {
         double below = mean - rate_of(samples[i].node);
         if (below > 0 && below * below > factor * factor * variance) {
-            samples[i].verdict = MCORE__OUTLIER_BY_RATE;
+            samples[i].verdict = MCORE_EJECTED_FOR_RATE;
         }
     }
 }
@@ -86,7 +88,7 @@ static void judge_latencies(const mcore__outlier_policy *policy, mcore__outlier_
         mcore__outlier_sample *sample = &samples[i];
         if (sample->latency_ns <= policy->latency_min_ns || median == 0) continue;
         if ((double)sample->latency_ns > most && !sample->verdict) {
-            sample->verdict = MCORE__OUTLIER_BY_LATENCY;
+            sample->verdict = MCORE_EJECTED_FOR_LATENCY;
         }
     }
 }
@@ -95,7 +97,7 @@ void mcore__outlier_judge(const mcore__outlier_policy *policy, mcore__outlier_sa
                           size_t count) {
     size_t judged = 0;
     for (size_t i = 0; i < count; i++) {
-        samples[i].verdict = MCORE__OUTLIER_BY_NOTHING;
+        samples[i].verdict = 0;
         if (!is_judged(policy, &samples[i])) continue;
         mcore__outlier_sample swap = samples[judged];
         samples[judged++] = samples[i];

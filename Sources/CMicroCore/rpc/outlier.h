@@ -25,18 +25,10 @@ typedef enum mcore__outlier_state {
     MCORE__OUTLIER_PROBATION /* back, and the next failure ejects it again */
 } mcore__outlier_state;
 
-/* As in mcore/client.h: MCORE_EJECTED_*. */
-typedef enum mcore__outlier_cause {
-    MCORE__OUTLIER_BY_NOTHING,
-    MCORE__OUTLIER_BY_FAILURES,
-    MCORE__OUTLIER_BY_RATE,
-    MCORE__OUTLIER_BY_LATENCY
-} mcore__outlier_cause;
-
 /* Of a node; begins zeroed. */
 typedef struct mcore__outlier {
     mcore__outlier_state state;
-    mcore__outlier_cause cause; /* of the last ejection */
+    uint32_t cause; /* MCORE_EJECTED_FOR_* of mcore/client.h, the last time; 0: never was */
     uint32_t in_a_row;
     uint32_t good, bad; /* of this interval */
     uint32_t times;     /* that it was ejected; one less for each good interval */
@@ -54,8 +46,8 @@ static inline void mcore__outlier_good(mcore__outlier *node) {
 /* 1 when there were so many failures in a row that it should be ejected. */
 int mcore__outlier_bad(mcore__outlier *node, const mcore__outlier_policy *policy, uint64_t now_ns);
 
-void mcore__outlier_eject(mcore__outlier *node, const mcore__outlier_policy *policy,
-                          mcore__outlier_cause cause, uint64_t now_ns);
+void mcore__outlier_eject(mcore__outlier *node, const mcore__outlier_policy *policy, uint32_t cause,
+                          uint64_t now_ns);
 /* Its time is over. */
 void mcore__outlier_return(mcore__outlier *node, const mcore__outlier_policy *policy);
 
@@ -64,7 +56,7 @@ void mcore__outlier_return(mcore__outlier *node, const mcore__outlier_policy *po
 typedef struct mcore__outlier_sample {
     mcore__outlier *node;
     uint64_t latency_ns; /* 0: unknown */
-    mcore__outlier_cause verdict;
+    uint32_t verdict;    /* MCORE_EJECTED_FOR_*; 0: it stays */
 } mcore__outlier_sample;
 
 /* Sets the verdict of each sample, and moves the samples about. */

@@ -31,7 +31,6 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define MCORE__NS_PER_MS 1000000u
 #define MCORE__NEVER UINT64_MAX
 
 /* What has no option of its own. */
@@ -186,7 +185,7 @@ static inline uint32_t mcore__gauge_read(const _Atomic uint32_t *gauge) {
 }
 
 static inline uint64_t mcore__after_ms(uint64_t now_ns, uint32_t ms) {
-    return now_ns + (uint64_t)ms * MCORE__NS_PER_MS;
+    return now_ns + ms * MCORE__NS_PER_MS;
 }
 static inline uint64_t mcore__earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 

@@ -10,8 +10,8 @@ enum { LOOKS_PER_READING = 8 };
 #define ROOM_NS UINT64_C(100000000)
 
 void mcore__server_limit_init(mcore_server *server) {
-    uint64_t delay = (uint64_t)server->options.shed_delay_ms * MCORE__NS_PER_MS;
-    uint64_t interval = (uint64_t)server->options.shed_interval_ms * MCORE__NS_PER_MS;
+    uint64_t delay = server->options.shed_delay_ms * MCORE__NS_PER_MS;
+    uint64_t interval = server->options.shed_interval_ms * MCORE__NS_PER_MS;
     mcore__shedder_init(&server->shed.loop, delay, interval);
     mcore__shedder_init(&server->shed.elsewhere, delay, interval);
 }
@@ -109,38 +109,41 @@ void mcore__server_limit_started(mcore_server *server, mcore__route *route, uint
 
 /* ---- Limiters ---- */
 
-static int is_limited(mcore__server_stream *stream, mcore_limiter *limiter, const char *whose,
-                      uint64_t now_ns, mcore__refusal *why) {
+/* NULL: it has nothing to say. */
+static mcore_limiter *if_active(mcore_limiter *limiter) {
+    return limiter && mcore_limiter_is_active(limiter) ? limiter : NULL;
+}
+
+static int is_limited(mcore_server *server, mcore_limiter *limiter, const char *whose,
+                      uint64_t now_ns, uint32_t priority, mcore__refusal *why) {
     uint64_t retry_ns;
-    uint32_t verdict = mcore_limiter_admit_as(limiter, now_ns, priority_of(stream), &retry_ns);
+    uint32_t verdict = mcore_limiter_admit_as(limiter, now_ns, priority, &retry_ns);
     if (verdict == MCORE_LIMIT_NONE) return 0;
     int running = verdict == MCORE_LIMIT_IN_FLIGHT;
     snprintf(why->space, sizeof why->space, "the %s of %s is reached",
              running ? "limit of calls at the same time" : "rate limit", whose);
-    if (running) retry_ns = jittered(stream->conn->server, ROOM_NS);
+    if (running) retry_ns = jittered(server, ROOM_NS);
     return refuse(why, running ? 503 : 429, why->space, retry_ns);
 }
 
 int mcore__server_limit_begin(mcore__server_stream *stream, uint64_t now_ns, uint32_t *out_held,
                               mcore__refusal *out_why) {
     mcore_server *server = stream->conn->server;
-    mcore_limiter *own = stream->route->limiter, *common = server->options.limiter;
     uint32_t vital = stream->route->vital;
     *out_held = 0;
     if (mcore__gauge_read(&server->running) >= server->options.calls_max)
         return refuse(out_why, 503, "too many calls are running", jittered(server, ROOM_NS));
     if (!vital && server->options.shed_delay_ms && is_shed(stream, now_ns, out_why)) return 1;
-    if (own && mcore_limiter_is_active(own)) {
-        if (is_limited(stream, own, "the endpoint", now_ns, out_why)) return 1;
-        *out_held = MCORE__HELD_OWN;
+    mcore_limiter *own = if_active(stream->route->limiter);
+    mcore_limiter *common = vital ? NULL : if_active(server->options.limiter);
+    if (!own && !common) return 0;
+    uint32_t priority = priority_of(stream);
+    if (own && is_limited(server, own, "the endpoint", now_ns, priority, out_why)) return 1;
+    if (common && is_limited(server, common, "the server", now_ns, priority, out_why)) {
+        if (own) mcore_limiter_done(own);
+        return 1;
     }
-    if (!vital && common && mcore_limiter_is_active(common)) {
-        if (is_limited(stream, common, "the server", now_ns, out_why)) {
-            if (*out_held) mcore_limiter_done(own);
-            return 1;
-        }
-        *out_held |= MCORE__HELD_COMMON;
-    }
+    *out_held = (own ? MCORE__HELD_OWN : 0) | (common ? MCORE__HELD_COMMON : 0);
     return 0;
 }
 

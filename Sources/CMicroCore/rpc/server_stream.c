@@ -91,7 +91,7 @@ mcore_status mcore__stream_own(mcore__server_stream *stream) {
 static mcore_header retry_header(const mcore__server_stream *stream, uint64_t retry_ns,
                                  char space[24]) {
     int is_grpc = stream->protocol == MCORE_PROTOCOL_GRPC;
-    uint64_t unit = is_grpc ? MCORE__NS_PER_MS : 1000u * (uint64_t)MCORE__NS_PER_MS;
+    uint64_t unit = is_grpc ? MCORE__NS_PER_MS : 1000 * MCORE__NS_PER_MS;
     uint64_t units = retry_ns / unit + (retry_ns % unit != 0);
     int len = snprintf(space, 24, "%" PRIu64, units);
     mcore_slice value = {space, (size_t)len};

@@ -179,15 +179,6 @@ void mcore_target_close(mcore_target *target) {
 
 /* ---- Statistics ---- */
 
-/* A caller that knows fewer fields gets fewer. Every structure begins with its size. */
-static void give_stats(void *out, const void *stats, uint32_t size_known) {
-    uint32_t size;
-    memcpy(&size, out, sizeof size);
-    if (size == 0 || size > size_known) size = size_known;
-    memcpy(out, stats, size);
-    memcpy(out, &size, sizeof size);
-}
-
 mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *out_stats) {
     if (!target || !out_stats) return MCORE_EINVAL;
     uint64_t now_ns = mcore_loop_now_ns(target->client->loop);
@@ -200,7 +191,7 @@ mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *ou
         .calls = target->calls,
         .retries_left = mcore__retry_budget_left(&target->budget, now_ns),
     };
-    give_stats(out_stats, &stats, sizeof stats);
+    mcore__client_give(out_stats, &stats, sizeof stats);
     return MCORE_OK;
 }
 
@@ -229,6 +220,6 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
         .backing_off = node->channel->state == MCORE__CHANNEL_BACKING_OFF,
     };
     fill_health(node, &stats);
-    give_stats(out_stats, &stats, sizeof stats);
+    mcore__client_give(out_stats, &stats, sizeof stats);
     return MCORE_OK;
 }

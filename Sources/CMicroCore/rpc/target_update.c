@@ -19,8 +19,6 @@ enum {
     RING_LOAD_PERCENT_MAX = 1000
 };
 
-#define NS_PER_MS UINT64_C(1000000)
-
 /* ---- Options ---- */
 
 void mcore_target_options_default(mcore_target_options *out_options) {
@@ -55,16 +53,12 @@ static int options_valid(const mcore_target_options *options) {
     return percent == 0 || (percent >= RING_LOAD_PERCENT_MIN && percent <= RING_LOAD_PERCENT_MAX);
 }
 
-/* What the caller does not know of has its default. */
 mcore_status mcore__target_settings_read(const mcore_target_options *from,
                                          mcore__target_settings *out_settings) {
     mcore_target_options options;
     mcore_target_options_default(&options);
-    if (from) {
-        if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-        size_t size = from->struct_size < sizeof options ? from->struct_size : sizeof options;
-        memcpy(&options, from, size);
-    }
+    mcore_status status = mcore__client_take(&options, from, sizeof options);
+    if (status != MCORE_OK) return status;
     if (!options_valid(&options)) return MCORE_EINVAL;
     *out_settings = (mcore__target_settings){
         .pick = options.pick,
@@ -77,7 +71,7 @@ mcore_status mcore__target_settings_read(const mcore_target_options *from,
         .zone_len = (uint32_t)options.zone.len,
     };
     if (options.zone.len) memcpy(out_settings->zone, options.zone.data, options.zone.len);
-    mcore_status status = mcore__ejection_settings_read(&options, &out_settings->ejection);
+    status = mcore__ejection_settings_read(&options, &out_settings->ejection);
     if (status != MCORE_OK) return status;
     return mcore__health_settings_read(&options, &out_settings->health);
 }
@@ -88,7 +82,7 @@ mcore__picker_options mcore__target_picker_options(const mcore__target_settings 
         .keys = settings->pick >= MCORE_PICK_RING_HASH,
         .zoned = settings->zone_len > 0,
         .ring_load_percent = settings->ring_load_percent,
-        .slow_start_ns = settings->slow_start_ms * NS_PER_MS,
+        .slow_start_ns = settings->slow_start_ms * MCORE__NS_PER_MS,
     };
 }
 
