@@ -117,14 +117,6 @@ static void end(mcore_conn *conn, mcore_status why) {
     mcore__network_conn_wake(conn);
 }
 
-static void fail_sends(mcore_conn *conn, mcore_status status) {
-    mcore__send *s;
-    while ((s = mcore__send_pop(&conn->queue))) {
-        s->status = status;
-        mcore__send_push(&conn->done, s);
-    }
-}
-
 /* A wire that is in a backlog is given up with the end that made it. */
 static void leave_backlog(mcore__wire *wire) {
     if (!wire->listener) return;
@@ -136,7 +128,7 @@ static void leave_backlog(mcore__wire *wire) {
 static void fail(mcore_conn *conn, mcore_status status) {
     if (conn->state == DEAD) return;
     if (conn->state == CONNECTING) conn->open_status = status;
-    fail_sends(conn, status);
+    mcore__send_finish_all(&conn->queue, &conn->done, status);
     if (conn->wire) {
         leave_backlog(conn->wire);
         if (status != MCORE_ECONNRESET || conn->owner->dead)
@@ -255,13 +247,7 @@ static void accept_all(mcore_conn *listener) {
 /* ---- Sending ---- */
 
 static void deliver_sent(mcore_conn *conn) {
-    mcore__send *s;
-    while ((s = mcore__send_pop(&conn->done))) {
-        uint64_t op = s->op;
-        mcore_status status = s->status;
-        mcore__send_free(&conn->owner->sends, s);
-        conn->ev->on_sent(conn->ctx, conn, op, status);
-    }
+    mcore__send_tell_all(&conn->owner->sends, &conn->done, conn->ev, conn->ctx, conn);
 }
 
 static mcore_status send_slice(mcore_conn *conn, const mcore_slice *slice) {
