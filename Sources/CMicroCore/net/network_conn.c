@@ -137,15 +137,18 @@ static void fail(mcore_conn *conn, mcore_status status) {
     end(conn, status);
 }
 
+/* Nobody will accept it. */
+static void turn_away(mcore__wire *wire) {
+    leave_backlog(wire);
+    wire->flows[MCORE__CLIENT].cut = 1;
+    mcore__wire_wake(wire, MCORE__CLIENT);
+    mcore__wire_release(wire);
+}
+
 static void end_listener(mcore_conn *listener) {
     mcore__list_remove(&listener->listening);
-    while (!mcore__list_empty(&listener->backlog)) {
-        mcore__wire *wire = MCORE__CONTAINER(listener->backlog.next, mcore__wire, in_backlog);
-        leave_backlog(wire);
-        wire->flows[MCORE__CLIENT].cut = 1;
-        mcore__wire_wake(wire, MCORE__CLIENT);
-        mcore__wire_release(wire);
-    }
+    while (!mcore__list_empty(&listener->backlog))
+        turn_away(MCORE__CONTAINER(listener->backlog.next, mcore__wire, in_backlog));
     end(listener, MCORE_OK);
 }
 
@@ -175,7 +178,8 @@ static uint64_t round_trip(const mcore__machine *a, const mcore__machine *b) {
     return mcore__network_delay(a, b) + mcore__network_delay(b, a);
 }
 
-/* What the machine's kernel does, whether its program runs or stands still. */
+/* What the machine's kernel does, whether its program runs or stands still. One whose backlog is
+ * full says nothing: the client asks again. */
 static void meet(mcore_conn *client, uint64_t now) {
     mcore__wire *wire = client->wire;
     mcore_conn *listener = find_listener(wire->machines[MCORE__SERVER], client->port);
@@ -185,8 +189,6 @@ static void meet(mcore_conn *client, uint64_t now) {
     }
     if (listener->backlog_count == MCORE__NETWORK_BACKLOG) {
         client->answer_ns = now + SYN_AGAIN_MS * MS;
-        look_at(client,
-                client->answer_ns < client->give_up_ns ? client->answer_ns : client->give_up_ns);
         return;
     }
     wire->listener = listener;
@@ -209,22 +211,19 @@ static void try_to_open(mcore_conn *conn) {
     } else {
         if (conn->held) conn->answer_ns = now + round_trip(at[0], at[1]);
         conn->held = 0;
-        if (now >= conn->answer_ns)
-            meet(conn, now);
-        else
+        if (now >= conn->answer_ns) meet(conn, now);
+        if (conn->state == CONNECTING)
             look_at(conn, conn->answer_ns < conn->give_up_ns ? conn->answer_ns : conn->give_up_ns);
     }
 }
 
 static void accept_one(mcore_conn *listener, mcore__wire *wire) {
-    leave_backlog(wire);
     mcore_conn *conn = conn_new(listener->owner, OPEN, listener->ev, NULL);
     if (!conn) {
-        wire->flows[MCORE__CLIENT].cut = 1;
-        mcore__wire_wake(wire, MCORE__CLIENT);
-        mcore__wire_release(wire);
+        turn_away(wire);
         return;
     }
+    leave_backlog(wire);
     conn->wire = wire;
     conn->side = MCORE__SERVER;
     wire->ends[MCORE__SERVER] = conn;
