@@ -75,7 +75,6 @@ enum { MCORE__CLIENT, MCORE__SERVER };
 
 typedef struct mcore__wire {
     mcore__list node; /* of the network */
-    mcore_network *network;
     mcore__machine *machines[2];
     mcore_conn *ends[2];    /* NULL: gone, or not accepted yet */
     mcore_conn *listener;   /* whose backlog it is in */
@@ -85,8 +84,8 @@ typedef struct mcore__wire {
     mcore__flow flows[2];
 } mcore__wire;
 
-/* NULL: no memory. */
-mcore__wire *mcore__wire_new(mcore_conn *client, mcore__machine *server);
+/* From a port of the client's machine. NULL: no memory. */
+mcore__wire *mcore__wire_new(mcore_conn *client, mcore__machine *from, mcore__machine *to);
 /* Frees it when no end is left that could know it. */
 void mcore__wire_release(mcore__wire *wire);
 /* Copies bytes onto the way to the end that is not `side`. Errors: MCORE_ENOMEM. */

@@ -496,13 +496,11 @@ static mcore_status network_connect(void *self_, const char *address, uint64_t t
     if (!is_own(host, len)) target = mcore__network_find(machine->network, host, len);
     if (!target || self->dead) {
         fail(conn, target ? MCORE_EUNREACH : MCORE_ENOENT);
-    } else if (!(conn->wire = mcore__wire_new(conn, target))) {
+    } else if (!(conn->wire = mcore__wire_new(conn, machine, target))) {
         conn_dispose(conn);
         return MCORE_ENOMEM;
     } else {
         uint64_t now = now_of(conn);
-        conn->wire->machines[MCORE__CLIENT] = machine;
-        conn->wire->client_port = mcore__network_port(machine);
         conn->answer_ns = now + round_trip(machine, target);
         conn->give_up_ns = timeout_ms && timeout_ms < UINT64_MAX / MS - now ? now + timeout_ms * MS
                                                                             : now + PATIENCE_NS;
