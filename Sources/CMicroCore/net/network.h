@@ -106,7 +106,7 @@ void mcore__wire_wake(mcore__wire *wire, int side);
 const mcore_network_link *mcore__network_link(const mcore__machine *from, const mcore__machine *to);
 uint64_t mcore__network_delay(const mcore__machine *from, const mcore__machine *to);
 /* NULL: there is none of that name or address. */
-mcore__machine *mcore__network_find(mcore_network *network, const char *name, size_t len);
+mcore__machine *mcore__network_find(mcore_network *network, const char *name);
 uint16_t mcore__network_port(mcore__machine *machine);
 void mcore__network_note(mcore_network *network, const void *bytes, size_t len);
 
