@@ -184,7 +184,7 @@ integration: test-deps ## the Swift tests that start services, curl, nghttp and 
 # machine for itself.
 FAULTS := --package-path Tests/Faults --scratch-path .build/faults -c release -j $(JOBS) --product faults
 
-faults: test-deps ## kill, stall, cut off and overload real processes, and look whether callers notice
+faults: deps ## kill, stall, cut off and overload real processes, and look whether callers notice
 	@Scripts/deps.sh faults
 	swift build $(FAULTS)
 	python3 -B Tests/Faults/run.py --program .build/faults/release/faults $(FAULTS_OPTIONS)

@@ -427,7 +427,8 @@ TEST(names_of_hosts_are_known_once) {
 }
 
 TEST(addresses_have_a_port) {
-    static const char *const bad[] = {"a", ":80", "a:", "a:0", "a:65536", "a:x", "a:123456"};
+    static const char *const bad[] = {"a",   ":80",      "a:",     "a:0",  "a:65536",
+                                      "a:x", "a:123456", "::1:80", "[a:80"};
     rig_open(12);
     mcore_conn *conn;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -35,6 +35,12 @@ def wait_until(what, condition, seconds=30):
         time.sleep(0.02)
 
 
+def run(*command):
+    status = subprocess.run(command).returncode
+    if status != 0:
+        raise Failure(f"{' '.join(command)} ended with {status}")
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -242,7 +248,7 @@ class Rig:
 
     def set_failing(self, node, fails):
         flag = "--fails" if fails else "--no-fails"
-        subprocess.run([self.program, "set", "--address", node.address, flag], check=True)
+        run(self.program, "set", "--address", node.address, flag)
 
 
 class Network:
@@ -257,30 +263,33 @@ class Network:
         self.inside = ["ip", "netns", "exec", self.name]
 
     def __enter__(self):
-        self.ip("netns", "add", self.name)
-        self.ip("link", "add", self.outer, "type", "veth", "peer", "name", self.inner)
-        self.ip("link", "set", self.inner, "netns", self.name)
-        self.ip("addr", "add", f"{self.host}/30", "dev", self.outer)
-        self.ip("link", "set", self.outer, "up")
-        for command in (["addr", "add", f"{self.guest}/30", "dev", self.inner],
-                        ["link", "set", self.inner, "up"], ["link", "set", "lo", "up"]):
-            self.ip("-n", self.name, *command)
+        run("ip", "netns", "add", self.name)
+        try:
+            self.connect()
+        except Failure:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
         # The interface goes with the namespace, and its other end with it.
-        self.ip("netns", "del", self.name)
+        run("ip", "netns", "del", self.name)
 
-    @staticmethod
-    def ip(*words):
-        subprocess.run(["ip", *words], check=True)
+    def connect(self):
+        run("ip", "link", "add", self.outer, "type", "veth", "peer", "name", self.inner)
+        run("ip", "link", "set", self.inner, "netns", self.name)
+        run("ip", "addr", "add", f"{self.host}/30", "dev", self.outer)
+        run("ip", "link", "set", self.outer, "up")
+        for command in (["addr", "add", f"{self.guest}/30", "dev", self.inner],
+                        ["link", "set", self.inner, "up"], ["link", "set", "lo", "up"]):
+            run("ip", "-n", self.name, *command)
 
     def cut(self):
         """Each side sends to a hardware address that nobody has."""
         nobody = ["lladdr", "02:00:00:00:00:99", "nud", "permanent"]
-        self.ip("neigh", "replace", self.guest, *nobody, "dev", self.outer)
-        self.ip("-n", self.name, "neigh", "replace", self.host, *nobody, "dev", self.inner)
+        run("ip", "neigh", "replace", self.guest, *nobody, "dev", self.outer)
+        run("ip", "-n", self.name, "neigh", "replace", self.host, *nobody, "dev", self.inner)
 
     def mend(self):
-        self.ip("neigh", "del", self.guest, "dev", self.outer)
-        self.ip("-n", self.name, "neigh", "del", self.host, "dev", self.inner)
+        run("ip", "neigh", "del", self.guest, "dev", self.outer)
+        run("ip", "-n", self.name, "neigh", "del", self.host, "dev", self.inner)

@@ -56,8 +56,9 @@ mcore_status mcore_network_create(uint64_t seed, mcore_network **out_network);
 /* Requires: no instance of its transports is left. NULL is ignored. */
 void mcore_network_destroy(mcore_network *network);
 
-/* Adds a machine. `name` and `address` are what stands before the port in addresses of others, of
- * 1 to 63 bytes; both are copied. Its links are up and take no time.
+/* Adds a machine. `name` and `address` are what stands before the port in addresses of others
+ * (in brackets, if it has colons), of 1 to 63 bytes; both are copied. Its links are up and take no
+ * time.
  * `out_transport` is the transport "tcp" as programs on that machine see it: to listen on any
  * address is to listen on the machine's, port 0 chooses one, and "127.0.0.1", "localhost" and
  * "[::1]" are the machine itself. A connection of one machine to itself takes no time and has no

@@ -57,17 +57,22 @@ void mcore__loop_fini(mcore_loop *loop) {
     mcore__free(loop->read_buffer);
 }
 
-mcore_status mcore_loop_run(mcore_loop *loop) {
-    if (atomic_exchange(&loop->running, 1)) return MCORE_EBUSY;
+mcore_loop *mcore__loop_enter(mcore_loop *loop) {
     mcore_loop *outer = current;
     current = loop;
+    return outer;
+}
+
+mcore_status mcore_loop_run(mcore_loop *loop) {
+    if (atomic_exchange(&loop->running, 1)) return MCORE_EBUSY;
+    mcore_loop *outer = mcore__loop_enter(loop);
     atomic_store(&loop->ended, 0);
     mcore_status status = loop->driver->run(loop);
     if (status == MCORE_OK) {
         atomic_store(&loop->ended, 1);
         atomic_store(&loop->stop, 0);
     }
-    current = outer;
+    mcore__loop_enter(outer);
     atomic_store(&loop->running, 0);
     return status;
 }
@@ -79,14 +84,13 @@ void mcore_loop_stop(mcore_loop *loop) {
 void mcore_loop_destroy(mcore_loop *loop) {
     if (!loop) return;
     assert(!atomic_load(&loop->running));
-    mcore_loop *outer = current;
-    current = loop;
+    mcore_loop *outer = mcore__loop_enter(loop);
     loop->destroying = 1;
     for (unsigned i = 0; i < MCORE__LOOP_SLOTS; i++)
         if (loop->slots[i].end) loop->slots[i].end(loop->slots[i].value);
     mcore__loop_drain(loop);
     loop->driver->destroy(loop);
-    current = outer;
+    mcore__loop_enter(outer);
 }
 
 void mcore_loop_set_user(mcore_loop *loop, void *user) { loop->user = user; }
@@ -94,12 +98,6 @@ void mcore_loop_set_user(mcore_loop *loop, void *user) { loop->user = user; }
 void *mcore_loop_user(const mcore_loop *loop) { return loop->user; }
 
 mcore_loop *mcore_loop_current(void) { return current; }
-
-mcore_loop *mcore__loop_enter(mcore_loop *loop) {
-    mcore_loop *outer = current;
-    current = loop;
-    return outer;
-}
 
 /* ---- Turns ---- */
 

@@ -37,8 +37,8 @@ struct mcore_loop {
     /* Loop thread. */
     uint64_t now_ns; /* of this turn; valid while in_turn */
     int in_turn;
-    uint64_t ended_ns,
-        lag_ns; /* the turn before: when it ended, and what came in it waits so long */
+    uint64_t ended_ns; /* the turn before */
+    uint64_t lag_ns;   /* what came in it waits so long */
     int destroying;
     mcore__job_ring jobs;
     mcore__list later, flush;
@@ -62,7 +62,7 @@ mcore_status mcore__loop_init(mcore_loop *loop, const mcore__driver *driver, uin
                               uint64_t seed);
 void mcore__loop_fini(mcore_loop *loop);
 
-/* Makes it the current loop of the thread; returns the one that was. */
+/* Makes it the current loop of the thread, NULL: none; returns the one that was. */
 mcore_loop *mcore__loop_enter(mcore_loop *loop);
 /* Jobs up to the bound of a turn, due timers, flushes; and the turn is over. Returns how many jobs
  * there were. */

@@ -56,9 +56,14 @@ static int is_ready(const sim_driver *d) {
 
 /* One of those that have something to do; NULL: nobody has. */
 static sim_driver *next_ready(simulation *sim) {
-    uint64_t count = 0, chosen = 0;
-    for (EACH_MEMBER(node, sim)) count += is_ready(MCORE__CONTAINER(node, sim_driver, node));
-    if (count > 1) chosen = mcore__random_next(sim->random) % count;
+    sim_driver *first = NULL;
+    uint64_t count = 0;
+    for (EACH_MEMBER(node, sim)) {
+        sim_driver *d = MCORE__CONTAINER(node, sim_driver, node);
+        if (is_ready(d) && count++ == 0) first = d;
+    }
+    if (count < 2) return first;
+    uint64_t chosen = mcore__random_next(sim->random) % count;
     for (EACH_MEMBER(node, sim)) {
         sim_driver *d = MCORE__CONTAINER(node, sim_driver, node);
         if (is_ready(d) && chosen-- == 0) return d;
@@ -71,7 +76,8 @@ static int advance(simulation *sim) {
     uint64_t next_ns = UINT64_MAX;
     for (EACH_MEMBER(node, sim)) {
         sim_driver *d = MCORE__CONTAINER(node, sim_driver, node);
-        if (!d->paused && next_timer_ns(d) < next_ns) next_ns = next_timer_ns(d);
+        uint64_t timer_ns = d->paused ? UINT64_MAX : next_timer_ns(d);
+        if (timer_ns < next_ns) next_ns = timer_ns;
     }
     if (next_ns == UINT64_MAX) return 0;
     sim->work = 0;

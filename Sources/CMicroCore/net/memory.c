@@ -56,11 +56,7 @@ static void mark(mcore_conn *conn) { mcore__later_mark(conn->owner->loop, &conn-
 /* ---- Sends ---- */
 
 static void finish_queue(mcore_conn *conn, mcore_status status) {
-    mcore__send *s;
-    while ((s = mcore__send_pop(&conn->queue))) {
-        s->status = status;
-        mcore__send_push(&conn->done, s);
-    }
+    mcore__send_finish_all(&conn->queue, &conn->done, status);
 }
 
 /* Takes up to a chunk from the queue: where its bytes are is written to `v`, and they stay there
@@ -171,13 +167,7 @@ static void meet(mcore_conn *client) {
 }
 
 static void deliver_sent(mcore_conn *conn) {
-    mcore__send *s;
-    while ((s = mcore__send_pop(&conn->done))) {
-        uint64_t op = s->op;
-        mcore_status status = s->status;
-        mcore__send_free(&conn->owner->sends, s);
-        conn->ev->on_sent(conn->ctx, conn, op, status);
-    }
+    mcore__send_tell_all(&conn->owner->sends, &conn->done, conn->ev, conn->ctx, conn);
 }
 
 static void read_peer(mcore_conn *conn) {

@@ -47,14 +47,11 @@ void mcore__network_note(mcore_network *network, const void *bytes, size_t len) 
 
 /* ---- Machines ---- */
 
-static int has_name(const mcore__machine *machine, const char *name, size_t len) {
-    return (strlen(machine->name) == len && memcmp(machine->name, name, len) == 0) ||
-           (strlen(machine->address) == len && memcmp(machine->address, name, len) == 0);
-}
-
-mcore__machine *mcore__network_find(mcore_network *network, const char *name, size_t len) {
-    for (uint32_t i = 0; i < network->machine_count; i++)
-        if (has_name(network->machines[i], name, len)) return network->machines[i];
+mcore__machine *mcore__network_find(mcore_network *network, const char *name) {
+    for (uint32_t i = 0; i < network->machine_count; i++) {
+        mcore__machine *machine = network->machines[i];
+        if (strcmp(machine->name, name) == 0 || strcmp(machine->address, name) == 0) return machine;
+    }
     return NULL;
 }
 
@@ -68,8 +65,7 @@ mcore_status mcore_network_add_host(mcore_network *network, const char *name, co
                                     const mcore_transport_plugin **out_transport) {
     if (!is_name(name) || !is_name(address)) return MCORE_EINVAL;
     if (network->machine_count == MCORE_NETWORK_HOSTS_MAX) return MCORE_ELIMIT;
-    if (mcore__network_find(network, name, strlen(name)) ||
-        mcore__network_find(network, address, strlen(address)))
+    if (mcore__network_find(network, name) || mcore__network_find(network, address))
         return MCORE_EEXIST;
     size_t size = (network->machine_count + 1) * sizeof *network->machines;
     mcore__machine **machines = mcore__realloc(network->machines, size);
@@ -94,7 +90,7 @@ mcore_status mcore_network_add_host(mcore_network *network, const char *name, co
 mcore_status mcore_network_rename_host(mcore_network *network, uint32_t host, const char *name) {
     if (host >= network->machine_count || !is_name(name)) return MCORE_EINVAL;
     mcore__machine *machine = network->machines[host];
-    const mcore__machine *owner = mcore__network_find(network, name, strlen(name));
+    const mcore__machine *owner = mcore__network_find(network, name);
     if (owner && owner != machine) return MCORE_EEXIST;
     memcpy(machine->name, name, strlen(name) + 1);
     return MCORE_OK;

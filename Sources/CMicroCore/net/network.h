@@ -75,7 +75,6 @@ enum { MCORE__CLIENT, MCORE__SERVER };
 
 typedef struct mcore__wire {
     mcore__list node; /* of the network */
-    mcore_network *network;
     mcore__machine *machines[2];
     mcore_conn *ends[2];    /* NULL: gone, or not accepted yet */
     mcore_conn *listener;   /* whose backlog it is in */
@@ -85,8 +84,8 @@ typedef struct mcore__wire {
     mcore__flow flows[2];
 } mcore__wire;
 
-/* NULL: no memory. */
-mcore__wire *mcore__wire_new(mcore_conn *client, mcore__machine *server);
+/* From a port of the client's machine. NULL: no memory. */
+mcore__wire *mcore__wire_new(mcore_conn *client, mcore__machine *from, mcore__machine *to);
 /* Frees it when no end is left that could know it. */
 void mcore__wire_release(mcore__wire *wire);
 /* Copies bytes onto the way to the end that is not `side`. Errors: MCORE_ENOMEM. */
@@ -107,7 +106,7 @@ void mcore__wire_wake(mcore__wire *wire, int side);
 const mcore_network_link *mcore__network_link(const mcore__machine *from, const mcore__machine *to);
 uint64_t mcore__network_delay(const mcore__machine *from, const mcore__machine *to);
 /* NULL: there is none of that name or address. */
-mcore__machine *mcore__network_find(mcore_network *network, const char *name, size_t len);
+mcore__machine *mcore__network_find(mcore_network *network, const char *name);
 uint16_t mcore__network_port(mcore__machine *machine);
 void mcore__network_note(mcore_network *network, const void *bytes, size_t len);
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "mcore/version.h"
+#include "net/host_port.h"
 #include "net/transport.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@ struct mcore_conn {
     mcore__timer timer, linger; /* timer: what comes next arrives */
     mcore__wire *wire;          /* NULL: a listener, or it has ended */
     int side;
-    char name[MCORE__NETWORK_NAME_MAX + 8]; /* of the listener, or of the peer */
+    char name[MCORE__NETWORK_NAME_MAX + 9]; /* of the listener, or of the peer */
     mcore__send_list queue;                 /* not on its way yet */
     mcore__send_list done;                  /* on_sent is due */
     uint8_t state;
@@ -58,6 +59,20 @@ static uint64_t now_of(const mcore_conn *conn) { return mcore_loop_now_ns(conn->
 static void look_at(mcore_conn *conn, uint64_t due_ns) {
     uint64_t now = now_of(conn);
     mcore__timer_start(conn->owner->loop, &conn->timer, due_ns > now ? due_ns - now : 0);
+}
+
+/* ---- Addresses ---- */
+
+/* As others may connect to it. */
+static void set_name(mcore_conn *conn, const char *host, uint16_t port) {
+    int has_colon = strchr(host, ':') != NULL;
+    snprintf(conn->name, sizeof conn->name, "%s%.*s%s:%u", has_colon ? "[" : "",
+             MCORE__NETWORK_NAME_MAX, host, has_colon ? "]" : "", port);
+}
+
+static int is_own(const char *host) {
+    return strcmp(host, "127.0.0.1") == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "::1") == 0;
 }
 
 /* ---- Life ---- */
@@ -117,14 +132,6 @@ static void end(mcore_conn *conn, mcore_status why) {
     mcore__network_conn_wake(conn);
 }
 
-static void fail_sends(mcore_conn *conn, mcore_status status) {
-    mcore__send *s;
-    while ((s = mcore__send_pop(&conn->queue))) {
-        s->status = status;
-        mcore__send_push(&conn->done, s);
-    }
-}
-
 /* A wire that is in a backlog is given up with the end that made it. */
 static void leave_backlog(mcore__wire *wire) {
     if (!wire->listener) return;
@@ -136,7 +143,7 @@ static void leave_backlog(mcore__wire *wire) {
 static void fail(mcore_conn *conn, mcore_status status) {
     if (conn->state == DEAD) return;
     if (conn->state == CONNECTING) conn->open_status = status;
-    fail_sends(conn, status);
+    mcore__send_finish_all(&conn->queue, &conn->done, status);
     if (conn->wire) {
         leave_backlog(conn->wire);
         if (status != MCORE_ECONNRESET || conn->owner->dead)
@@ -145,15 +152,18 @@ static void fail(mcore_conn *conn, mcore_status status) {
     end(conn, status);
 }
 
+/* Nobody will accept it. */
+static void turn_away(mcore__wire *wire) {
+    leave_backlog(wire);
+    wire->flows[MCORE__CLIENT].cut = 1;
+    mcore__wire_wake(wire, MCORE__CLIENT);
+    mcore__wire_release(wire);
+}
+
 static void end_listener(mcore_conn *listener) {
     mcore__list_remove(&listener->listening);
-    while (!mcore__list_empty(&listener->backlog)) {
-        mcore__wire *wire = MCORE__CONTAINER(listener->backlog.next, mcore__wire, in_backlog);
-        leave_backlog(wire);
-        wire->flows[MCORE__CLIENT].cut = 1;
-        mcore__wire_wake(wire, MCORE__CLIENT);
-        mcore__wire_release(wire);
-    }
+    while (!mcore__list_empty(&listener->backlog))
+        turn_away(MCORE__CONTAINER(listener->backlog.next, mcore__wire, in_backlog));
     end(listener, MCORE_OK);
 }
 
@@ -183,7 +193,8 @@ static uint64_t round_trip(const mcore__machine *a, const mcore__machine *b) {
     return mcore__network_delay(a, b) + mcore__network_delay(b, a);
 }
 
-/* What the machine's kernel does, whether its program runs or stands still. */
+/* What the machine's kernel does, whether its program runs or stands still. One whose backlog is
+ * full says nothing: the client asks again. */
 static void meet(mcore_conn *client, uint64_t now) {
     mcore__wire *wire = client->wire;
     mcore_conn *listener = find_listener(wire->machines[MCORE__SERVER], client->port);
@@ -193,8 +204,6 @@ static void meet(mcore_conn *client, uint64_t now) {
     }
     if (listener->backlog_count == MCORE__NETWORK_BACKLOG) {
         client->answer_ns = now + SYN_AGAIN_MS * MS;
-        look_at(client,
-                client->answer_ns < client->give_up_ns ? client->answer_ns : client->give_up_ns);
         return;
     }
     wire->listener = listener;
@@ -217,27 +226,23 @@ static void try_to_open(mcore_conn *conn) {
     } else {
         if (conn->held) conn->answer_ns = now + round_trip(at[0], at[1]);
         conn->held = 0;
-        if (now >= conn->answer_ns)
-            meet(conn, now);
-        else
+        if (now >= conn->answer_ns) meet(conn, now);
+        if (conn->state == CONNECTING)
             look_at(conn, conn->answer_ns < conn->give_up_ns ? conn->answer_ns : conn->give_up_ns);
     }
 }
 
 static void accept_one(mcore_conn *listener, mcore__wire *wire) {
-    leave_backlog(wire);
     mcore_conn *conn = conn_new(listener->owner, OPEN, listener->ev, NULL);
     if (!conn) {
-        wire->flows[MCORE__CLIENT].cut = 1;
-        mcore__wire_wake(wire, MCORE__CLIENT);
-        mcore__wire_release(wire);
+        turn_away(wire);
         return;
     }
+    leave_backlog(wire);
     conn->wire = wire;
     conn->side = MCORE__SERVER;
     wire->ends[MCORE__SERVER] = conn;
-    snprintf(conn->name, sizeof conn->name, "%s:%u", wire->machines[MCORE__CLIENT]->address,
-             wire->client_port);
+    set_name(conn, wire->machines[MCORE__CLIENT]->address, wire->client_port);
     conn->ctx = listener->ev->on_accept(listener->ctx, conn);
     if (conn->ctx) {
         mcore__network_conn_wake(conn);
@@ -255,13 +260,7 @@ static void accept_all(mcore_conn *listener) {
 /* ---- Sending ---- */
 
 static void deliver_sent(mcore_conn *conn) {
-    mcore__send *s;
-    while ((s = mcore__send_pop(&conn->done))) {
-        uint64_t op = s->op;
-        mcore_status status = s->status;
-        mcore__send_free(&conn->owner->sends, s);
-        conn->ev->on_sent(conn->ctx, conn, op, status);
-    }
+    mcore__send_tell_all(&conn->owner->sends, &conn->done, conn->ev, conn->ctx, conn);
 }
 
 static mcore_status send_slice(mcore_conn *conn, const mcore_slice *slice) {
@@ -406,36 +405,6 @@ static void step(void *arg) {
     conn_dispose(conn);
 }
 
-/* ---- Addresses ---- */
-
-/* "host:port" or "[host]:port". */
-static mcore_status parse(const char *address, const char **out_host, size_t *out_len,
-                          uint16_t *out_port) {
-    const char *colon = strrchr(address, ':');
-    if (!colon || !colon[1] || strlen(colon + 1) > 5) return MCORE_EINVAL;
-    unsigned port = 0;
-    for (const char *digit = colon + 1; *digit; digit++) {
-        if (*digit < '0' || *digit > '9') return MCORE_EINVAL;
-        port = port * 10 + (unsigned)(*digit - '0');
-    }
-    if (port > UINT16_MAX) return MCORE_EINVAL;
-    *out_host = address;
-    *out_len = (size_t)(colon - address);
-    if (*out_len >= 2 && *address == '[' && colon[-1] == ']') {
-        *out_host = address + 1;
-        *out_len -= 2;
-    }
-    *out_port = (uint16_t)port;
-    return MCORE_OK;
-}
-
-static int is_own(const char *host, size_t len) {
-    static const char *const names[] = {"127.0.0.1", "localhost", "::1"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == len && memcmp(names[i], host, len) == 0) return 1;
-    return 0;
-}
-
 /* ---- The table ---- */
 
 static mcore_status network_create(const mcore_host *host, const mcore_header *options,
@@ -475,18 +444,17 @@ static mcore_status network_listen(void *self_, const char *address,
                                    mcore_conn **out_listener) {
     mcore__program *self = self_;
     mcore__machine *machine = self->machine;
-    const char *host;
-    size_t len;
-    uint16_t port;
-    mcore_status status = parse(address, &host, &len, &port);
+    mcore__host_port at;
+    mcore_status status = mcore__host_port_parse(address, &at);
     if (status < 0) return status;
+    uint16_t port = at.port;
     if (self->dead) return MCORE_EACCES;
     if (port && find_listener(machine, port)) return MCORE_EADDRINUSE;
     while (!port || find_listener(machine, port)) port = mcore__network_port(machine);
     mcore_conn *listener = conn_new(self, LISTENING, ev, ctx);
     if (!listener) return MCORE_ENOMEM;
     listener->port = port;
-    snprintf(listener->name, sizeof listener->name, "%s:%u", machine->address, port);
+    set_name(listener, machine->address, port);
     mcore__list_append(&machine->listeners, &listener->listening);
     *out_listener = listener;
     return MCORE_OK;
@@ -497,27 +465,22 @@ static mcore_status network_connect(void *self_, const char *address, uint64_t t
                                     mcore_conn **out_conn) {
     mcore__program *self = self_;
     mcore__machine *machine = self->machine, *target = machine;
-    const char *host;
-    size_t len;
-    uint16_t port;
-    mcore_status status = parse(address, &host, &len, &port);
-    if (status < 0 || !port || !len) return MCORE_EINVAL;
+    mcore__host_port to;
+    if (mcore__host_port_parse(address, &to) < 0 || !to.port || !*to.host) return MCORE_EINVAL;
     mcore_conn *conn = conn_new(self, CONNECTING, ev, ctx);
     if (!conn) return MCORE_ENOMEM;
     conn->open_due = 1;
-    conn->port = port;
+    conn->port = to.port;
     machine->network->connects++;
-    snprintf(conn->name, sizeof conn->name, "%.*s:%u", (int)(len < 63 ? len : 63), host, port);
-    if (!is_own(host, len)) target = mcore__network_find(machine->network, host, len);
+    set_name(conn, to.host, to.port);
+    if (!is_own(to.host)) target = mcore__network_find(machine->network, to.host);
     if (!target || self->dead) {
         fail(conn, target ? MCORE_EUNREACH : MCORE_ENOENT);
-    } else if (!(conn->wire = mcore__wire_new(conn, target))) {
+    } else if (!(conn->wire = mcore__wire_new(conn, machine, target))) {
         conn_dispose(conn);
         return MCORE_ENOMEM;
     } else {
         uint64_t now = now_of(conn);
-        conn->wire->machines[MCORE__CLIENT] = machine;
-        conn->wire->client_port = mcore__network_port(machine);
         conn->answer_ns = now + round_trip(machine, target);
         conn->give_up_ns = timeout_ms && timeout_ms < UINT64_MAX / MS - now ? now + timeout_ms * MS
                                                                             : now + PATIENCE_NS;

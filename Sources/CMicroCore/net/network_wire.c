@@ -16,23 +16,25 @@ static void free_flow(mcore__flow *flow) {
     flow->bytes = 0;
 }
 
-mcore__wire *mcore__wire_new(mcore_conn *client, mcore__machine *server) {
-    mcore_network *network = server->network;
+static mcore_network *network_of(const mcore__wire *wire) { return wire->machines[0]->network; }
+
+mcore__wire *mcore__wire_new(mcore_conn *client, mcore__machine *from, mcore__machine *to) {
     mcore__wire *wire = mcore__zalloc(sizeof *wire);
     if (!wire) return NULL;
-    wire->network = network;
-    mcore__list_init(&wire->in_backlog);
-    mcore__list_append(&network->wires, &wire->node);
-    network->wire_count++;
     wire->ends[MCORE__CLIENT] = client;
-    wire->machines[MCORE__SERVER] = server;
+    wire->machines[MCORE__CLIENT] = from;
+    wire->machines[MCORE__SERVER] = to;
+    wire->client_port = mcore__network_port(from);
+    mcore__list_init(&wire->in_backlog);
+    mcore__list_append(&network_of(wire)->wires, &wire->node);
+    network_of(wire)->wire_count++;
     return wire;
 }
 
 void mcore__wire_release(mcore__wire *wire) {
     if (wire->ends[0] || wire->ends[1] || wire->listener) return;
     mcore__list_remove(&wire->node);
-    wire->network->wire_count--;
+    network_of(wire)->wire_count--;
     free_flow(&wire->flows[0]);
     free_flow(&wire->flows[1]);
     mcore__free(wire);
@@ -43,9 +45,11 @@ void mcore__wire_wake(mcore__wire *wire, int side) {
     if (conn) mcore__network_conn_wake(conn);
 }
 
-/* ---- Sending ---- */
+static uint64_t now_of(const mcore__wire *wire, int side) {
+    return mcore_loop_now_ns(mcore__network_loop_of(wire->ends[side]));
+}
 
-static uint64_t now_of(const mcore__wire *wire, int side);
+/* ---- Sending ---- */
 
 /* When what `side` sends now is there: never before what it sent last. */
 static uint64_t due_ns(mcore__wire *wire, int side) {
@@ -64,9 +68,9 @@ static int is_gone(const mcore__wire *wire, int side) {
 static void note(mcore__wire *wire, int side, uint64_t due, const char *bytes, size_t len) {
     const uint64_t facts[] = {due, wire->machines[side]->index, wire->machines[!side]->index,
                               wire->client_port, len};
-    mcore__network_note(wire->network, facts, sizeof facts);
-    mcore__network_note(wire->network, bytes, len);
-    wire->network->pieces++;
+    mcore__network_note(network_of(wire), facts, sizeof facts);
+    mcore__network_note(network_of(wire), bytes, len);
+    network_of(wire)->pieces++;
 }
 
 mcore_status mcore__wire_send(mcore__wire *wire, int side, const char *bytes, size_t len) {
@@ -112,11 +116,6 @@ void mcore__wire_send_reset(mcore__wire *wire, int side) {
 }
 
 /* ---- Receiving ---- */
-
-static uint64_t now_of(const mcore__wire *wire, int side) {
-    const mcore_conn *conn = wire->ends[side];
-    return mcore_loop_now_ns(mcore__network_loop_of(conn));
-}
 
 int mcore__wire_arrived(const mcore__wire *wire, int side, uint64_t due, uint64_t *out_ns) {
     *out_ns = 0;

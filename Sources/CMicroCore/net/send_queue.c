@@ -49,6 +49,25 @@ void mcore__send_free_all(mcore__send_pool *pool, mcore__send_list *list) {
     while ((send = mcore__send_pop(list))) mcore__send_free(pool, send);
 }
 
+void mcore__send_finish_all(mcore__send_list *queue, mcore__send_list *done, mcore_status status) {
+    mcore__send *send;
+    while ((send = mcore__send_pop(queue))) {
+        send->status = status;
+        mcore__send_push(done, send);
+    }
+}
+
+void mcore__send_tell_all(mcore__send_pool *pool, mcore__send_list *done,
+                          const mcore_transport_events *ev, void *ctx, mcore_conn *conn) {
+    mcore__send *send;
+    while ((send = mcore__send_pop(done))) {
+        uint64_t op = send->op;
+        mcore_status status = send->status;
+        mcore__send_free(pool, send);
+        ev->on_sent(ctx, conn, op, status);
+    }
+}
+
 void mcore__send_pool_empty(mcore__send_pool *pool) {
     while (pool->spare) {
         mcore__send *send = pool->spare;

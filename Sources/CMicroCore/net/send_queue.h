@@ -40,6 +40,11 @@ static inline int mcore__send_has_bytes(const mcore_slice *v, uint32_t n) {
 mcore__send *mcore__send_new(mcore__send_pool *pool, uint64_t op, const mcore_slice *v, uint32_t n);
 void mcore__send_free(mcore__send_pool *pool, mcore__send *send);
 void mcore__send_free_all(mcore__send_pool *pool, mcore__send_list *list);
+/* All that is in `queue` has ended so, and goes to `done`. */
+void mcore__send_finish_all(mcore__send_list *queue, mcore__send_list *done, mcore_status status);
+/* on_sent, for all that are done. */
+void mcore__send_tell_all(mcore__send_pool *pool, mcore__send_list *done,
+                          const mcore_transport_events *ev, void *ctx, mcore_conn *conn);
 /* Before the pool goes: nothing of it is in use. */
 void mcore__send_pool_empty(mcore__send_pool *pool);
 

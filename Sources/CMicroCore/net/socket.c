@@ -176,11 +176,7 @@ static void end(mcore_conn *conn, mcore_status why) {
 
 void mcore__socket_fail(mcore_conn *conn, mcore_status status) {
     if (conn->state >= MCORE__SOCKET_DEAD) return;
-    mcore__send *send;
-    while ((send = mcore__send_pop(&conn->queue))) {
-        send->status = status;
-        mcore__send_push(&conn->done, send);
-    }
+    mcore__send_finish_all(&conn->queue, &conn->done, status);
     if (conn->state == MCORE__SOCKET_CONNECTING) conn->open_status = status;
     end(conn, status);
 }
@@ -191,13 +187,7 @@ void mcore__socket_deliver(void *arg) {
         conn->open_due = 0;
         conn->ev->on_open(conn->ctx, conn, conn->open_status);
     }
-    mcore__send *send;
-    while ((send = mcore__send_pop(&conn->done))) {
-        uint64_t op = send->op;
-        mcore_status status = send->status;
-        mcore__send_free(&conn->owner->sends, send);
-        conn->ev->on_sent(conn->ctx, conn, op, status);
-    }
+    mcore__send_tell_all(&conn->owner->sends, &conn->done, conn->ev, conn->ctx, conn);
     if (conn->state == MCORE__SOCKET_GONE) {
         conn->ev->on_closed(conn->ctx, conn, conn->why);
         mcore__socket_dispose(conn);

@@ -1,16 +1,9 @@
-/* TCP addresses as text: "host:port", "[v6]:port", ":port". */
+/* TCP addresses as text, and what the system makes of them. */
 #ifndef MCORE_NET_TCP_ADDRESS_H
 #define MCORE_NET_TCP_ADDRESS_H
 
+#include "net/host_port.h"
 #include "net/socket.h"
-
-typedef struct mcore__host_port {
-    char host[256]; /* without brackets; empty: any, or this machine */
-    uint16_t port;
-} mcore__host_port;
-
-/* Errors: MCORE_EINVAL. */
-mcore_status mcore__host_port_parse(const char *text, mcore__host_port *out);
 
 /* Writes at most `room` addresses of the host. `numeric` 1 asks no name service, and does not
  * block. Errors: MCORE_ENOENT (no such host), MCORE_EUNREACH (the name service does not answer),
