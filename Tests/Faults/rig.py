@@ -151,7 +151,10 @@ class Caller(Process):
         if code != 0:
             raise Failure(f"{self.name} ended with {code}: {self.last_words()}")
         with open(self.journal_path) as journal:
-            return [Call(line) for line in journal]
+            calls = [Call(line) for line in journal]
+        if not any(call.is_ok for call in calls):
+            raise Failure(f"{self.name}: none of {len(calls)} calls succeeded")
+        return calls
 
 
 class Rig:

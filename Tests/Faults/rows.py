@@ -173,7 +173,7 @@ def all_failing(rig):
             Finding("the circuit breaker opens", "within its window, 10 s", f"{opened:.2f} s",
                     opened <= 10),
             Finding("calls succeed again once the nodes do", "within 10 s", f"{last_bad:.2f} s",
-                    last_bad <= 10 and good[-1].is_ok)]
+                    last_bad <= 10 and bool(good) and good[-1].is_ok)]
 
 
 def overload(rig):

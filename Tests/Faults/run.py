@@ -10,7 +10,6 @@ or a kernel that lets users make namespaces.
 import argparse
 import contextlib
 import os
-import subprocess
 import sys
 import time
 
@@ -65,7 +64,7 @@ def main():
         print(f"{name} ...", end=" ", flush=True)
         try:
             found = run_row(name, program)
-        except (Failure, OSError, subprocess.CalledProcessError) as failure:
+        except (Failure, OSError) as failure:
             found = [Finding(name, "to be measured", f"failed: {failure}", False)]
         findings += found
         is_met = all(finding.is_met for finding in found)
