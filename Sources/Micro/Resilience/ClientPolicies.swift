@@ -142,7 +142,7 @@ struct EndpointTerms: Sendable {
         retry = policy.retry ?? .unprocessed(attempts: 3)
         var group = CallGroupSettings()
         if let breaker = policy.breaker, breaker.isOn {
-            group.breakerPercent = UInt32(clamping: Int((breaker.ratio * 100).rounded()))
+            group.breakerPercent = breaker.ratio.percent
             group.breakerWindow = breaker.window
             group.breakerMinCalls = UInt32(clamping: breaker.minCalls)
         }
@@ -166,7 +166,7 @@ extension TargetSettings {
         maxLoadPercent = UInt32(clamping: policy.maxLoadPercent)
         ejectFailures = UInt32(clamping: policy.ejection.failuresInARow)
         ejectsBySuccessRate = policy.ejection.bySuccessRate
-        ejectLatencyPercent = UInt32(clamping: Int((policy.ejection.latencyRatio * 100).rounded()))
+        ejectLatencyPercent = policy.ejection.latencyRatio.percent
         ejectTime = policy.ejection.baseTime
         ejectTimeMax = policy.ejection.maxTime
         ejectPercentMax = UInt32(clamping: policy.ejection.maxPercent)
@@ -178,4 +178,13 @@ extension TargetSettings {
         healthyAfter = UInt32(clamping: check.healthyAfter)
         healthService = check.service
     }
+
+extension Double {
+    /// As the core takes it. Defined for every number: terms are made before the options are
+    /// checked, which refuse those that can't be.
+    fileprivate var percent: UInt32 {
+        let percent = Double.minimum(Double.maximum(self * 100, 0), Double(UInt32.max))
+        return UInt32(percent.rounded())
+    }
+}
 }
