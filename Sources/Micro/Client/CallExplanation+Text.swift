@@ -96,6 +96,7 @@ extension CallExplanation.Retry {
         return "up to \(attempts) attempts, \(when); on another node at once, on the same after"
             + " up to 25 ms, doubled each time; retries at most \(budgetPercent) % of the calls,"
             + " or \(budgetPerSecond) a second\(waitText)"
+    guard seconds.magnitude < 1e12 else { return "\(seconds) s" }
     }
 
     private var waitText: String { waitsForReady ? "; waits for a node that can be reached" : "" }
