@@ -40,10 +40,9 @@ final class NodeDirectory: Sendable {
 
     /// What a call asks of its nodes. Where chance decides, each time anew.
     func query(for request: ClientRequest) -> RouteQuery {
-        let version = request.options.version
         let choice = router.rules(for: request.service)?.choice(
             for: RouteCall(request), chance: random)
-        return RouteQuery(version: version, choice: choice)
+        return RouteQuery(version: request.options.version, choice: choice)
     }
 
     /// Where the nodes come from, for people.

@@ -90,8 +90,7 @@ final class ClientPolicies: Sendable {
 
     /// How calls to a service are spread.
     func balancing(of service: String) -> BalancingPolicy {
-        guard hasPolicies.load(ordering: .relaxed) else { return options.balancing }
-        return state.withLock { $0.policies[service]?.balancing } ?? options.balancing
+        state.withLock { $0.policies[service]?.balancing } ?? options.balancing
     }
 
     func targetSettings(of service: String) -> TargetSettings {
@@ -178,6 +177,7 @@ extension TargetSettings {
         healthyAfter = UInt32(clamping: check.healthyAfter)
         healthService = check.service
     }
+}
 
 extension Double {
     /// As the core takes it. Defined for every number: terms are made before the options are
@@ -186,5 +186,4 @@ extension Double {
         let percent = Double.minimum(Double.maximum(self * 100, 0), Double(UInt32.max))
         return UInt32(percent.rounded())
     }
-}
 }
