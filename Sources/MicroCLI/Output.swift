@@ -37,15 +37,7 @@ func printJSON(_ value: some Encodable) throws {
 
 /// Columns as wide as their widest cell.
 func printTable(_ head: [String], _ rows: [[String]]) {
-    let widths = head.indices.map { column in
-        ([head] + rows).map { $0[column].count }.max() ?? 0
-    }
-    for row in [head] + rows {
-        let cells = zip(row, widths).map { cell, width in
-            cell + String(repeating: " ", count: width - cell.count)
-        }
-        print(cells.joined(separator: "  ").trimmingTrailingSpaces)
-    }
+    for line in tableLines(head, rows) { print(line) }
 }
 
 /// The register that the command line names, else the one that services use by default.
@@ -62,13 +54,5 @@ private func write(_ bytes: [UInt8], to file: Int32) {
         let count = rest.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
         guard count > 0 || errno == EINTR else { return }
         rest = rest.dropFirst(max(0, count))
-    }
-}
-
-extension String {
-    fileprivate var trimmingTrailingSpaces: Substring {
-        var rest = self[...]
-        while rest.last == " " { rest.removeLast() }
-        return rest
     }
 }

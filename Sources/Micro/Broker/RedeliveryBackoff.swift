@@ -40,8 +40,7 @@ public struct RedeliveryBackoff: Sendable, Hashable {
             wait = wait * min(growth, ceiling / wait)
             remaining -= 1
         }
-        let share = Double(random >> 11) / Double(1 << 53)  // 0 ..< 1
-        return min(wait, ceiling) * (1 - spread + 2 * spread * share)
+        return min(wait, ceiling) * (1 - spread + 2 * spread * random.unitInterval)
     }
 
     private static let limit: Duration = .seconds(365 * 86_400)

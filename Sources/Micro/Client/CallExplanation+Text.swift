@@ -4,7 +4,7 @@ extension CallExplanation: CustomStringConvertible {
         var lines = ["call      \(service) \(endpoint)"]
         lines.append("nodes     from \(source.name)\(ageText)")
         if let rule { lines.append("rule      \(rule.name): \(rule.text)") }
-        if !nodes.isEmpty { lines += [""] + table + [""] }
+        if !nodes.isEmpty { lines += [""] + tableLines(head, rows) + [""] }
         if let pick { lines.append("pick      \(pickText(pick))") }
         if let time { lines.append("time      \(time.text)") }
         lines.append("retries   \(retry.text)")
@@ -20,25 +20,18 @@ extension CallExplanation: CustomStringConvertible {
         source.age > 0 ? ", out of reach for \(secondsText(source.age))" : ""
     }
 
-    private var table: [String] {
-        let head = ["NODE", "VERSION", "ZONE", "STATE", "ADDRESS", "CALLED", "WHY"]
-        let rows = nodes.map { node in
+    private var head: [String] {
+        ["NODE", "VERSION", "ZONE", "STATE", "ADDRESS", "CALLED", "WHY"]
+    }
+
+    private var rows: [[String]] {
+        nodes.map { node in
             [
                 node.id, node.version.isEmpty ? "-" : node.version,
                 node.zone.isEmpty ? "-" : node.zone, node.state,
                 node.address.isEmpty ? "-" : node.address, node.verdict.text,
                 node.reason + (node.record.map { "; \($0.text)" } ?? ""),
             ]
-        }
-        let widths = head.indices.map { column in
-            ([head] + rows).map { $0[column].count }.max() ?? 0
-        }
-        return ([head] + rows).map { row in
-            let cells = zip(row, widths).map { cell, width in
-                cell + String(repeating: " ", count: width - cell.count)
-            }
-            let line = cells.joined(separator: "  ")
-            return String(line.reversed().drop { $0 == " " }.reversed())
         }
     }
 
@@ -103,6 +96,7 @@ extension CallExplanation.Retry {
 
 /// "5 s", "1.25 s", "250 ms", "0.5 ms".
 func secondsText(_ seconds: Double) -> String {
+    guard seconds.magnitude < 1e12 else { return "\(seconds) s" }
     let (value, unit) = seconds >= 1 ? (seconds, "s") : (seconds * 1000, "ms")
     let thousandths = Int((value * 1000).rounded())
     var fraction = String(thousandths % 1000 + 1000).dropFirst()

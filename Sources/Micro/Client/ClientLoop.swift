@@ -183,7 +183,10 @@ final class ClientLoop: @unchecked Sendable {  // its state is touched on its lo
     private func find(
         _ client: LoopClient, _ endpoint: PreparedEndpoint, _ request: ClientRequest, isPlain: Bool
     ) throws(MicroError) -> LoopTarget? {
-        let rules = request.options.address == nil ? endpoint.rules(directory) : nil
+        let hasAddress = request.options.address != nil
+        let rules = hasAddress ? nil : endpoint.rules(directory)
+        // Nodes that come only now would be used without the rules.
+        guard hasAddress || endpoint.stamp != 0 else { return nil }
         let choice = rules?.choice(for: RouteCall(request), chance: directory.random)
         let known = known(TargetKey(endpoint.service, request.options, choice), choice)
         if isPlain { endpoint.known = rules == nil ? known : nil }

@@ -4,7 +4,7 @@ final class PreparedEndpoint: @unchecked Sendable {  // touched on its loop only
     let endpoint: String
     /// The balancer of calls that ask for no version and no address, when no rule concerns them.
     var known: KnownTarget?
-    /// Of the state of the service for which ``rules(_:)`` answered last.
+    /// Of the state of the service for which ``rules(_:)`` answered last; 0: it is not followed.
     var stamp: UInt64 { routing?.stamp ?? 0 }
     /// What its calls do.
     let terms: EndpointTerms

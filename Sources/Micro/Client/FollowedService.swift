@@ -5,7 +5,7 @@ final class FollowedService: Sendable {
     let name: String
     private let router: any Router
     /// Grows whenever what is known here changes: who has seen this state need not look again.
-    private let version = Atomic<UInt64>(0)
+    private let version: Atomic<UInt64>
     private let wasUsed = Atomic<Bool>(true)
     private let state = Mutex(State())
 
@@ -19,9 +19,12 @@ final class FollowedService: Sendable {
         var idlePeriods = 0
     }
 
-    init(_ name: String, router: any Router) {
+    /// - Parameter number: From 1, and another one for each: no two have a stamp in common, so who
+    ///   goes by one need not know whose it is.
+    init(_ name: String, router: any Router, number: UInt64) {
         self.name = name
         self.router = router
+        self.version = Atomic(number << 32)
     }
 
     deinit { end() }

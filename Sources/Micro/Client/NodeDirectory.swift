@@ -14,6 +14,8 @@ final class NodeDirectory: Sendable {
 
     private struct State {
         var services: [String: FollowedService] = [:]
+        /// All that were ever followed.
+        var followed: UInt64 = 0
         var janitor: SpawnedTask?
         var isJanitorRunning = false
         var isClosed = false
@@ -38,10 +40,9 @@ final class NodeDirectory: Sendable {
 
     /// What a call asks of its nodes. Where chance decides, each time anew.
     func query(for request: ClientRequest) -> RouteQuery {
-        let version = request.options.version
         let choice = router.rules(for: request.service)?.choice(
             for: RouteCall(request), chance: random)
-        return RouteQuery(version: version, choice: choice)
+        return RouteQuery(version: request.options.version, choice: choice)
     }
 
     /// Where the nodes come from, for people.
@@ -121,15 +122,16 @@ final class NodeDirectory: Sendable {
     private static let idlePeriodsMax = 5
 
     private func follow(_ name: String) {
-        let service = FollowedService(name, router: router)
-        let isNew = state.withLock { state in
+        let made: FollowedService? = state.withLock { state in
             guard !state.isClosed, state.services[name] == nil,
                 state.services.count < NodeDirectory.servicesMax
-            else { return false }
+            else { return nil }
+            state.followed += 1
+            let service = FollowedService(name, router: router, number: state.followed)
             state.services[name] = service
-            return true
+            return service
         }
-        guard isNew else { return }
+        guard let service = made else { return }
         let updates = resolver.updates(for: name)
         service.keep(
             environment.spawn { [weak self, weak service] in

@@ -58,7 +58,6 @@ final class CallGroup {
 /// What a loop has counted of the calls to an endpoint.
 struct CallGroupStats: Sendable {
     var inFlight = 0
-    var refusedByBreaker: UInt64 = 0
     var refusedByLimits: UInt64 = 0
     var hedges: UInt64 = 0
     /// In the breaker's window: calls that have ended, and those of them that were accepted.
@@ -70,7 +69,6 @@ struct CallGroupStats: Sendable {
     /// What several loops have counted.
     mutating func add(_ other: CallGroupStats) {
         inFlight += other.inFlight
-        refusedByBreaker += other.refusedByBreaker
         refusedByLimits += other.refusedByLimits
         hedges += other.hedges
         windowCalls += other.windowCalls
@@ -86,9 +84,8 @@ extension CallGroup {
         raw.struct_size = UInt32(MemoryLayout<mcore_call_group_stats>.size)
         mcore_call_group_get_stats(pointer, &raw)
         return CallGroupStats(
-            inFlight: Int(raw.in_flight), refusedByBreaker: raw.refused_by_breaker,
-            refusedByLimits: raw.refused_by_limit, hedges: raw.hedges,
-            windowCalls: raw.window_requests, windowAccepted: raw.window_accepts,
-            rejectPermille: Int(raw.reject_permille))
+            inFlight: Int(raw.in_flight), refusedByLimits: raw.refused_by_limit,
+            hedges: raw.hedges, windowCalls: raw.window_requests,
+            windowAccepted: raw.window_accepts, rejectPermille: Int(raw.reject_permille))
     }
 }

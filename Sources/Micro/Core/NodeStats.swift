@@ -70,8 +70,7 @@ extension LoopClient {
         raw.struct_size = UInt32(MemoryLayout<mcore_node_stats>.size)
         var id = id
         let status = id.withUTF8 {
-            mcore_target_node_stats(
-                target.pointer, mcore_slice(data: $0.baseAddress, len: $0.count), &raw)
+            mcore_target_node_stats(target.pointer, mcore_slice(UnsafeRawBufferPointer($0)), &raw)
         }
         guard CoreStatus(raw: status) == .ok else { return nil }
         return NodeStats(

@@ -8,6 +8,6 @@ package func stableHash(_ text: String, seed: UInt64 = 0) -> UInt64 {
 }
 
 extension UInt64 {
-    /// The hash as a number from 0 to below 1, of 53 bits.
+    /// Random bits, or a hash, as a number from 0 to below 1, of 53 bits.
     var unitInterval: Double { Double(self >> 11) * 0x1p-53 }
 }

@@ -8,13 +8,13 @@
 public struct CircuitBreakerPolicy: Sendable, Hashable, Codable {
     /// How many calls are sent for each that is accepted, at least 1; 2 by default. Less is
     /// stricter.
-    public var ratio = 2.0
+    public var ratio: Double
     /// How long a call counts. Default 10 s.
-    public var window: Duration = .seconds(10)
+    public var window: Duration
     /// Calls in the window below which none is refused. Default 20.
-    public var minCalls = 20
+    public var minCalls: Int
     /// Whether there is one.
-    public var isOn = true
+    public var isOn: Bool
 
     /// Refuses nothing.
     public static let off = CircuitBreakerPolicy(isOn: false)

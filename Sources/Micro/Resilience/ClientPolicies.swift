@@ -90,8 +90,7 @@ final class ClientPolicies: Sendable {
 
     /// How calls to a service are spread.
     func balancing(of service: String) -> BalancingPolicy {
-        guard hasPolicies.load(ordering: .relaxed) else { return options.balancing }
-        return state.withLock { $0.policies[service]?.balancing } ?? options.balancing
+        state.withLock { $0.policies[service]?.balancing } ?? options.balancing
     }
 
     func targetSettings(of service: String) -> TargetSettings {
@@ -142,7 +141,7 @@ struct EndpointTerms: Sendable {
         retry = policy.retry ?? .unprocessed(attempts: 3)
         var group = CallGroupSettings()
         if let breaker = policy.breaker, breaker.isOn {
-            group.breakerPercent = UInt32(clamping: Int((breaker.ratio * 100).rounded()))
+            group.breakerPercent = breaker.ratio.percent
             group.breakerWindow = breaker.window
             group.breakerMinCalls = UInt32(clamping: breaker.minCalls)
         }
@@ -166,7 +165,7 @@ extension TargetSettings {
         maxLoadPercent = UInt32(clamping: policy.maxLoadPercent)
         ejectFailures = UInt32(clamping: policy.ejection.failuresInARow)
         ejectsBySuccessRate = policy.ejection.bySuccessRate
-        ejectLatencyPercent = UInt32(clamping: Int((policy.ejection.latencyRatio * 100).rounded()))
+        ejectLatencyPercent = policy.ejection.latencyRatio.percent
         ejectTime = policy.ejection.baseTime
         ejectTimeMax = policy.ejection.maxTime
         ejectPercentMax = UInt32(clamping: policy.ejection.maxPercent)
@@ -177,5 +176,14 @@ extension TargetSettings {
         unhealthyAfter = UInt32(clamping: check.unhealthyAfter)
         healthyAfter = UInt32(clamping: check.healthyAfter)
         healthService = check.service
+    }
+}
+
+extension Double {
+    /// As the core takes it. Defined for every number: terms are made before the options are
+    /// checked, which refuse those that can't be.
+    fileprivate var percent: UInt32 {
+        let percent = Double.minimum(Double.maximum(self * 100, 0), Double(UInt32.max))
+        return UInt32(percent.rounded())
     }
 }

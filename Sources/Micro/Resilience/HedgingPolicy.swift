@@ -6,7 +6,7 @@ public struct HedgingPolicy: Sendable, Hashable, Codable {
     /// calls have taken.
     public var after: Duration?
     /// So many of 100 calls may be hedged, 0 (none) to 100. Default 10.
-    public var percent = 10
+    public var percent: Int
 
     private init(after: Duration? = nil, percent: Int) {
         self.after = after

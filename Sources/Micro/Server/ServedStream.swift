@@ -63,17 +63,17 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
             let answer = await self.answer(of: work)
             self.loop.executeNow { self.finish(answer) }
         }
-        let isHere = executor as? EventLoop === loop
-        if executor == nil {
-            let call = call
-            let began: @Sendable () async -> Void = {
-                if !Task.isCancelled { call.hasStarted() }
-                await run()
+        let started =
+            if executor as? EventLoop === loop {
+                loop.startHere(run)
+            } else if executor != nil {
+                SpawnedTask(on: executor, run)
+            } else {
+                SpawnedTask(on: nil) { [call] in
+                    if !Task.isCancelled { call.hasStarted() }
+                    await run()
+                }
             }
-            let started = SpawnedTask(on: nil, began)
-            return task.withLock { $0 = started }
-        }
-        let started = isHere ? loop.startHere(run) : SpawnedTask(on: executor, run)
         task.withLock { $0 = started }
     }
 

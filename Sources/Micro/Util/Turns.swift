@@ -6,7 +6,7 @@ package final class Turns: Sendable {
 
     private struct State {
         var isBusy = false
-        var waiters: ArraySlice<Waiter> = []
+        var waiters = Fifo<Waiter>()
         var lastWaiter: UInt64 = 0
     }
 
@@ -47,12 +47,7 @@ package final class Turns: Sendable {
                 if let answer { continuation.resume(with: answer) }
             }
         } onCancel: {
-            let waiter = state.withLock { state -> Waiter? in
-                guard let index = state.waiters.firstIndex(where: { $0.id == id }) else {
-                    return nil
-                }
-                return state.waiters.remove(at: index)
-            }
+            let waiter = state.withLock { $0.waiters.removeFirst { $0.id == id } }
             waiter?.continuation.resume(throwing: CancellationError())
         }
     }

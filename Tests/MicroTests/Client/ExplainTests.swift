@@ -166,6 +166,17 @@ struct ExplainTests {
         }
     }
 
+    @Test func timesOfAnyLengthAreSaid() async throws {
+        #expect([5, 1.25, 0.25, 0.0005].map(secondsText) == ["5 s", "1.25 s", "250 ms", "0.5 ms"])
+        #expect(secondsText(1e300) == "1e+300 s")
+        #expect(secondsText(.infinity) == "inf s")
+        try await withSimulation {
+            let text = try await text(
+                try client(), CallOptions(attemptTimeout: .seconds(Int64.max)))
+            #expect(text.contains("9.223372036854776e+18 s for one attempt"))
+        }
+    }
+
     @Test func nodesThatAreFurtherAwayAreAReserve() async throws {
         try await withSimulation {
             var (near, far) = (Self.nodes[0], Self.nodes[1])

@@ -110,22 +110,37 @@ struct RoutingTests {
     /// Two endpoints share a balancer: a rule for one must not be passed by through the other.
     @Test func aRuleOfOneEndpointDoesNotDependOnAnother() async throws {
         try await withVersions { client, router in
-            func bye() async throws -> Int {
-                let error = try await microError {
-                    _ = try await client.call(
-                        "greeter", "Greeter.Bye", Hello(name: "Ada"), as: Greeting.self)
-                }
-                return Int(error.code.rpc)
-            }
-            #expect(try await bye() == 12)
+            #expect(try await bye(client) == 12)
             #expect(try await versions(client) == ["1", "2"])
-            try router.update([
-                RouteRule("gone", endpoint: "Greeter.Bye", to: [NodeSubset(version: "9")])
-            ])
+            try router.update([RoutingTests.byeToNone])
             #expect(try await versions(client) == ["1", "2"])
-            #expect(try await bye() == 14)
+            #expect(try await bye(client) == 14)
         }
     }
+
+    /// Also when nobody has called the service for so long that it was forgotten meanwhile.
+    @Test func aRuleThatCameWhileTheServiceWasForgottenHolds() async throws {
+        try await withVersions { client, router in
+            for _ in 0..<3 { #expect(try await bye(client) == 12) }
+            try await Environment.current.clock.sleep(for: .seconds(600))
+            #expect(client.directory.followed("greeter") == nil)
+            try router.update([RoutingTests.byeToNone])
+            #expect(try await versions(client) == ["1", "2"])
+            #expect(try await bye(client) == 14)
+        }
+    }
+
+    /// The gRPC status of a call to an endpoint that there is not.
+    private func bye(_ client: Client) async throws -> Int {
+        let error = try await microError {
+            _ = try await client.call(
+                "greeter", "Greeter.Bye", Hello(name: "Ada"), as: Greeting.self)
+        }
+        return Int(error.code.rpc)
+    }
+
+    private static let byeToNone = RouteRule(
+        "gone", endpoint: "Greeter.Bye", to: [NodeSubset(version: "9")])
 
     @Test func aVersionThatTheCallAsksForHoldsBesideTheRule() async throws {
         try await withVersions { client, router in

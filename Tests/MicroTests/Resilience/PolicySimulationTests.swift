@@ -136,18 +136,20 @@ struct PolicySimulationTests {
 
     // MARK: Load on those that fail
 
+    private func broken(_ executions: Executions) -> MicroService {
+        let service = MicroService(name: "greeter", options: .quiet)
+        let id = service.nodeID
+        service.handle("Greeter.Work") { (work: Work, context) -> String in
+            executions.note(work.id, at: id)
+            throw MicroError("work", .unavailable, "everything is broken")
+        }
+        return service
+    }
+
     @Test func aBackendThatFailsIsNotFloodedWithRetries() async throws {
         try await withSimulation(seed: 7) { world in
             let executions = Executions()
-            try await world.start(count: 3) {
-                let service = MicroService(name: "greeter", options: .quiet)
-                let id = service.nodeID
-                service.handle("Greeter.Work") { (work: Work, context) -> String in
-                    executions.note(work.id, at: id)
-                    throw MicroError("work", .unavailable, "everything is broken")
-                }
-                return service
-            }
+            try await world.start(count: 3) { broken(executions) }
             let client = try world.client()
             let record = try await world.load([client], perSecond: 500, for: .seconds(10))
             #expect(record.failed.count == record.calls.count)
@@ -161,15 +163,7 @@ struct PolicySimulationTests {
     @Test func retriesOfTiersDoNotMultiply() async throws {
         try await withSimulation(seed: 8) { world in
             let executions = Executions()
-            try await world.start {
-                let service = MicroService(name: "greeter", options: .quiet)
-                let id = service.nodeID
-                service.handle("Greeter.Work") { (work: Work, context) -> String in
-                    executions.note(work.id, at: id)
-                    throw MicroError("work", .unavailable, "everything is broken")
-                }
-                return service
-            }
+            try await world.start { broken(executions) }
             for (tier, next) in [("second", "greeter"), ("first", "second")] {
                 try await world.start {
                     let service = MicroService(name: tier, options: .withoutBreaker)
@@ -219,6 +213,9 @@ struct PolicySimulationTests {
                 return try await group.reduce(into: []) { $0.append($1) }
             }
             #expect(arrivals.count == 500)
+            // Not a tenth of them in the same tenth of a second.
+            let tenths = Dictionary(grouping: arrivals) { Int($0 / .milliseconds(100)) }
+            #expect(tenths.values.allSatisfy { $0.count < 50 })
         }
     }
 

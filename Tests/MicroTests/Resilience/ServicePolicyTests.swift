@@ -58,6 +58,28 @@ import Testing
         #expect("\(error.map { "\($0)" } ?? "")".contains("\"best\" is not a selector"))
     }
 
+    /// However far it is from what can be.
+    @Test(arguments: [1e300, -1e300, .infinity, .nan])
+    func aRatioThatCanNotBeIsRefusedByTheFirstCall(ratio: Double) async throws {
+        try await withSimulation {
+            var options = ClientOptions()
+            options.breaker.ratio = ratio
+            options.balancing.ejection.latencyRatio = ratio
+            options.policies["greeter"] = ServicePolicy(
+                calls: CallPolicy(breaker: CircuitBreakerPolicy(ratio: ratio)))
+            let client = makeClient(at: "memory://greeter", options: options)
+            _ = try await client.explain("greeter", "Greeter.Hello")
+            let error = try await microError {
+                _ = try await client.call(.hello, Hello(name: "Ada"))
+            }
+            #expect(error.code == .invalidArgument)
+            for place in ["breaker", "balancing.ejection.latencyRatio", "calls.breaker.ratio"] {
+                #expect(error.detail.contains(place), "\(place): \(error.detail)")
+            }
+            await client.close()
+        }
+    }
+
     /// Each mistake is named by where it stands.
     @Test func whatCanNotBeIsNamed() {
         var policy = ServicePolicy()

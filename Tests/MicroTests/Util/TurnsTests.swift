@@ -1,35 +1,27 @@
-import Synchronization
 import Testing
 
 @testable import Micro
 
 @Suite struct TurnsTests {
-    private final class Log: Sendable {
-        let lines = Mutex<[String]>([])
-        func write(_ line: String) { lines.withLock { $0.append(line) } }
-    }
-
     @Test func oneAtATimeAndInOrder() async throws {
         try await withSimulation {
             let turns = Turns()
             let clock = Environment.current.clock
-            let log = Log()
+            let journal = Journal<String>()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for n in 0..<3 {
                     group.addTask {
                         try await clock.sleep(for: .milliseconds(n))
                         try await turns.take {
-                            log.write("\(n) begins")
+                            journal.write("\(n) begins")
                             try await clock.sleep(for: .milliseconds(10))
-                            log.write("\(n) ends")
+                            journal.write("\(n) ends")
                         }
                     }
                 }
                 try await group.waitForAll()
             }
-            #expect(
-                log.lines.withLock { $0 }
-                    == (0..<3).flatMap { ["\($0) begins", "\($0) ends"] })
+            #expect(journal.entries == (0..<3).flatMap { ["\($0) begins", "\($0) ends"] })
         }
     }
 
