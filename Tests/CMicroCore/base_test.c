@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/sized.h"
 #include "loop/os_status.h"
 #include "mcore/allocator.h"
 
@@ -202,6 +203,35 @@ TEST(list_moves_and_removes) {
     CHECK(nodes[0].next == &nodes[2]);
     mcore__list_move(&from, &to);
     CHECK(mcore__list_empty(&to));
+}
+
+typedef struct sized {
+    uint32_t struct_size, older, newer;
+} sized;
+
+TEST(sized_structures_meet_older_and_newer_callers) {
+    enum { OLD = offsetof(sized, newer) };
+    sized known = {sizeof known, 1, 2};
+    CHECK_INT(mcore__sized_take(&known, NULL, sizeof known), MCORE_OK);
+    CHECK_INT(known.older, 1);
+    sized from = {OLD, 11, 12};
+    CHECK_INT(mcore__sized_take(&known, &from, sizeof known), MCORE_OK);
+    CHECK(known.struct_size == sizeof known && known.older == 11 && known.newer == 2);
+    from.struct_size = sizeof from + 100;
+    CHECK_INT(mcore__sized_take(&known, &from, sizeof known), MCORE_OK);
+    CHECK(known.struct_size == sizeof known && known.newer == 12);
+    from.struct_size = sizeof from.struct_size - 1;
+    CHECK_INT(mcore__sized_take(&known, &from, sizeof known), MCORE_EINVAL);
+
+    sized to = {OLD, 0, 7};
+    mcore__sized_give(&to, &known, sizeof known);
+    CHECK(to.struct_size == OLD && to.older == 11 && to.newer == 7);
+    to = (sized){0};
+    mcore__sized_give(&to, &known, sizeof known);
+    CHECK(to.struct_size == sizeof to && to.older == 11 && to.newer == 12);
+    to = (sized){sizeof to + 100, 0, 0};
+    mcore__sized_give(&to, &known, sizeof known);
+    CHECK(to.struct_size == sizeof to && to.newer == 12);
 }
 
 int main(int argc, char **argv) { return test_main(argc, argv); }

@@ -1,6 +1,7 @@
 #include "dns/resolver.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "loop/ip.h"
 #include "mcore/hash.h"
 #include "mcore/transport.h"
@@ -25,10 +26,8 @@ void mcore_dns_options_default(mcore_dns_options *out_options) {
 
 static mcore_status read_options(const mcore_dns_options *from, mcore_dns_options *out) {
     mcore_dns_options_default(out);
-    if (!from) return MCORE_OK;
-    if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-    memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
-    out->struct_size = sizeof *out;
+    mcore_status status = mcore__sized_take(out, from, sizeof *out);
+    if (status != MCORE_OK) return status;
     int good = out->addresses_max && out->addresses_max <= MCORE__DNS_ADDRESSES_LIMIT &&
                out->cache_entries_max && out->cache_entries_max <= CACHE_ENTRIES_LIMIT &&
                out->queries_max && out->queries_max <= QUERIES_LIMIT && out->exchanges_max &&

@@ -1,6 +1,7 @@
 #include "mcore/limiter.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "limit/gradient.h"
 
 #include <assert.h>
@@ -58,11 +59,8 @@ typedef struct rules {
 
 static mcore_status rules_of(const mcore_limiter_options *options, rules *out) {
     mcore_limiter_options own = {.struct_size = sizeof own};
-    if (options) {
-        if (options->struct_size < sizeof options->struct_size) return MCORE_EINVAL;
-        memcpy(&own, options,
-               options->struct_size < sizeof own ? options->struct_size : sizeof own);
-    }
+    mcore_status status = mcore__sized_take(&own, options, sizeof own);
+    if (status != MCORE_OK) return status;
     *out = (rules){.in_flight_max = own.in_flight_max, .in_flight_min = own.in_flight_min};
     if (own.in_flight_min && own.in_flight_min > own.in_flight_max) return MCORE_EINVAL;
     if (own.tokens) {

@@ -1,6 +1,7 @@
 #include "mcore/mdns.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "loop/interfaces.h"
 #include "loop/loop_internal.h"
 #include "loop/udp.h"
@@ -259,9 +260,8 @@ static void free_mdns(mcore_mdns *mdns) {
 
 static mcore_status read_options(const mcore_mdns_options *from, mcore_mdns_options *out) {
     mcore_mdns_options_default(out);
-    if (!from) return MCORE_OK;
-    if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-    memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
+    mcore_status status = mcore__sized_take(out, from, sizeof *out);
+    if (status != MCORE_OK) return status;
     return out->interface_name.len < 16 ? MCORE_OK : MCORE_EINVAL;
 }
 

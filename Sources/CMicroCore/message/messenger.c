@@ -1,8 +1,7 @@
 #include "base/memory.h"
+#include "base/sized.h"
 #include "mcore/transport.h"
 #include "message/messenger_internal.h"
-
-#include <string.h>
 
 enum { HEADER_BYTES_LIMIT = 1 << 20, HEADERS_LIMIT = 1 << 16, BODY_BYTES_LIMIT = 1 << 30 };
 
@@ -22,10 +21,8 @@ void mcore_messenger_options_default(mcore_messenger_options *out_options) {
 static mcore_status read_options(const mcore_messenger_options *from,
                                  mcore_messenger_options *out) {
     mcore_messenger_options_default(out);
-    if (!from) return MCORE_OK;
-    if (from->struct_size < sizeof from->struct_size) return MCORE_EINVAL;
-    memcpy(out, from, from->struct_size < sizeof *out ? from->struct_size : sizeof *out);
-    out->struct_size = sizeof *out;
+    mcore_status status = mcore__sized_take(out, from, sizeof *out);
+    if (status != MCORE_OK) return status;
     int good = out->header_bytes_max <= HEADER_BYTES_LIMIT &&
                out->header_count_max <= HEADERS_LIMIT && out->body_bytes_max <= BODY_BYTES_LIMIT &&
                out->sockets_max && out->unsent_bytes_max && out->preface_timeout_ms &&

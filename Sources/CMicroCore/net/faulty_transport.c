@@ -1,5 +1,6 @@
 /* A transport with faults: a table around another one. */
 #include "base/memory.h"
+#include "base/sized.h"
 #include "loop/random.h"
 #include "mcore/version.h"
 #include "net/faulty_conn.h"
@@ -255,9 +256,9 @@ int mcore__transport_is_faulty(const mcore_transport_plugin *plugin) {
 mcore_status mcore_transport_faulty(const mcore_transport_plugin *inner, const mcore_faults *faults,
                                     const mcore_transport_plugin **out_transport) {
     if (!inner || !faults || !out_transport) return MCORE_EINVAL;
-    if (faults->struct_size < sizeof faults->struct_size) return MCORE_EINVAL;
     mcore_faults known = {0};
-    memcpy(&known, faults, faults->struct_size < sizeof known ? faults->struct_size : sizeof known);
+    mcore_status status = mcore__sized_take(&known, faults, sizeof known);
+    if (status != MCORE_OK) return status;
     if (known.refuse > million || known.black_hole > million || known.reset > million ||
         known.end > million || known.half_open > million)
         return MCORE_EINVAL;

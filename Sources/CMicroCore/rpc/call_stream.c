@@ -1,9 +1,9 @@
+#include "base/sized.h"
 #include "mcore/transport_plugin.h"
 #include "rpc/call_internal.h"
 #include "rpc/server_conn.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* ---- Events ---- */
 
@@ -73,10 +73,8 @@ static mcore_status begin(mcore__server_stream *stream, const mcore_reply_head *
 mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head) {
     if (!call || !(call->route->streaming & MCORE_STREAM_REPLY)) return MCORE_EINVAL;
     mcore_reply_head full = {.struct_size = sizeof full};
-    if (head) {
-        if (head->struct_size < sizeof head->struct_size) return MCORE_EINVAL;
-        memcpy(&full, head, head->struct_size < sizeof full ? head->struct_size : sizeof full);
-    }
+    mcore_status status = mcore__sized_take(&full, head, sizeof full);
+    if (status != MCORE_OK) return status;
     if (full.framing > MCORE_FRAMING_EVENTS) return MCORE_EINVAL;
     if (call->why || !call->stream) return MCORE_ECLOSED;
     if (call->stream->flow->begun) return MCORE_EINVAL;

@@ -2,6 +2,7 @@
 #include "rpc/client_internal.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "mcore/version.h"
 #include "net/transport.h"
 #include "rpc/client_stream.h"
@@ -37,27 +38,9 @@ void mcore_client_options_default(mcore_client_options *out_options) {
     };
 }
 
-mcore_status mcore__client_take(void *out, const void *from, uint32_t size) {
-    if (!from) return MCORE_OK;
-    uint32_t known;
-    memcpy(&known, from, sizeof known);
-    if (known < sizeof known) return MCORE_EINVAL;
-    memcpy(out, from, known < size ? known : size);
-    memcpy(out, &size, sizeof size);
-    return MCORE_OK;
-}
-
-void mcore__client_give(void *out, const void *from, uint32_t size) {
-    uint32_t known;
-    memcpy(&known, out, sizeof known);
-    if (known == 0 || known > size) known = size;
-    memcpy(out, from, known);
-    memcpy(out, &known, sizeof known);
-}
-
 static mcore_status read_options(const mcore_client_options *from, mcore_client_options *out) {
     mcore_client_options_default(out);
-    mcore_status status = mcore__client_take(out, from, sizeof *out);
+    mcore_status status = mcore__sized_take(out, from, sizeof *out);
     if (status != MCORE_OK) return status;
     const uint32_t limits[] = {
         out->message_bytes_max,   out->header_list_bytes_max, out->header_count_max,

@@ -75,13 +75,6 @@ struct mcore_client {
 
 #define MCORE__CLIENT_NO_SLOT UINT32_MAX
 
-/* Structures of callers begin with their size, and a caller may know fewer fields than we do, or
- * more. `out` has the defaults, and gets what the caller knows of it; NULL is nothing.
- * Errors: MCORE_EINVAL. */
-mcore_status mcore__client_take(void *out, const void *from, uint32_t size);
-/* Fills the caller's `out` as far as it goes, all of it when it says 0. */
-void mcore__client_give(void *out, const void *from, uint32_t size);
-
 /* The transport of "scheme://rest" and the rest; without a scheme it is tcp. NULL when there is
  * none of that name. */
 mcore__client_transport *mcore__client_find_transport(mcore_client *client, mcore_slice address,

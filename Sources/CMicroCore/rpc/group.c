@@ -4,6 +4,7 @@
 #include "rpc/group.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "rpc/client_internal.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ static mcore_status read_options(const mcore_call_group_options *from,
                                  mcore_call_group_options *out) {
     enum { WINDOW_MS_MIN = 100 };
     mcore_call_group_options_default(out);
-    mcore_status status = mcore__client_take(out, from, sizeof *out);
+    mcore_status status = mcore__sized_take(out, from, sizeof *out);
     if (status != MCORE_OK) return status;
     if (out->breaker_percent && out->breaker_percent < 100) return MCORE_EINVAL;
     if (out->breaker_window_ms < WINDOW_MS_MIN || out->hedge_percent > 100) return MCORE_EINVAL;
@@ -219,5 +220,5 @@ void mcore_call_group_get_stats(mcore_call_group *group, mcore_call_group_stats 
         .rejecting_since_ns = group->breaker.since_ns,
         .hedge_delay_ns = mcore__group_hedge_delay(group),
     };
-    mcore__client_give(out_stats, &stats, sizeof stats);
+    mcore__sized_give(out_stats, &stats, sizeof stats);
 }

@@ -4,6 +4,7 @@
 #include "rpc/routes.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "mcore/hash.h"
 
 #include <errno.h>
@@ -144,11 +145,8 @@ mcore_status mcore_routes_add(mcore_routes *routes, mcore_slice path, mcore_hand
     if (memchr(path.data, '?', path.len) || memchr(path.data, '\0', path.len)) return MCORE_EINVAL;
     if (atomic_load(&routes->frozen)) return MCORE_EBUSY;
     mcore_route_options own = {0};
-    if (options) {
-        if (options->struct_size < sizeof options->struct_size) return MCORE_EINVAL;
-        memcpy(&own, options,
-               options->struct_size < sizeof own ? options->struct_size : sizeof own);
-    }
+    mcore_status status = mcore__sized_take(&own, options, sizeof own);
+    if (status != MCORE_OK) return status;
     if (own.streaming & ~(uint32_t)(MCORE_STREAM_REQUEST | MCORE_STREAM_REPLY)) return MCORE_EINVAL;
     if (mcore__routes_find(routes, path)) return MCORE_EEXIST;
     if (grow(routes)) return MCORE_ENOMEM;

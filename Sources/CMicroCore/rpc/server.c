@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/sized.h"
 #include "rpc/call.h"
 #include "rpc/server_limit.h"
 #include "rpc/server_conn.h"
@@ -40,12 +41,8 @@ static int options_valid(const mcore_server_options *o) {
 
 static mcore_status set_options(mcore_server *server, const mcore_server_options *options) {
     mcore_server_options_default(&server->options);
-    if (options) {
-        if (options->struct_size < sizeof options->struct_size) return MCORE_EINVAL;
-        memcpy(&server->options, options,
-               options->struct_size < sizeof *options ? options->struct_size : sizeof *options);
-    }
-    server->options.struct_size = sizeof server->options;
+    mcore_status status = mcore__sized_take(&server->options, options, sizeof server->options);
+    if (status != MCORE_OK) return status;
     if (!options_valid(&server->options)) return MCORE_EINVAL;
     if (!server->options.server_name.len) return MCORE_OK;
     server->name =

@@ -1,6 +1,7 @@
 #include "rpc/target.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "mcore/hash.h"
 #include "rpc/channel.h"
 
@@ -191,7 +192,7 @@ mcore_status mcore_target_get_stats(mcore_target *target, mcore_target_stats *ou
         .calls = target->calls,
         .retries_left = mcore__retry_budget_left(&target->budget, now_ns),
     };
-    mcore__client_give(out_stats, &stats, sizeof stats);
+    mcore__sized_give(out_stats, &stats, sizeof stats);
     return MCORE_OK;
 }
 
@@ -220,6 +221,6 @@ mcore_status mcore_target_node_stats(const mcore_target *target, mcore_slice id,
         .backing_off = node->channel->state == MCORE__CHANNEL_BACKING_OFF,
     };
     fill_health(node, &stats);
-    mcore__client_give(out_stats, &stats, sizeof stats);
+    mcore__sized_give(out_stats, &stats, sizeof stats);
     return MCORE_OK;
 }

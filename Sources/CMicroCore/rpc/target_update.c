@@ -3,6 +3,7 @@
 #include "rpc/target.h"
 
 #include "base/memory.h"
+#include "base/sized.h"
 #include "hash/subset.h"
 #include "mcore/hash.h"
 #include "rpc/channel.h"
@@ -57,7 +58,7 @@ mcore_status mcore__target_settings_read(const mcore_target_options *from,
                                          mcore__target_settings *out_settings) {
     mcore_target_options options;
     mcore_target_options_default(&options);
-    mcore_status status = mcore__client_take(&options, from, sizeof options);
+    mcore_status status = mcore__sized_take(&options, from, sizeof options);
     if (status != MCORE_OK) return status;
     if (!options_valid(&options)) return MCORE_EINVAL;
     *out_settings = (mcore__target_settings){
