@@ -17,13 +17,7 @@ public final class LocalRegister: Register {
     private let queue: BlockingQueue
     private let feed = RegisterFeed()
     private let bell = WakeUp()
-    private let monitor = Mutex(Monitor())
-
-    private struct Monitor {
-        var isRunning = false
-        var task: SpawnedTask?
-        var isClosed = false
-    }
+    private let monitor: SoleTask
 
     /// "local".
     public var name: String { "local" }
@@ -46,9 +40,8 @@ public final class LocalRegister: Register {
         self.folder = file.folder
         self.file = Mutex(file)
         self.queue = BlockingQueue(environment: environment)
+        self.monitor = SoleTask(environment: environment)
     }
-
-    deinit { monitor.withLock { $0.task.take() }?.cancel() }
 
     /// "the local register /run/user/1000/micro/register.sqlite".
     public func describe() -> String { "the local register \(path)" }
@@ -95,11 +88,7 @@ public final class LocalRegister: Register {
 
     /// See ``Register/close()``.
     public func close() async {
-        let task = monitor.withLock { monitor in
-            monitor.isClosed = true
-            return monitor.task.take()
-        }
-        task?.cancel()
+        monitor.close()
         feed.finish()
         await queue.runAlways { self.file.withLock { $0.close() } }
     }
@@ -120,7 +109,7 @@ public final class LocalRegister: Register {
             return try await queue.run {
                 try self.file.withLock { file in
                     // Asked here: what was queued before the close must not open the file again.
-                    guard !self.isClosed else {
+                    guard !self.monitor.isClosed else {
                         throw MicroError("register", .unavailable, "\(self.describe()) is closed")
                     }
                     do {
@@ -135,8 +124,6 @@ public final class LocalRegister: Register {
             throw explain(error)
         }
     }
-
-    private var isClosed: Bool { monitor.withLock { $0.isClosed } }
 
     private func explain(_ error: SQLiteError) -> MicroError {
         let (code, advice): (MicroError.Code, String) =
@@ -165,38 +152,19 @@ public final class LocalRegister: Register {
     private static let backoffMax = Duration.seconds(5)
 
     private func startMonitor() {
-        let mustStart = monitor.withLock { monitor in
-            guard !monitor.isRunning, !monitor.isClosed else { return false }
-            monitor.isRunning = true
-            return true
-        }
-        guard mustStart else { return }
-        let task = environment.spawn { [weak self, bell, folder, environment] in
-            var hint = await LocalRegister.hint(of: folder, environment, bell)
+        monitor.begin { [weak self, bell, folder, environment] in
+            var hint = await bell.listen(to: folder, in: environment)
             var failures = 0
             while let outcome = await self?.look() {
                 failures = outcome == .failed ? failures + 1 : 0
                 if hint == nil || outcome == .reopened {
-                    hint = await LocalRegister.hint(of: folder, environment, bell)
+                    hint = await bell.listen(to: folder, in: environment)
                 }
                 let pause = LocalRegister.pause(after: failures, environment)
                 await bell.wait(atMost: pause, clock: environment.clock)
             }
             hint?.cancel()
         }
-        let mustStop = monitor.withLock { monitor in
-            if monitor.isRunning { monitor.task = task }
-            return monitor.isClosed
-        }
-        if mustStop { task.cancel() }
-    }
-
-    /// inotify, where there is such a thing: the interval is the net.
-    private static func hint(
-        of folder: String, _ environment: Environment, _ bell: WakeUp
-    ) async -> FolderWatch? {
-        guard !environment.isSimulated else { return nil }
-        return try? await FolderWatch(path: folder, environment: environment) { bell.ring() }
     }
 
     /// The interval, and after errors 100 ms doubled each time, with full jitter.
@@ -211,7 +179,7 @@ public final class LocalRegister: Register {
 
     /// Looks once; nil when nobody watches any more, or the register was closed.
     private func look() async -> Look? {
-        guard isWanted() else { return nil }
+        guard monitor.goesOn(while: { feed.isWatched }) else { return nil }
         let clock = environment.clock
         let isForced = feed.needsNodes
         do {
@@ -227,16 +195,6 @@ public final class LocalRegister: Register {
         } catch {
             feed.interrupt(MicroError(error, id: "register"))
             return .failed
-        }
-    }
-
-    private func isWanted() -> Bool {
-        monitor.withLock { monitor in
-            // Under the lock: who begins to watch now either is seen, or starts the next monitor.
-            if feed.isWatched, !monitor.isClosed { return true }
-            monitor.isRunning = false
-            monitor.task = nil
-            return false
         }
     }
 }
