@@ -121,9 +121,7 @@ public final class DNSRegister: Register {
     }
 
     private func checkOpen() throws {
-        if state.withLock({ $0.isClosed }) {
-            throw MicroError("register", .unavailable, "\(describe()) is closed")
-        }
+        if state.withLock({ $0.isClosed }) { throw closedError }
     }
 
     private static func isOurs(_ namespace: String) -> Bool {

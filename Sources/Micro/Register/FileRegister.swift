@@ -69,7 +69,7 @@ public final class FileRegister: Register {
     public func deregister(_ node: ServiceNode) async throws { throw readOnly() }
 
     private func readOnly() -> MicroError {
-        guard !monitor.isClosed else { return closed }
+        guard !monitor.isClosed else { return closedError }
         return .unimplemented(
             "register", "\(describe()) is only read: nodes come and go by writing the file")
     }
@@ -101,14 +101,10 @@ public final class FileRegister: Register {
         feed.finish()
     }
 
-    private var closed: MicroError {
-        MicroError("register", .unavailable, "\(describe()) is closed")
-    }
-
     private func nodes(_ filter: RegisterFilter) async throws -> [ServiceNode] {
         try RegisterName.checkQuery(namespace: filter.namespace)
         let (nodes, problem) = try await load()
-        guard let nodes else { throw problem ?? closed }
+        guard let nodes else { throw problem ?? closedError }
         return nodes.filter(filter.matches).sorted(by: ServiceRecord.order)
     }
 
@@ -118,7 +114,7 @@ public final class FileRegister: Register {
     /// one after the other, so that nobody puts an older state in place of a newer one.
     private func load() async throws -> (nodes: [ServiceNode]?, problem: MicroError?) {
         try await queue.run {
-            guard !self.monitor.isClosed else { throw self.closed }
+            guard !self.monitor.isClosed else { throw self.closedError }
             let known = self.state.withLock { $0 }
             // Asked before the file is read: what changes meanwhile is seen as a change.
             let stamp = FileStamp(self.path)

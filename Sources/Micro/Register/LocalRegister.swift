@@ -109,9 +109,7 @@ public final class LocalRegister: Register {
             return try await queue.run {
                 try self.file.withLock { file in
                     // Asked here: what was queued before the close must not open the file again.
-                    guard !self.monitor.isClosed else {
-                        throw MicroError("register", .unavailable, "\(self.describe()) is closed")
-                    }
+                    guard !self.monitor.isClosed else { throw self.closedError }
                     do {
                         return try body(&file)
                     } catch {

@@ -362,12 +362,8 @@ public final class MDNSRegister: Register {
 
     // MARK: Life
 
-    private var closed: MicroError {
-        MicroError("register", .unavailable, "\(describe()) is closed")
-    }
-
     private func checkOpen(_ state: State) throws {
-        if state.isClosed { throw closed }
+        if state.isClosed { throw closedError }
     }
 
     /// See ``Register/close()``.
