@@ -266,11 +266,12 @@ public final class MDNSRegister: Register {
                     + " networks; allow public addresses in its options, or advertise another one",
                 at: "addresses")
         }
-        let hosts = addresses.compactMap(AddressReach.host).filter(AddressReach.isIP)
+        let places = addresses.compactMap(AddressReach.place)
+        let hosts = places.map(\.host).filter(AddressReach.isIP)
         var seen: Set<String> = []
         return MDNSService(
             instance: MDNSName.instance(node.key), subtype: MDNSName.subtype(node.service),
-            port: addresses.lazy.compactMap(AddressReach.port).first ?? 0,
+            port: places.first?.port ?? 0,
             addresses: Array(
                 hosts.filter { seen.insert($0).inserted }.prefix(LoopMDNS.addressesMax)),
             text: try MDNSText.encode(node, addresses: addresses, machine: machine),
@@ -325,8 +326,8 @@ public final class MDNSRegister: Register {
         let addresses = instance.addresses.map { host in
             "tcp://" + (host.contains(":") ? "[\(host)]" : host) + ":\(instance.port)"
         }
-        let read = MDNSText.decode(
-            instance.text, id: MDNSName.id(instance.name), addresses: addresses)
+        let id = RegisterName.made(of: instance.name)
+        let read = MDNSText.decode(instance.text, id: id, addresses: addresses)
         guard var (node, home) = read else { return lost(instance.name) }
         if home == "" { home = machine }  // a stranger's service does not say
         node.addresses.removeAll {
@@ -334,7 +335,7 @@ public final class MDNSRegister: Register {
         }
         let isStranger = MDNSName.instance(node.key) != instance.name
         // Nobody takes the place of a node whose name is another.
-        if isStranger { node.id = MDNSName.id(instance.name) }
+        if isStranger { node.id = id }
         guard !node.addresses.isEmpty, (try? node.validate()) != nil else {
             return lost(instance.name)
         }
