@@ -102,7 +102,8 @@ public final class DNSRegister: Register {
             feed.replace(with: [])
             return events
         }
-        let poll = Poll(source, feed, service, environment, logger)
+        let poll = Poll(
+            source: source, feed: feed, service: service, environment: environment, logger: logger)
         follower.keep(environment.spawn { await poll.run() })
         return events
     }
@@ -155,17 +156,6 @@ private struct Poll: Sendable {
     let service: String
     let environment: Environment
     let logger: Logger
-
-    init(
-        _ source: DNSNodes, _ feed: RegisterFeed, _ service: String, _ environment: Environment,
-        _ logger: Logger
-    ) {
-        self.source = source
-        self.feed = feed
-        self.service = service
-        self.environment = environment
-        self.logger = logger
-    }
 
     /// After how many seconds a question that failed is asked again, at most.
     private static let failurePauseMax = 5

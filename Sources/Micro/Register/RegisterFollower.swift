@@ -148,8 +148,8 @@ final class RegisterFollower<Value: Sendable>: Sendable {
     func refresh(_ subject: RegisterFilter) async throws -> Known {
         _ = try use(subject)
         let pause = options.refreshMin + options.refreshMin * (chance / 2)
-        let refreshable = environment.clock.now.advanced(by: pause)
         let now = environment.clock.now
+        let refreshable = now.advanced(by: pause)
         let (latch, former, watch) = state.withLock {
             state -> (Latch<Void>?, SpawnedTask?, UInt64?) in
             guard let entry = state.entries[subject] else { return (nil, nil, nil) }
