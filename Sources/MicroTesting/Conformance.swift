@@ -45,3 +45,31 @@ func within<T: Sendable>(
         return try await group.next() ?? nil
     }
 }
+
+/// What a check has found.
+struct Wrong: Error, CustomStringConvertible {
+    var description: String
+    init(_ description: String) { self.description = description }
+}
+
+func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
+    if !condition { throw Wrong(message()) }
+}
+
+func expect<T: Equatable>(_ expected: T, _ actual: T, _ what: String) throws {
+    try require(expected == actual, "\(what): \(actual), not \(expected)")
+}
+
+/// What `body` throws, which has to be a ``MicroError``.
+func refusal(
+    _ what: String, _ body: () async throws -> Void
+) async throws -> MicroError {
+    do {
+        try await body()
+    } catch let error as MicroError {
+        return error
+    } catch {
+        throw Wrong("\(what) is refused with \(error), which is no MicroError")
+    }
+    throw Wrong("\(what) is not refused")
+}

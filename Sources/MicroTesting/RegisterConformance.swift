@@ -499,11 +499,6 @@ public struct RegisterConformance: Sendable {
 
     // MARK: Helpers
 
-    private struct Wrong: Error, CustomStringConvertible {
-        var description: String
-        init(_ description: String) { self.description = description }
-    }
-
     private func node(
         _ id: String, _ service: String, version: String = "1",
         namespace: String = RegisterNamespace.standard
@@ -514,25 +509,11 @@ public struct RegisterConformance: Sendable {
                 addresses: ["tcp://127.0.0.1:4711"], metadata: ["of": service], codecs: ["json"]))
     }
 
-    private func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
-        if !condition { throw Wrong(message()) }
-    }
-
-    private func expect<T: Equatable>(_ expected: T, _ actual: T, _ what: String) throws {
-        try require(expected == actual, "\(what): \(actual), not \(expected)")
-    }
-
     private func refused(
         _ what: String, _ code: MicroError.Code = .invalidArgument, _ body: () async throws -> Void
     ) async throws {
-        do {
-            try await body()
-        } catch let error as MicroError where error.code == code {
-            return
-        } catch {
-            throw Wrong("\(what) is refused with \(error), not with \(code)")
-        }
-        throw Wrong("\(what) is not refused")
+        let error = try await refusal(what, body)
+        try require(error.code == code, "\(what) is refused with \(error), not with \(code)")
     }
 
     /// The next event; a register that cannot be reached for a moment is no event.
@@ -545,20 +526,12 @@ public struct RegisterConformance: Sendable {
     }
 
     private func take(_ events: RegisterEvents) async throws -> RegisterEvent? {
-        let clock = environment.clock
-        let patience = patience
-        return try await withThrowingTaskGroup(of: RegisterEvent?.self) { group in
-            group.addTask {
-                var iterator = events.makeAsyncIterator()
-                return await iterator.next()
-            }
-            group.addTask {
-                try await clock.sleep(for: patience)
-                throw Wrong("no event came in \(patience)")
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
+        let event = try await within(patience, environment) {
+            var iterator = events.makeAsyncIterator()
+            return await iterator.next()
         }
+        guard let event else { throw Wrong("no event came in \(patience)") }
+        return event
     }
 
     private func ended(_ events: RegisterEvents) async throws {

@@ -267,34 +267,8 @@ public struct ResolverConformance: Sendable {
 
     // MARK: Helpers
 
-    private struct Wrong: Error, CustomStringConvertible {
-        var description: String
-        init(_ description: String) { self.description = description }
-    }
-
     private func addresses(_ resolution: Resolution) -> [String] {
         resolution.nodes.map(\.address).sorted()
-    }
-
-    private func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
-        if !condition { throw Wrong(message()) }
-    }
-
-    private func expect<T: Equatable>(_ expected: T, _ actual: T, _ what: String) throws {
-        try require(expected == actual, "\(what): \(actual), not \(expected)")
-    }
-
-    private func refusal(
-        _ what: String, _ body: () async throws -> Void
-    ) async throws -> MicroError {
-        do {
-            try await body()
-        } catch let error as MicroError {
-            return error
-        } catch {
-            throw Wrong("\(what) is refused with \(error), which is no MicroError")
-        }
-        throw Wrong("\(what) is not refused")
     }
 
     /// The next state that is the one waited for.

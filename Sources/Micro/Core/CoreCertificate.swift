@@ -48,18 +48,8 @@ struct CertificatePlan: Sendable {
 
     /// Lends it in the core's form.
     private func withCore<T>(_ body: (UnsafePointer<mcore_certificate_plan>) -> T) -> T {
-        // One arena for all bytes; the slices point into it.
-        var arena: [UInt8] = []
         let texts = [name, issuer?.certificate ?? "", issuer?.key ?? "", request ?? ""] + names
-        let ranges = texts.map { text in
-            let start = arena.count
-            arena.append(contentsOf: text.utf8)
-            return start..<arena.count
-        }
-        return arena.withUnsafeBytes { arena in
-            let slices = ranges.map { range in
-                mcore_slice(data: arena.baseAddress.map { $0 + range.lowerBound }, len: range.count)
-            }
+        return withSlices(texts) { slices in
             return Array(slices.dropFirst(4)).withUnsafeBufferPointer { names in
                 var raw = mcore_certificate_plan()
                 raw.struct_size = UInt32(MemoryLayout<mcore_certificate_plan>.size)

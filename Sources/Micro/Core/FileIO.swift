@@ -39,6 +39,12 @@ func readFile(_ path: String, maxBytes: Int) throws(MicroError) -> [UInt8] {
     }
 }
 
+/// The folder that a file is in: "/run" of "/run/x", "." of "x".
+func parentFolder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+}
+
 /// The environment variables of the process, as they are now. Another thread must not change them
 /// meanwhile: that is so for every reader of them in C.
 func processVariables() -> [String: String] {

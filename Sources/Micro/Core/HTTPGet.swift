@@ -29,17 +29,8 @@ struct HTTPGet: Sendable {
     ///   answer is too large, `internal` when it is none; `CancellationError`.
     func answer(on loop: EventLoop) async throws -> HTTPAnswer {
         let pending = PendingGet(self)
-        return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { continuation in
-                let isTaken = loop.execute { pending.start(on: loop, continuation) }
-                guard isTaken else {
-                    return continuation.resume(
-                        throwing: MicroError("http", .unavailable, "the event loop has ended"))
-                }
-            }
-        } onCancel: {
-            loop.execute { pending.cancel() }
-        }
+        return try await LoopWait.value(
+            on: loop, leave: { _ in pending.cancel() }, begin: { pending.begin(on: loop, $0) })
     }
 }
 
@@ -47,71 +38,53 @@ struct HTTPGet: Sendable {
 private final class PendingGet: @unchecked Sendable {  // see above
     private let get: HTTPGet
     private var raw: OpaquePointer?
-    private var isCancelled = false
-    private var continuation: CheckedContinuation<HTTPAnswer, any Error>?
+    private var wait: LoopWait<HTTPAnswer>?
 
     init(_ get: HTTPGet) { self.get = get }
 
-    func start(on loop: EventLoop, _ continuation: CheckedContinuation<HTTPAnswer, any Error>) {
-        guard !isCancelled else { return continuation.resume(throwing: CancellationError()) }
+    func begin(on loop: EventLoop, _ wait: LoopWait<HTTPAnswer>) {
         do {
-            // Given back when the core says that it is done.
-            let context = Unmanaged.passRetained(self)
-            let status = try begin(on: loop, context.toOpaque())
-            if status < 0 { context.release() }
-            try check(status, "http", "GET \(get.address)")
-            self.continuation = continuation
+            try start(on: loop)
+            self.wait = wait
         } catch {
-            continuation.resume(throwing: error)
+            wait.resume(throwing: error)
         }
     }
 
-    private func begin(
-        on loop: EventLoop, _ context: UnsafeMutableRawPointer
-    ) throws -> mcore_status {
-        let table: UnsafePointer<mcore_transport_plugin>
-        do {
-            table = try Transports().table(for: get.address, tls: get.tls)
-        } catch {
-            Unmanaged<PendingGet>.fromOpaque(context).release()
-            throw error
-        }
-        let texts = [get.host, get.target, get.etag].map { Array($0.utf8) }
-        return get.address.rest.withCString { address in
-            texts[0].withUnsafeBytes { host in
-                texts[1].withUnsafeBytes { target in
-                    texts[2].withUnsafeBytes { etag in
-                        var request = mcore_http_request()
-                        request.struct_size = UInt32(MemoryLayout<mcore_http_request>.size)
-                        request.body_bytes_max = UInt32(clamping: get.bodyBytesMax)
-                        request.timeout_ms = UInt64(max(1, get.timeout.clampedMilliseconds))
-                        request.address = address
-                        request.host = mcore_slice(host)
-                        request.target = mcore_slice(target)
-                        request.etag = mcore_slice(etag)
-                        return mcore_http_get_start(
-                            loop.raw, table, &request, getDone, context, &raw)
-                    }
-                }
+    private func start(on loop: EventLoop) throws {
+        let table = try Transports().table(for: get.address, tls: get.tls)
+        // Given back when the core says that it is done.
+        let context = Unmanaged.passRetained(self)
+        let status = get.address.rest.withCString { address in
+            withSlices([get.host, get.target, get.etag]) { slices in
+                var request = mcore_http_request()
+                request.struct_size = UInt32(MemoryLayout<mcore_http_request>.size)
+                request.body_bytes_max = UInt32(clamping: get.bodyBytesMax)
+                request.timeout_ms = UInt64(max(1, get.timeout.clampedMilliseconds))
+                request.address = address
+                request.host = slices[0]
+                request.target = slices[1]
+                request.etag = slices[2]
+                return mcore_http_get_start(
+                    loop.raw, table, &request, getDone, context.toOpaque(), &raw)
             }
         }
+        if status < 0 { context.release() }
+        try check(status, "http", "GET \(get.address)")
     }
 
     func cancel() {
-        isCancelled = true
+        wait = nil
         if let raw { mcore_http_get_cancel(raw) }
     }
 
     func finish(_ status: CoreStatus, _ answer: HTTPAnswer?, _ text: String) {
         raw = nil
-        guard let continuation = continuation.take() else { return }
+        guard let wait = wait.take() else { return }
         if let answer {
-            continuation.resume(returning: answer)
-        } else if status == .cancelled {
-            continuation.resume(throwing: CancellationError())
+            wait.resume(returning: answer)
         } else {
-            continuation.resume(
-                throwing: MicroError("http", status.code, "GET \(get.address): \(text)"))
+            wait.resume(throwing: MicroError("http", status.code, "GET \(get.address): \(text)"))
         }
     }
 }

@@ -21,3 +21,16 @@ struct LentBytes: @unchecked Sendable {  // see above
         try body(buffer.bytes)
     }
 }
+
+/// Texts as slices of the core's, for the time of a call.
+func withSlices<T>(_ texts: [String], _ body: ([mcore_slice]) -> T) -> T {
+    let bytes = texts.flatMap { Array($0.utf8) }
+    return bytes.withUnsafeBytes { arena in
+        var at = 0
+        let slices = texts.map { text in
+            defer { at += text.utf8.count }
+            return mcore_slice(UnsafeRawBufferPointer(rebasing: arena[at..<at + text.utf8.count]))
+        }
+        return body(slices)
+    }
+}

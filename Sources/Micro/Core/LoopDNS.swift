@@ -73,10 +73,7 @@ final class LoopDNS: @unchecked Sendable {  // what changes is the loop thread's
     func ask(_ question: DNSQuestion, _ name: String, isFresh: Bool) async throws -> DNSReply {
         let query = DNSQuery(self, question, name, isFresh: isFresh)
         return try await LoopWait.value(
-            on: loop, timeout: nil,
-            timedOut: { MicroError("dns", .unavailable, "no answer about \(name)") },
-            leave: { _ in query.cancel() },
-            begin: { query.begin($0) })
+            on: loop, leave: { _ in query.cancel() }, begin: { query.begin($0) })
     }
 
     /// Ends all questions. Afterwards every question throws.

@@ -194,20 +194,6 @@ final class LoopMDNS: Sendable {
 
 // MARK: - Crossing
 
-/// Texts as slices, for the time of a call.
-private func withSlices(_ texts: [String], _ body: ([mcore_slice]) -> mcore_status) -> mcore_status
-{
-    let bytes = texts.flatMap { Array($0.utf8) }
-    return bytes.withUnsafeBytes { arena in
-        var at = 0
-        let slices = texts.map { text in
-            defer { at += text.utf8.count }
-            return mcore_slice(UnsafeRawBufferPointer(rebasing: arena[at..<at + text.utf8.count]))
-        }
-        return body(slices)
-    }
-}
-
 private func withService(
     _ service: MDNSService, _ type: String,
     _ body: (UnsafePointer<mcore_mdns_service>) -> mcore_status

@@ -19,13 +19,15 @@ final class LoopWait<Value: Sendable>: @unchecked Sendable {  // used on the loo
     ///
     /// - Parameters:
     ///   - timeout: How long; nil: for ever.
-    ///   - timedOut: What is thrown when the time is up.
+    ///   - timedOut: What is thrown when the time is up; of no account without a timeout.
     ///   - leave: Nobody waits any more, and nothing has come. On the loop.
     ///   - begin: Keeps the wait where it is found by whoever resumes it. On the loop; not called
     ///     for a task that is cancelled.
     nonisolated(nonsending) static func value(
-        on loop: EventLoop, timeout: Duration?,
-        timedOut: @escaping @Sendable () -> MicroError,
+        on loop: EventLoop, timeout: Duration? = nil,
+        timedOut: @escaping @Sendable () -> MicroError = {
+            MicroError("loop", .deadlineExceeded, "the time is up")
+        },
         leave: @escaping @Sendable (LoopWait) -> Void,
         begin: @escaping @Sendable (LoopWait) -> Void
     ) async throws -> Value {

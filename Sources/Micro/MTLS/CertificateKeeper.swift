@@ -88,12 +88,10 @@ final class CertificateKeeper: Sendable {
         guard !files.isEmpty, !environment.isSimulated else { return }
         let (environment, bell, files) = (environment, bell, files)
         let task = environment.spawn { [weak self] in
-            let folders = Set(files.map(CertificateKeeper.folder))
+            let folders = Set(files.map(parentFolder(of:)))
             var hints: [FolderWatch] = []
             for folder in folders {
-                let hint = try? await FolderWatch(path: folder, environment: environment) {
-                    bell.ring()
-                }
+                let hint = await bell.listen(to: folder, in: environment)
                 if let hint { hints.append(hint) }
             }
             let clock = environment.clock
@@ -109,11 +107,6 @@ final class CertificateKeeper: Sendable {
             return state.isClosed
         }
         if isClosed { task.cancel() }
-    }
-
-    private static func folder(_ path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
     private func look() async {

@@ -9,11 +9,11 @@ enum AddressReach: Sendable, Hashable {
 
     /// - Parameter address: "tcp://10.0.0.7:4711", "unix:///run/x".
     init(of address: String) {
-        guard let host = AddressReach.host(of: address) else {
+        guard let place = AddressReach.place(of: address) else {
             self = address.hasPrefix("unix://") ? .machine : .network
             return
         }
-        self.init(ofHost: host)
+        self.init(ofHost: place.host)
     }
 
     /// - Parameter host: An IP address, or a name.
@@ -31,20 +31,17 @@ enum AddressReach: Sendable, Hashable {
         }
     }
 
-    /// The host of "scheme://host:port", without brackets; nil when it has another form.
-    static func host(of address: String) -> String? {
+    /// What "scheme://host:port" says, the host without brackets; nil when it has another form.
+    static func place(of address: String) -> (host: String, port: UInt16)? {
         guard let split = address.firstRange(of: "://"),
             let colon = address.lastIndex(of: ":"), colon >= split.upperBound,
-            UInt16(address[address.index(after: colon)...]) != nil
+            let port = UInt16(address[address.index(after: colon)...])
         else { return nil }
         let host = address[split.upperBound..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { return String(host.dropFirst().dropLast()) }
-        return host.isEmpty || host.contains("/") ? nil : String(host)
-    }
-
-    static func port(of address: String) -> UInt16? {
-        guard host(of: address) != nil, let colon = address.lastIndex(of: ":") else { return nil }
-        return UInt16(address[address.index(after: colon)...])
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            return (String(host.dropFirst().dropLast()), port)
+        }
+        return host.isEmpty || host.contains("/") ? nil : (String(host), port)
     }
 
     static func isIP(_ host: String) -> Bool { host.contains(":") || isVersion4(host) }

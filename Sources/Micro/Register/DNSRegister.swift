@@ -102,7 +102,8 @@ public final class DNSRegister: Register {
             feed.replace(with: [])
             return events
         }
-        let poll = Poll(source, feed, service, environment, logger)
+        let poll = Poll(
+            source: source, feed: feed, service: service, environment: environment, logger: logger)
         follower.keep(environment.spawn { await poll.run() })
         return events
     }
@@ -121,9 +122,7 @@ public final class DNSRegister: Register {
     }
 
     private func checkOpen() throws {
-        if state.withLock({ $0.isClosed }) {
-            throw MicroError("register", .unavailable, "\(describe()) is closed")
-        }
+        if state.withLock({ $0.isClosed }) { throw closedError }
     }
 
     private static func isOurs(_ namespace: String) -> Bool {
@@ -157,17 +156,6 @@ private struct Poll: Sendable {
     let service: String
     let environment: Environment
     let logger: Logger
-
-    init(
-        _ source: DNSNodes, _ feed: RegisterFeed, _ service: String, _ environment: Environment,
-        _ logger: Logger
-    ) {
-        self.source = source
-        self.feed = feed
-        self.service = service
-        self.environment = environment
-        self.logger = logger
-    }
 
     /// After how many seconds a question that failed is asked again, at most.
     private static let failurePauseMax = 5

@@ -31,6 +31,7 @@ public final class FileRegister: Register {
     private let queue: BlockingQueue
     private let feed = RegisterFeed()
     private let bell = WakeUp()
+    private let monitor: SoleTask
     private let state = Mutex(State())
 
     private struct State {
@@ -39,9 +40,6 @@ public final class FileRegister: Register {
         var nodes: [ServiceNode]?
         /// Why what is there now could not be read.
         var problem: MicroError?
-        var isMonitored = false
-        var monitor: SpawnedTask?
-        var isClosed = false
     }
 
     /// "file".
@@ -56,9 +54,8 @@ public final class FileRegister: Register {
         self.environment = environment
         self.path = path
         self.queue = BlockingQueue(environment: environment)
+        self.monitor = SoleTask(environment: environment)
     }
-
-    deinit { state.withLock { $0.monitor.take() }?.cancel() }
 
     /// "the file register /etc/shop/nodes.json".
     public func describe() -> String { "the file register \(path)" }
@@ -72,7 +69,7 @@ public final class FileRegister: Register {
     public func deregister(_ node: ServiceNode) async throws { throw readOnly() }
 
     private func readOnly() -> MicroError {
-        guard !state.withLock({ $0.isClosed }) else { return closed }
+        guard !monitor.isClosed else { return closedError }
         return .unimplemented(
             "register", "\(describe()) is only read: nodes come and go by writing the file")
     }
@@ -99,23 +96,15 @@ public final class FileRegister: Register {
 
     /// See ``Register/close()``.
     public func close() async {
-        let monitor = state.withLock { state in
-            state.isClosed = true
-            state.nodes = nil
-            return state.monitor.take()
-        }
-        monitor?.cancel()
+        monitor.close()
+        state.withLock { $0.nodes = nil }
         feed.finish()
-    }
-
-    private var closed: MicroError {
-        MicroError("register", .unavailable, "\(describe()) is closed")
     }
 
     private func nodes(_ filter: RegisterFilter) async throws -> [ServiceNode] {
         try RegisterName.checkQuery(namespace: filter.namespace)
         let (nodes, problem) = try await load()
-        guard let nodes else { throw problem ?? closed }
+        guard let nodes else { throw problem ?? closedError }
         return nodes.filter(filter.matches).sorted(by: ServiceRecord.order)
     }
 
@@ -125,14 +114,14 @@ public final class FileRegister: Register {
     /// one after the other, so that nobody puts an older state in place of a newer one.
     private func load() async throws -> (nodes: [ServiceNode]?, problem: MicroError?) {
         try await queue.run {
-            let known = self.state.withLock { $0.isClosed ? nil : $0 }
-            guard let known else { throw self.closed }
+            guard !self.monitor.isClosed else { throw self.closedError }
+            let known = self.state.withLock { $0 }
             // Asked before the file is read: what changes meanwhile is seen as a change.
             let stamp = FileStamp(self.path)
             if let stamp, stamp == known.stamp { return (known.nodes, known.problem) }
             let outcome = self.read()
             return self.state.withLock { state in
-                guard !state.isClosed else { return (nil, nil) }
+                guard !self.monitor.isClosed else { return (nil, nil) }
                 state.stamp = stamp
                 switch outcome {
                 case .success(let nodes): (state.nodes, state.problem) = (nodes, nil)
@@ -162,14 +151,8 @@ public final class FileRegister: Register {
     private static let settling: Duration = .milliseconds(50)
 
     private func startMonitor() {
-        let mustStart = state.withLock { state in
-            guard !state.isMonitored, !state.isClosed else { return false }
-            state.isMonitored = true
-            return true
-        }
-        guard mustStart else { return }
-        let task = environment.spawn { [weak self, bell, path, environment] in
-            let hint = await FileRegister.hint(of: path, environment, bell)
+        monitor.begin { [weak self, bell, path, environment] in
+            let hint = await bell.listen(to: parentFolder(of: path), in: environment)
             let clock = environment.clock
             while await self?.look() ?? false {
                 await bell.wait(atMost: FileRegister.interval, clock: clock)
@@ -177,39 +160,16 @@ public final class FileRegister: Register {
             }
             hint?.cancel()
         }
-        let mustStop = state.withLock { state in
-            if state.isMonitored { state.monitor = task }
-            return state.isClosed
-        }
-        if mustStop { task.cancel() }
-    }
-
-    /// inotify, where there is such a thing: the interval is the net.
-    private static func hint(
-        of path: String, _ environment: Environment, _ bell: WakeUp
-    ) async -> FolderWatch? {
-        guard !environment.isSimulated else { return nil }
-        let slash = path.lastIndex(of: "/")
-        let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        return try? await FolderWatch(path: folder, environment: environment) { bell.ring() }
     }
 
     /// Looks once; false when nobody watches any more, or the register was closed.
     private func look() async -> Bool {
-        guard isWanted(), let (nodes, problem) = try? await load() else { return false }
+        guard monitor.goesOn(while: { feed.isWatched }),
+            let (nodes, problem) = try? await load()
+        else { return false }
         // Nodes that were read before a mistake was made still count for who begins to watch now.
         if let nodes, problem == nil || !feed.isLoaded { feed.replace(with: nodes) }
         if let problem { feed.interrupt(problem) }
         return true
-    }
-
-    private func isWanted() -> Bool {
-        state.withLock { state in
-            // Under the lock: who begins to watch now either is seen, or starts the next monitor.
-            if feed.isWatched, !state.isClosed { return true }
-            state.isMonitored = false
-            state.monitor = nil
-            return false
-        }
     }
 }

@@ -46,7 +46,6 @@ struct KeptView: Sendable {
             interrupt(error, now: now)
             return Effect()
         }
-        let former = view.nodes
         let isFirst = !view.isLoaded
         view.apply(change)
         var effect = Effect()
@@ -54,7 +53,7 @@ struct KeptView: Sendable {
         case .interrupted(let error):
             interrupt(error, now: now)
             return effect
-        case .snapshot: effect.grace = takeSnapshot(after: former)
+        case .snapshot: effect.grace = takeSnapshot()
         case .removed(let node): held[node.key] = nil
         case .added, .updated: break
         }
@@ -76,15 +75,17 @@ struct KeptView: Sendable {
         return update()
     }
 
+    /// Holds on to those that a snapshot lacks, if they are many: ``nodes`` is as before it.
+    ///
     /// - Returns: The number of a grace that begins.
-    private mutating func takeSnapshot(after former: [ServiceNode]) -> UInt64? {
+    private mutating func takeSnapshot() -> UInt64? {
         defer { acceptsAnything = false }
         guard !acceptsAnything else {
             held = [:]
             return nil
         }
-        let known = Set(view.nodes.map(\.key))
-        let missing = former.filter { !known.contains($0.key) }
+        let former = nodes.filter { held[$0.key] == nil }
+        let missing = former.filter { !view.contains($0.key) }
         // Half of the nodes may well go in a moment; more than that is the register's mistake.
         guard missing.count > former.count / 2 else { return nil }
         lastGrace += 1

@@ -17,13 +17,7 @@ public final class LocalRegister: Register {
     private let queue: BlockingQueue
     private let feed = RegisterFeed()
     private let bell = WakeUp()
-    private let monitor = Mutex(Monitor())
-
-    private struct Monitor {
-        var isRunning = false
-        var task: SpawnedTask?
-        var isClosed = false
-    }
+    private let monitor: SoleTask
 
     /// "local".
     public var name: String { "local" }
@@ -46,9 +40,8 @@ public final class LocalRegister: Register {
         self.folder = file.folder
         self.file = Mutex(file)
         self.queue = BlockingQueue(environment: environment)
+        self.monitor = SoleTask(environment: environment)
     }
-
-    deinit { monitor.withLock { $0.task.take() }?.cancel() }
 
     /// "the local register /run/user/1000/micro/register.sqlite".
     public func describe() -> String { "the local register \(path)" }
@@ -95,11 +88,7 @@ public final class LocalRegister: Register {
 
     /// See ``Register/close()``.
     public func close() async {
-        let task = monitor.withLock { monitor in
-            monitor.isClosed = true
-            return monitor.task.take()
-        }
-        task?.cancel()
+        monitor.close()
         feed.finish()
         await queue.runAlways { self.file.withLock { $0.close() } }
     }
@@ -120,9 +109,7 @@ public final class LocalRegister: Register {
             return try await queue.run {
                 try self.file.withLock { file in
                     // Asked here: what was queued before the close must not open the file again.
-                    guard !self.isClosed else {
-                        throw MicroError("register", .unavailable, "\(self.describe()) is closed")
-                    }
+                    guard !self.monitor.isClosed else { throw self.closedError }
                     do {
                         return try body(&file)
                     } catch {
@@ -135,8 +122,6 @@ public final class LocalRegister: Register {
             throw explain(error)
         }
     }
-
-    private var isClosed: Bool { monitor.withLock { $0.isClosed } }
 
     private func explain(_ error: SQLiteError) -> MicroError {
         let (code, advice): (MicroError.Code, String) =
@@ -164,19 +149,13 @@ public final class LocalRegister: Register {
     private static let interval = Duration.milliseconds(200)
 
     private func startMonitor() {
-        let mustStart = monitor.withLock { monitor in
-            guard !monitor.isRunning, !monitor.isClosed else { return false }
-            monitor.isRunning = true
-            return true
-        }
-        guard mustStart else { return }
-        let task = environment.spawn { [weak self, bell, folder, environment] in
-            var hint = await LocalRegister.hint(of: folder, environment, bell)
+        monitor.begin { [weak self, bell, folder, environment] in
+            var hint = await bell.listen(to: folder, in: environment)
             var failures = 0
             while let outcome = await self?.look() {
                 failures = outcome == .failed ? failures + 1 : 0
                 if hint == nil || outcome == .reopened {
-                    hint = await LocalRegister.hint(of: folder, environment, bell)
+                    hint = await bell.listen(to: folder, in: environment)
                 }
                 let pause =
                     failures == 0
@@ -186,26 +165,13 @@ public final class LocalRegister: Register {
             }
             hint?.cancel()
         }
-        let mustStop = monitor.withLock { monitor in
-            if monitor.isRunning { monitor.task = task }
-            return monitor.isClosed
-        }
-        if mustStop { task.cancel() }
-    }
-
-    /// inotify, where there is such a thing: the interval is the net.
-    private static func hint(
-        of folder: String, _ environment: Environment, _ bell: WakeUp
-    ) async -> FolderWatch? {
-        guard !environment.isSimulated else { return nil }
-        return try? await FolderWatch(path: folder, environment: environment) { bell.ring() }
     }
 
     private enum Look: Sendable { case done, reopened, failed }
 
     /// Looks once; nil when nobody watches any more, or the register was closed.
     private func look() async -> Look? {
-        guard isWanted() else { return nil }
+        guard monitor.goesOn(while: { feed.isWatched }) else { return nil }
         let clock = environment.clock
         let isForced = feed.needsNodes
         do {
@@ -221,16 +187,6 @@ public final class LocalRegister: Register {
         } catch {
             feed.interrupt(MicroError(error, id: "register"))
             return .failed
-        }
-    }
-
-    private func isWanted() -> Bool {
-        monitor.withLock { monitor in
-            // Under the lock: who begins to watch now either is seen, or starts the next monitor.
-            if feed.isWatched, !monitor.isClosed { return true }
-            monitor.isRunning = false
-            monitor.task = nil
-            return false
         }
     }
 }

@@ -337,10 +337,7 @@ struct LocalRegisterFile: ~Copyable {
     }
 
     /// The folder that the file is in.
-    var folder: String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
-    }
+    var folder: String { parentFolder(of: path) }
 
     /// "mReg", so that nobody's other database is taken for a register.
     private static let applicationID: Int64 = 0x6d52_6567

@@ -27,6 +27,7 @@ public final class MDNSRegister: Register {
     private let feed = RegisterFeed()
     private let state = Mutex(State())
     private let alarm: Alarm
+    private let opener: SoleTask
 
     /// How a register behaves.
     public struct Options: Sendable {
@@ -47,8 +48,6 @@ public final class MDNSRegister: Register {
         var isSettled = false
         var own: [ServiceNode.Key: Own] = [:]
         var others: [ServiceNode.Key: Other] = [:]
-        var isOpening = false
-        var opener: SpawnedTask?
         var links = 0
         var isClosed = false
 
@@ -101,12 +100,11 @@ public final class MDNSRegister: Register {
         self.simulatedAddress = simulatedAddress
         self.machine = MDNSName.digest(
             environment.isSimulated ? "simulation \(simulatedAddress)" : MachineBoot.network)
+        self.opener = SoleTask(environment: environment)
         let reference = WeakReference<MDNSRegister>()
         self.alarm = Alarm(environment: environment) { reference.object?.expire() }
         reference.object = self
     }
-
-    deinit { state.withLock { $0.opener.take() }?.cancel() }
 
     /// "the mdns register", with the interface if it is a certain one.
     public func describe() -> String {
@@ -268,11 +266,12 @@ public final class MDNSRegister: Register {
                     + " networks; allow public addresses in its options, or advertise another one",
                 at: "addresses")
         }
-        let hosts = addresses.compactMap(AddressReach.host).filter(AddressReach.isIP)
+        let places = addresses.compactMap(AddressReach.place)
+        let hosts = places.map(\.host).filter(AddressReach.isIP)
         var seen: Set<String> = []
         return MDNSService(
             instance: MDNSName.instance(node.key), subtype: MDNSName.subtype(node.service),
-            port: addresses.lazy.compactMap(AddressReach.port).first ?? 0,
+            port: places.first?.port ?? 0,
             addresses: Array(
                 hosts.filter { seen.insert($0).inserted }.prefix(LoopMDNS.addressesMax)),
             text: try MDNSText.encode(node, addresses: addresses, machine: machine),
@@ -302,9 +301,7 @@ public final class MDNSRegister: Register {
         let events = feed.watch(service, namespace: namespace, keeping: self)
         let mustOpen = state.withLock { state in
             tellAll(&state)
-            guard !state.isSettled, !state.isOpening, !state.isClosed else { return false }
-            state.isOpening = true
-            return true
+            return !state.isSettled
         }
         if mustOpen { keepOpening() }
         return events
@@ -329,8 +326,8 @@ public final class MDNSRegister: Register {
         let addresses = instance.addresses.map { host in
             "tcp://" + (host.contains(":") ? "[\(host)]" : host) + ":\(instance.port)"
         }
-        let read = MDNSText.decode(
-            instance.text, id: MDNSName.id(instance.name), addresses: addresses)
+        let id = RegisterName.made(of: instance.name)
+        let read = MDNSText.decode(instance.text, id: id, addresses: addresses)
         guard var (node, home) = read else { return lost(instance.name) }
         if home == "" { home = machine }  // a stranger's service does not say
         node.addresses.removeAll {
@@ -338,7 +335,7 @@ public final class MDNSRegister: Register {
         }
         let isStranger = MDNSName.instance(node.key) != instance.name
         // Nobody takes the place of a node whose name is another.
-        if isStranger { node.id = MDNSName.id(instance.name) }
+        if isStranger { node.id = id }
         guard !node.addresses.isEmpty, (try? node.validate()) != nil else {
             return lost(instance.name)
         }
@@ -366,17 +363,14 @@ public final class MDNSRegister: Register {
 
     // MARK: Life
 
-    private var closed: MicroError {
-        MicroError("register", .unavailable, "\(describe()) is closed")
-    }
-
     private func checkOpen(_ state: State) throws {
-        if state.isClosed { throw closed }
+        if state.isClosed { throw closedError }
     }
 
     /// See ``Register/close()``.
     public func close() async {
-        let (own, engine, opener, settled) = state.withLock { state in
+        opener.close()
+        let (own, engine, settled) = state.withLock { state in
             state.isClosed = true
             defer {
                 state.own = [:]
@@ -384,11 +378,9 @@ public final class MDNSRegister: Register {
                 state.engine = nil
             }
             return (
-                state.own.values.sorted { $0.node.key < $1.node.key }, state.engine,
-                state.opener.take(), state.settled
+                state.own.values.sorted { $0.node.key < $1.node.key }, state.engine, state.settled
             )
         }
-        opener?.cancel()
         alarm.stop()
         feed.finish()
         withdraw(own, engine)
@@ -468,33 +460,24 @@ public final class MDNSRegister: Register {
 
     /// Opens it for watchers, again and again until that works.
     private func keepOpening() {
-        let task = environment.spawn { [weak self, clock = environment.clock] in
+        opener.begin { [weak self, clock = environment.clock] in
             var pause = Duration.milliseconds(100)
-            while await self?.tryOpening() == false {
+            while await self?.failsToOpen() ?? false {
                 do { try await clock.sleep(for: pause) } catch { return }
                 pause = min(pause * 2, MDNSRegister.backoffMax)
             }
         }
-        let mustStop = state.withLock { state in
-            if state.isOpening { state.opener = task }
-            return state.isClosed
-        }
-        if mustStop { task.cancel() }
     }
 
-    /// - Returns: Whether no more has to be tried.
-    private func tryOpening() async -> Bool {
+    /// - Returns: Whether it has to be tried again.
+    private func failsToOpen() async -> Bool {
+        var isOpen = true
         do {
             _ = try await engine()
         } catch {
-            let isClosed = state.withLock { $0.isClosed }
-            if !isClosed { feed.interrupt(MicroError(error, id: "register")) }
-            guard isClosed || Task.isCancelled || !feed.isWatched else { return false }
+            isOpen = false
+            if !opener.isClosed { feed.interrupt(MicroError(error, id: "register")) }
         }
-        state.withLock { state in
-            state.isOpening = false
-            state.opener = nil
-        }
-        return true
+        return opener.goesOn { !isOpen && !Task.isCancelled && feed.isWatched }
     }
 }

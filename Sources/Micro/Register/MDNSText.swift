@@ -177,11 +177,6 @@ enum MDNSName {
         service.utf8.count < bytesMax ? "_" + service : ""
     }
 
-    /// Of an instance that says no id: what an id can't have becomes '-'.
-    static func id(_ instance: String) -> String {
-        String(instance.map { RegisterName.isValid(String($0)) ? $0 : "-" })
-    }
-
     /// FNV-1a of 64 bits, as hexadecimal digits.
     static func digest(_ text: String) -> String {
         let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {

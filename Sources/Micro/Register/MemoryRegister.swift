@@ -89,9 +89,7 @@ public final class MemoryRegister: Register {
     private func update<T: Sendable>(
         _ body: (inout RegisterTable, inout [RegisterEvent.Change]) -> T
     ) throws -> T {
-        guard let result = feed.withTable(body) else {
-            throw MicroError("register", .unavailable, "\(describe()) is closed")
-        }
+        guard let result = feed.withTable(body) else { throw closedError }
         return result
     }
 

@@ -114,8 +114,7 @@ struct NodeDocument {
     /// "10.0.0.7-4711" for "tcp://10.0.0.7:4711".
     static func id(_ address: String) -> String {
         let place = address.firstRange(of: "://").map { address[$0.upperBound...] } ?? address[...]
-        return String(
-            place.prefix(255).map { RegisterName.isValid(String($0)) ? $0 : "-" })
+        return RegisterName.made(of: place)
     }
 }
 

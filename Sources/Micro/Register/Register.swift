@@ -78,4 +78,9 @@ extension Register {
     public func watch(_ service: String? = nil) -> RegisterEvents {
         watch(service, namespace: RegisterNamespace.standard)
     }
+
+    /// What calls after ``close()`` throw.
+    var closedError: MicroError {
+        MicroError("register", .unavailable, "\(describe()) is closed")
+    }
 }

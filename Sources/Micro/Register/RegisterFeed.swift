@@ -34,9 +34,8 @@ public final class RegisterFeed: Sendable {
     }
 
     /// A feed that numbers its events together with others: a register that has several.
-    package init(numbering: RegisterNumbering) {
-        self.state = Mutex(
-            State(queueLimit: 1024, isTable: false, isLoaded: false, numbering: numbering))
+    package convenience init(numbering: RegisterNumbering) {
+        self.init(isTable: false, isLoaded: false, numberedBy: numbering)
     }
 
     /// Whether anybody watches.
@@ -216,13 +215,6 @@ private struct State {
     var watchers: [UInt64: Watcher] = [:]
     var lastWatcher: UInt64 = 0
     var isFinished = false
-
-    init(queueLimit: Int, isTable: Bool, isLoaded: Bool, numbering: RegisterNumbering) {
-        self.queueLimit = queueLimit
-        self.isTable = isTable
-        self.isLoaded = isLoaded
-        self.numbering = numbering
-    }
 
     mutating func addWatcher(_ filter: RegisterFilter) -> UInt64? {
         guard !isFinished else { return nil }

@@ -41,14 +41,13 @@ final class RegisterFollower<Value: Sendable>: Sendable {
     private let options: Options
     private let make: @Sendable ([ServiceNode]) -> Value
     private let numbering = RegisterNumbering()
+    private let janitor: SoleTask
     private let state = Mutex(State())
 
     fileprivate struct State {
         var entries: [RegisterFilter: Entry] = [:]
         var revision: UInt64 = 0
         var lastID: UInt64 = 0
-        var janitor: SpawnedTask?
-        var isJanitorRunning = false
         var isClosed = false
 
         mutating func makeID() -> UInt64 {
@@ -108,6 +107,7 @@ final class RegisterFollower<Value: Sendable>: Sendable {
         self.options = options
         self.environment = environment
         self.make = make
+        self.janitor = SoleTask(environment: environment)
     }
 
     deinit { close() }
@@ -148,8 +148,8 @@ final class RegisterFollower<Value: Sendable>: Sendable {
     func refresh(_ subject: RegisterFilter) async throws -> Known {
         _ = try use(subject)
         let pause = options.refreshMin + options.refreshMin * (chance / 2)
-        let refreshable = environment.clock.now.advanced(by: pause)
         let now = environment.clock.now
+        let refreshable = now.advanced(by: pause)
         let (latch, former, watch) = state.withLock {
             state -> (Latch<Void>?, SpawnedTask?, UInt64?) in
             guard let entry = state.entries[subject] else { return (nil, nil, nil) }
@@ -312,12 +312,12 @@ final class RegisterFollower<Value: Sendable>: Sendable {
 
     /// Ends all watches; what is asked for afterwards is refused. Idempotent.
     func close() {
-        let (entries, janitor) = state.withLock { state in
+        let entries = state.withLock { state in
             state.isClosed = true
             defer { state.entries = [:] }
-            return (state.entries.sorted { $0.key < $1.key }.map(\.value), state.janitor.take())
+            return state.entries.sorted { $0.key < $1.key }.map(\.value)
         }
-        janitor?.cancel()
+        janitor.close()
         for entry in entries {
             entry.task?.cancel()
             entry.latch.open()
@@ -448,25 +448,15 @@ extension RegisterFollower {
     }
 
     private func startJanitor() {
-        let mustStart = state.withLock { state in
-            defer { state.isJanitorRunning = true }
-            return !state.isJanitorRunning
-        }
-        guard mustStart else { return }
         let pause = max(
             .milliseconds(10),
             min(options.idleTimeout, options.refreshInterval ?? options.idleTimeout) / 5)
-        let task = environment.spawn { [weak self, clock = environment.clock] in
+        janitor.begin { [weak self, clock = environment.clock] in
             repeat {
                 do { try await clock.sleep(for: pause) } catch { return }
                 self?.refreshSome()
             } while self?.forgetIdle() ?? false
         }
-        let mustStop = state.withLock { state in
-            if state.isJanitorRunning { state.janitor = task }
-            return state.isClosed
-        }
-        if mustStop { task.cancel() }
     }
 
     /// Watches those anew whose time has come.
@@ -492,7 +482,7 @@ extension RegisterFollower {
     /// - Returns: Whether there is anything left to look after.
     private func forgetIdle() -> Bool {
         let now = environment.clock.now
-        let (forgotten, isLeft) = state.withLock { state -> ([Entry], Bool) in
+        let forgotten = state.withLock { state in
             let idle = state.entries.filter {
                 !$0.value.isUsed && !$0.value.isStale
                     && $0.value.lastUse.advanced(by: options.idleTimeout) <= now
@@ -501,16 +491,12 @@ extension RegisterFollower {
             for (subject, entry) in state.entries where entry.feed?.isWatched == false {
                 state.entries[subject]?.feed = nil
             }
-            if state.entries.isEmpty {
-                state.isJanitorRunning = false
-                state.janitor = nil
-            }
-            return (idle.sorted { $0.key < $1.key }.map(\.value), !state.entries.isEmpty)
+            return idle.sorted { $0.key < $1.key }.map(\.value)
         }
         for entry in forgotten {
             entry.task?.cancel()
             entry.latch.open()  // whoever has waited all that time is told that there is no answer
         }
-        return isLeft
+        return janitor.goesOn { state.withLock { !$0.entries.isEmpty } }
     }
 }

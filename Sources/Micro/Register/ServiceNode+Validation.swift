@@ -84,6 +84,11 @@ package enum RegisterName {
         }
     }
 
+    /// Text as a name: what a name can't have becomes '-', and what is too long is cut.
+    static func made(of text: some StringProtocol) -> String {
+        String(text.prefix(255).map { isValid(String($0)) ? $0 : "-" })
+    }
+
     /// Foreign text for an error message: quoted, escaped and cut.
     package static func excerpt(_ text: String) -> String {
         let shown = String(text.unicodeScalars.prefix(64))

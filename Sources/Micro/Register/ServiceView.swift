@@ -14,23 +14,15 @@ struct ServiceView: Sendable {
 
     func contains(_ key: ServiceNode.Key) -> Bool { known[key] != nil }
 
-    /// - Returns: Whether the nodes are different now.
-    @discardableResult
-    mutating func apply(_ change: RegisterEvent.Change) -> Bool {
-        if case .interrupted(let error) = change {
-            interruption = error
-            return false
-        }
-        let before = known
+    mutating func apply(_ change: RegisterEvent.Change) {
+        interruption = nil
         switch change {
         case .snapshot(let nodes):
             known = Dictionary(nodes.map { ($0.key, $0) }, uniquingKeysWith: { $1 })
             isLoaded = true
         case .added(let node), .updated(let node): known[node.key] = node
         case .removed(let node): known[node.key] = nil
-        case .interrupted: break
+        case .interrupted(let error): interruption = error
         }
-        interruption = nil
-        return known != before
     }
 }

@@ -12,10 +12,10 @@ struct RouteStep: Sendable, Hashable {
 extension RouteQuery {
     /// How many nodes each step of a rule has for a call, in the order in which they are tried.
     func steps(among nodes: [ResolvedNode]) -> [RouteStep] {
-        subsets.map { subset in
-            let members = nodes.filter { node in
-                subset.matches(node) && steps.contains { $0.matches(node) }
-            }
+        let steps = self.steps
+        let able = nodes.filter { node in steps.contains { $0.matches(node) } }
+        return subsets.map { subset in
+            let members = able.filter(subset.matches)
             func count(_ state: ServiceNode.State) -> Int {
                 members.count { $0.state == state }
             }
@@ -34,8 +34,7 @@ extension RouteQuery {
             case (let takers, _): "\(step.subset) has \(takers)"
             }
         }
-        let wanted = version.map { " of version \($0)" } ?? ""
-        return steps.joined(separator: ", ") + "\(wanted.isEmpty ? "" : ",\(wanted)")"
-            + ", of \(nodes.count) in all"
+        let wanted = version.map { ", of version \($0)" } ?? ""
+        return steps.joined(separator: ", ") + "\(wanted), of \(nodes.count) in all"
     }
 }

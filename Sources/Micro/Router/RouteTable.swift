@@ -128,7 +128,7 @@ public final class RouteTable: Sendable {
             }
         }
         try change { state in
-            for former in state.all where wanted[former.key] == nil {
+            for former in state.all(where: { wanted[$0.key] == nil }) {
                 _ = state.remove(former.key)
                 state.note(.deleted(former))
             }
@@ -185,19 +185,20 @@ public final class RouteTable: Sendable {
                     own.isEmpty
                     ? state.routes[Route.anyService]?.values.filter(query.matches) ?? [] : own
             } else {
-                found = state.all.filter(query.matches)
+                found = state.routes.values.flatMap { $0.values.filter(query.matches) }
             }
-            let isAll = query.service == nil
-            let sorted = found.map { ($0.rank(in: query.ownZone), $0) }
-                .sorted { lhs, rhs in
-                    let (left, right) = (lhs.1, rhs.1)
-                    if isAll, left.service != right.service {
-                        return left.service < right.service
-                    }
-                    return (lhs.0.metric, lhs.0.isAway, left.destination, left.fingerprint)
-                        < (rhs.0.metric, rhs.0.isAway, right.destination, right.fingerprint)
-                }
-            return (sorted.map(\.1), state.revision)
+            let ranked = found.map { route in
+                (route: route, rank: route.rank(in: query.ownZone), print: route.fingerprint)
+            }
+            let sorted = ranked.sorted { lhs, rhs in
+                let (left, right) = (lhs.route, rhs.route)
+                return (
+                    left.service, lhs.rank.metric, lhs.rank.isAway, left.destination, lhs.print
+                ) < (
+                    right.service, rhs.rank.metric, rhs.rank.isAway, right.destination, rhs.print
+                )
+            }
+            return (sorted.map(\.route), state.revision)
         }
     }
 
@@ -218,12 +219,7 @@ public final class RouteTable: Sendable {
             else {
                 revision = state.revision
                 return RouteEvent(
-                    .snapshot(
-                        state.all.filter { query.concerns($0) }
-                            .sorted {
-                                ($0.service, $0.fingerprint) < ($1.service, $1.fingerprint)
-                            }),
-                    revision: state.revision)
+                    .snapshot(state.all(where: query.concerns)), revision: state.revision)
             }
             for next in (seen + 1)..<(state.revision + 1) {
                 let event = state.log[state.log.count - Int(state.revision - next) - 1]
@@ -245,8 +241,12 @@ extension RouteTable.Query {
 extension RouteTable.State {
     fileprivate static let logMax = 1024
 
-    fileprivate var all: [Route] {
-        routes.keys.sorted().flatMap { routes[$0].map { Array($0.values) } ?? [] }
+    /// By service and fingerprint.
+    fileprivate func all(where isWanted: (Route) -> Bool) -> [Route] {
+        routes.values.flatMap { $0.values.filter(isWanted) }
+            .map { ($0, $0.fingerprint) }
+            .sorted { ($0.0.service, $0.1) < ($1.0.service, $1.1) }
+            .map(\.0)
     }
 
     fileprivate func route(_ key: Route.Key) -> Route? { routes[key.service]?[key] }

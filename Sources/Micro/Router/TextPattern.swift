@@ -33,9 +33,6 @@ public struct TextPattern: Sendable, Hashable, ExpressibleByStringLiteral, Custo
     /// Any text.
     public static let any: TextPattern = "*"
 
-    /// Whether every text matches.
-    var isAny: Bool { pieces.count > 1 && pieces.allSatisfy(\.isEmpty) }
-
     /// Whether `text` looks like this.
     public func matches(_ text: String) -> Bool {
         guard pieces.count > 1 else { return text.utf8.elementsEqual(pieces[0]) }

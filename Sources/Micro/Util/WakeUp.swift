@@ -22,6 +22,13 @@ package final class WakeUp: Sendable {
         waiter?.resume()
     }
 
+    /// Is rung when something in a folder has changed, as long as the watch that it returns lives.
+    /// nil where there is no such thing: whoever waits looks by itself now and then, too.
+    func listen(to folder: String, in environment: Environment) async -> FolderWatch? {
+        guard !environment.isSimulated else { return nil }
+        return try? await FolderWatch(path: folder, environment: environment) { self.ring() }
+    }
+
     /// Waits until it is rung, for `duration` at most, or until the task is cancelled.
     package func wait(atMost duration: Duration, clock: EventLoopClock) async {
         await withTaskGroup(of: Void.self) { group in

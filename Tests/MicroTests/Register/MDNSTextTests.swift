@@ -92,7 +92,7 @@ import Testing
         #expect(names.allSatisfy { $0.utf8.count <= 63 })
         #expect(MDNSName.subtype("greeter") == "_greeter")
         #expect(MDNSName.subtype(long).isEmpty)
-        #expect(MDNSName.id("Web server (2)") == "Web-server--2-")
+        #expect(RegisterName.made(of: "Web server (2)") == "Web-server--2-")
     }
 
     @Test(arguments: [

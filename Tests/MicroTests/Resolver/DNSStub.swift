@@ -31,7 +31,6 @@ final class DNSStub: Sendable {
 
     private struct State {
         var records: [String: [Record]] = [:]
-        var timeToLive: UInt32 = 0
         var isSilent = false
         var answersServerFailure = false
         var questions = 0
@@ -70,10 +69,6 @@ final class DNSStub: Sendable {
         state.withLock { $0.records[name] = records.isEmpty ? nil : records }
     }
 
-    var timeToLive: UInt32 {
-        get { state.withLock { $0.timeToLive } }
-        set { state.withLock { $0.timeToLive = newValue } }
-    }
     var isSilent: Bool {
         get { state.withLock { $0.isSilent } }
         set { state.withLock { $0.isSilent = newValue } }
@@ -134,9 +129,8 @@ final class DNSStub: Sendable {
         var reply = Array(message[..<2]) + [0x81, 0x80 | rcode, 0, 1]
         reply += Self.bytes(UInt16(found.count)) + [0, 0, 0, 0] + question
         for record in found {
-            let seconds = state.timeToLive
-            reply += [0xc0, 12] + Self.bytes(record.type) + [0, 1]
-            reply += Self.bytes(UInt16(seconds >> 16)) + Self.bytes(UInt16(seconds & 0xffff))
+            // With no time to live: what a test changes is seen by the next question.
+            reply += [0xc0, 12] + Self.bytes(record.type) + [0, 1, 0, 0, 0, 0]
             reply += Self.bytes(UInt16(record.data.count)) + record.data
         }
         return reply

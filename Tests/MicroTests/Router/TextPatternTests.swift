@@ -27,9 +27,9 @@ import Testing
         let back = try JSONCodec().decode([String: TextPattern].self, from: bytes.span.bytes)
         #expect(back == ["x": pattern])
         #expect(TextPattern("\\a") != TextPattern("a"))
-        #expect(TextPattern.any.isAny)
-        #expect(!TextPattern("").isAny)
-        #expect(!TextPattern("a*").isAny)
+        #expect(TextPattern.any.matches("") && TextPattern.any.matches("x"))
+        #expect(!TextPattern("").matches("x"))
+        #expect(!TextPattern("a*").matches("x"))
     }
 
     /// Against a matcher that tries every way.
