@@ -280,7 +280,7 @@ extension EndToEnd {
                 let resolver = RegisterResolver(register: there)
                 #expect(try await resolver.resolve("apples").nodes.map(\.id) == ["a"])
 
-                etcd.halt()
+                try await etcd.halt()
                 let clock = ContinuousClock()
                 let began = clock.now
                 for _ in 0..<2 {
@@ -311,7 +311,7 @@ extension EndToEnd {
                 try await expect(second, alone: events)
 
                 // Whoever ends while etcd hangs goes without its goodbye.
-                etcd.halt()
+                try await etcd.halt()
                 let leaving = clock.now
                 let error = await failure { try await here.deregister(second) }
                 #expect(error?.code == .deadlineExceeded || error?.code == .unavailable)

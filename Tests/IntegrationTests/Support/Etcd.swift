@@ -108,7 +108,11 @@ final class Etcd {
     }
 
     /// It does nothing until it is woken, and its connections stay.
-    func halt() { program?.send(SIGSTOP) }
+    func halt() async throws {
+        guard let program else { return }
+        program.send(SIGSTOP)
+        try await until("etcd stands still") { program.isHalted }
+    }
     func wake() { program?.send(SIGCONT) }
 
     var options: EtcdOptions {

@@ -95,6 +95,18 @@ final class Program: Sendable {
     /// Nothing happens when it has ended.
     func send(_ signal: Int32) { life.send(signal) }
 
+    /// Whether a SIGSTOP has reached all its threads, which takes a moment.
+    var isHalted: Bool {
+        let threads = "/proc/\(pid)/task"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: threads)) ?? []
+        return !names.isEmpty && names.allSatisfy { name in
+            // "pid (name) state …", and the name may have brackets of its own.
+            let stat =
+                (try? String(contentsOfFile: "\(threads)/\(name)/stat", encoding: .utf8)) ?? ""
+            return stat.split(separator: ")").last?.hasPrefix(" T") ?? false
+        }
+    }
+
     /// Writes to its standard input.
     func write(_ text: String) throws {
         let bytes = Array(text.utf8)
