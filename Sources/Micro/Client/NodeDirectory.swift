@@ -11,13 +11,13 @@ final class NodeDirectory: Sendable {
     private let environment: Environment
     private let state = Mutex(State())
     private let rerouting = Mutex<RouteFollower?>(nil)
+    /// Forgets the services that nobody calls any more.
+    private let janitor: SoleTask
 
     private struct State {
         var services: [String: FollowedService] = [:]
         /// All that were ever followed.
         var followed: UInt64 = 0
-        var janitor: SpawnedTask?
-        var isJanitorRunning = false
         var isClosed = false
     }
 
@@ -25,6 +25,7 @@ final class NodeDirectory: Sendable {
         self.resolver = resolver
         self.router = router
         self.environment = environment
+        self.janitor = SoleTask(environment: environment)
         let follower = router.changes?.follow { [weak self] in self?.reroute() }
         rerouting.withLock { $0 = follower }
     }
@@ -157,21 +158,11 @@ final class NodeDirectory: Sendable {
     }
 
     private func startJanitor() {
-        let mustStart = state.withLock { state in
-            defer { state.isJanitorRunning = true }
-            return !state.isJanitorRunning
-        }
-        guard mustStart else { return }
-        let task = environment.spawn { [weak self, clock = environment.clock] in
+        janitor.begin { [weak self, clock = environment.clock] in
             repeat {
                 do { try await clock.sleep(for: NodeDirectory.idlePeriod) } catch { return }
             } while self?.forgetIdle() ?? false
         }
-        let mustStop = state.withLock { state in
-            if state.isJanitorRunning { state.janitor = task }
-            return state.isClosed
-        }
-        if mustStop { task.cancel() }
     }
 
     /// - Returns: Whether there is anything left to look after.
@@ -181,23 +172,16 @@ final class NodeDirectory: Sendable {
         where service.countIdlePeriods() >= NodeDirectory.idlePeriodsMax {
             forget(service)
         }
-        return state.withLock { state in
-            guard state.services.isEmpty else { return true }
-            state.isJanitorRunning = false
-            state.janitor = nil
-            return false
-        }
+        return janitor.goesOn { state.withLock { !$0.services.isEmpty } }
     }
 
     private func endAll() {
-        let (services, janitor) = state.withLock { state in
+        let services = state.withLock { state in
             state.isClosed = true
             defer { state.services = [:] }
-            return (
-                state.services.values.sorted { $0.name < $1.name }, state.janitor.take()
-            )
+            return state.services.values.sorted { $0.name < $1.name }
         }
-        janitor?.cancel()
+        janitor.close()
         for service in services { service.end() }
     }
 }
