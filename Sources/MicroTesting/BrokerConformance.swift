@@ -95,37 +95,11 @@ public struct BrokerConformance: Sendable {
 
     // MARK: Tools
 
-    private func expect(_ condition: Bool, _ text: @autoclosure () -> String) throws {
-        guard !condition else { return }
-        throw MicroError("broker.conformance", .failedPrecondition, text())
-    }
-
-    private func expectEqual<T: Equatable>(_ found: T, _ wanted: T, _ what: String) throws {
-        try expect(found == wanted, "\(what): \(found), expected \(wanted)")
-    }
-
-    /// Runs `body`, which must throw a `MicroError` of this kind.
-    private func expectError(
-        _ code: MicroError.Code, reason: String? = nil, _ what: String,
-        _ body: () async throws -> Void
-    ) async throws {
-        do {
-            try await body()
-        } catch let error as MicroError {
-            try expect(
-                error.matches(code) && (reason ?? error.reason) == error.reason,
-                "\(what): threw \(error), expected \(code) \(reason ?? "")")
-            return
-        }
-        try expect(false, "\(what): nothing was thrown, expected \(code) \(reason ?? "")")
-    }
-
     private func next(_ subscription: Subscription, _ broker: any Broker) async throws -> Delivery {
         let patience = patience
         let found = try await within(patience, broker.environment) { try await subscription.next() }
         guard let found, let delivery = found else {
-            throw MicroError(
-                "broker.conformance", .deadlineExceeded,
+            throw Wrong(
                 found == nil
                     ? "no message on \(subscription.pattern) within \(patience)"
                     : "the subscription on \(subscription.pattern) has ended")
@@ -136,7 +110,7 @@ public struct BrokerConformance: Sendable {
     private func expectSilence(_ subscription: Subscription, _ broker: any Broker) async throws {
         let found = try? await within(pause, broker.environment) { try await subscription.next() }
         if let found, let delivery = found {
-            try expect(
+            try require(
                 false, "\(subscription.pattern) got \(delivery.message.text), expected nothing")
         }
     }
@@ -192,19 +166,19 @@ public struct BrokerConformance: Sendable {
             topic: "orders.created", key: "7", headers: ["tenant": "acme"],
             contentType: "text/plain", body: [1, 2, 3])
         let receipt = try await broker.publish(sent)
-        try expect(!receipt.id.isEmpty, "the receipt has no id")
+        try require(!receipt.id.isEmpty, "the receipt has no id")
         for subscription in [first, second] {
             let delivery = try await next(subscription, broker)
             var expected = sent
             expected.id = receipt.id
-            try expectEqual(delivery.message, expected, "message")
-            try expectEqual(delivery.deliveries, 1, "deliveries")
+            try expect(expected, delivery.message, "message")
+            try expect(1, delivery.deliveries, "deliveries")
             try await delivery.acknowledge()
         }
         let own = try await broker.publish(Message(id: "mine", topic: "orders.created", body: []))
-        try expectEqual(own.id, "mine", "id of the receipt")
+        try expect("mine", own.id, "id of the receipt")
         let delivery = try await next(first, broker)
-        try expectEqual(delivery.message.id, "mine", "id")
+        try expect("mine", delivery.message.id, "id")
         try await delivery.acknowledge()
     }
 
@@ -226,7 +200,7 @@ public struct BrokerConformance: Sendable {
             try await delivery.acknowledge()
         }
         for name in ["billing", "audit"] {
-            try expectEqual(await log.texts(name).sorted(), texts.sorted(), "of \(name)")
+            try expect(texts.sorted(), await log.texts(name).sorted(), "of \(name)")
         }
     }
 
@@ -236,7 +210,7 @@ public struct BrokerConformance: Sendable {
         try await publish(["a"], to: "orders.created", broker)
         for subscription in [all, created] {
             let delivery = try await next(subscription, broker)
-            try expectEqual(delivery.message.text, "a", "message")
+            try expect("a", delivery.message.text, "message")
             try await delivery.acknowledge()
         }
     }
@@ -278,7 +252,7 @@ public struct BrokerConformance: Sendable {
                 found.append(delivery.message.text)
                 try await delivery.acknowledge()
             }
-            try expectEqual(found.sorted(), texts.sorted(), "on \(subscription.pattern)")
+            try expect(texts.sorted(), found.sorted(), "on \(subscription.pattern)")
             try await expectSilence(subscription, broker)
         }
     }
@@ -288,7 +262,7 @@ public struct BrokerConformance: Sendable {
         let subscription = try await broker.subscribe(pattern("orders.created"))
         try await publish(["found"], to: "orders.created", broker)
         let delivery = try await next(subscription, broker)
-        try expectEqual(delivery.message.text, "found", "message")
+        try expect("found", delivery.message.text, "message")
         try await delivery.acknowledge()
     }
 
@@ -323,17 +297,17 @@ public struct BrokerConformance: Sendable {
         try await publish(["b1"], to: "orders.x", key: "b", broker)
         let a1 = try await next(subscription, broker)
         let b1 = try await next(subscription, broker)
-        try expectEqual([a1.message.text, b1.message.text], ["a1", "b1"], "first of each key")
+        try expect(["a1", "b1"], [a1.message.text, b1.message.text], "first of each key")
         try await expectSilence(subscription, broker)
         try await a1.retry(after: .milliseconds(100))
         try await b1.acknowledge()
         let again = try await next(subscription, broker)
-        try expectEqual(again.message.text, "a1", "after the failure of a1")
-        try expectEqual(again.deliveries, 2, "deliveries of a1")
+        try expect("a1", again.message.text, "after the failure of a1")
+        try expect(2, again.deliveries, "deliveries of a1")
         try await expectSilence(subscription, broker)
         try await again.acknowledge()
         let a2 = try await next(subscription, broker)
-        try expectEqual(a2.message.text, "a2", "after a1")
+        try expect("a2", a2.message.text, "after a1")
         try await a2.acknowledge()
     }
 
@@ -359,12 +333,12 @@ public struct BrokerConformance: Sendable {
             try await delivery.acknowledge()
         }
         for key in keys {
-            try expectEqual(
-                await log.texts(key), (0..<count).map { "\(key)\($0)" }, "order of key \(key)")
+            try expect(
+                (0..<count).map { "\(key)\($0)" }, await log.texts(key), "order of key \(key)")
         }
-        try expectEqual(await log.overlaps, 0, "messages of one key at the same time")
-        try expect(await log.most > 1, "the keys went one after the other")
-        try expectEqual(await log.count, total, "messages")
+        try expect(0, await log.overlaps, "messages of one key at the same time")
+        try require(await log.most > 1, "the keys went one after the other")
+        try expect(total, await log.count, "messages")
     }
 
     private actor Log {
@@ -396,7 +370,7 @@ public struct BrokerConformance: Sendable {
         try await expectSilence(subscription, broker)
         try await second.acknowledge()
         let third = try await next(subscription, broker)
-        try expectEqual(third.message.text, "3", "third message")
+        try expect("3", third.message.text, "third message")
         try await first.acknowledge()
         try await third.acknowledge()
     }
@@ -412,11 +386,11 @@ public struct BrokerConformance: Sendable {
         try await first.retry(after: .milliseconds(500))
         let second = try await next(subscription, broker)
         let waited = before.duration(to: clock.now)
-        try expect(waited >= .milliseconds(500), "came after \(waited), expected 500 ms")
-        try expectEqual(second.deliveries, 2, "deliveries")
+        try require(waited >= .milliseconds(500), "came after \(waited), expected 500 ms")
+        try expect(2, second.deliveries, "deliveries")
         try await second.retry(after: .zero)
         let third = try await next(subscription, broker)
-        try expectEqual(third.deliveries, 3, "deliveries")
+        try expect(3, third.deliveries, "deliveries")
         try await third.acknowledge()
         try await expectSilence(subscription, broker)
     }
@@ -435,7 +409,7 @@ public struct BrokerConformance: Sendable {
             try await delivery.retry()
             delivery = try await next(subscription, broker)
             let waited = before.duration(to: clock.now)
-            try expect(
+            try require(
                 waited >= .milliseconds(least), "came after \(waited), expected \(least) ms")
         }
         try await delivery.acknowledge()
@@ -453,9 +427,9 @@ public struct BrokerConformance: Sendable {
         let first = try await next(subscription, broker)
         let second = try await next(subscription, broker)
         let waited = before.duration(to: clock.now)
-        try expect(waited >= .milliseconds(400), "came again after \(waited), expected 400 ms")
-        try expectEqual(second.message.id, first.message.id, "message")
-        try expectEqual(second.deliveries, 2, "deliveries")
+        try require(waited >= .milliseconds(400), "came again after \(waited), expected 400 ms")
+        try expect(first.message.id, second.message.id, "message")
+        try expect(2, second.deliveries, "deliveries")
         try await expectError(
             .failedPrecondition, reason: "DELIVERY_EXPIRED", "settling an expired delivery"
         ) { try await first.acknowledge() }
@@ -495,27 +469,27 @@ public struct BrokerConformance: Sendable {
         try await publish(["good"], to: "orders.x", key: "k", broker)
         for count in 1...3 {
             let delivery = try await next(subscription, broker)
-            try expectEqual(delivery.message.text, "bad", "message")
-            try expectEqual(delivery.deliveries, count, "deliveries")
+            try expect("bad", delivery.message.text, "message")
+            try expect(count, delivery.deliveries, "deliveries")
             try await delivery.retry(after: count == 1 ? .zero : nil, reason: "reason \(count)")
         }
         let good = try await next(subscription, broker)
-        try expectEqual(good.message.text, "good", "the message after the dead one")
+        try expect("good", good.message.text, "the message after the dead one")
         try await good.acknowledge()
         let letter = try await next(dead, broker)
         let message = letter.message
-        try expectEqual(message.topic, "$dead.orders.x", "topic of the dead letter")
-        try expectEqual(message.id, receipt.id, "id of the dead letter")
-        try expectEqual(message.key, "k", "key of the dead letter")
-        try expectEqual(message.text, "bad", "body of the dead letter")
-        try expectEqual(message.contentType, "text/plain", "content type of the dead letter")
+        try expect("$dead.orders.x", message.topic, "topic of the dead letter")
+        try expect(receipt.id, message.id, "id of the dead letter")
+        try expect("k", message.key, "key of the dead letter")
+        try expect("bad", message.text, "body of the dead letter")
+        try expect("text/plain", message.contentType, "content type of the dead letter")
         let headers = [
             ("tenant", "acme"), (DeadLetter.topicHeader, "orders.x"),
             (DeadLetter.reasonHeader, "reason 3"), (DeadLetter.deliveriesHeader, "3"),
             (DeadLetter.patternHeader, "orders.*"), (DeadLetter.groupHeader, "billing"),
         ]
         for (name, value) in headers {
-            try expectEqual(message.headers[name], value, "header \(name)")
+            try expect(value, message.headers[name], "header \(name)")
         }
         try await letter.acknowledge()
         try await expectSilence(subscription, broker)
@@ -530,13 +504,13 @@ public struct BrokerConformance: Sendable {
         try await delivery.discard(reason: " no such\nthing ")
         let letter = try await next(dead, broker)
         let reason = letter.message.headers[DeadLetter.reasonHeader]
-        try expectEqual(reason, "no such\\nthing", "reason")
+        try expect("no such\\nthing", reason, "reason")
         try letter.message.headers.validate()
-        try expectEqual(letter.message.headers[DeadLetter.deliveriesHeader], "1", "deliveries")
-        try expectEqual(letter.message.headers[DeadLetter.groupHeader], nil, "group")
+        try expect("1", letter.message.headers[DeadLetter.deliveriesHeader], "deliveries")
+        try expect(nil, letter.message.headers[DeadLetter.groupHeader], "group")
         try await letter.acknowledge()
         let plain = try await next(everything, broker)
-        try expectEqual(plain.message.topic, "orders.x", "on >")
+        try expect("orders.x", plain.message.topic, "on >")
         try await plain.acknowledge()
         // Dead letters have to be asked for by name.
         try await expectSilence(everything, broker)
@@ -552,8 +526,8 @@ public struct BrokerConformance: Sendable {
         try await next(subscription, broker).discard(reason: "bad")
         for count in 1...5 {
             let letter = try await next(dead, broker)
-            try expectEqual(letter.message.topic, "$dead.t", "topic")
-            try expectEqual(letter.deliveries, count, "deliveries")
+            try expect("$dead.t", letter.message.topic, "topic")
+            try expect(count, letter.deliveries, "deliveries")
             if count < 5 {
                 try await letter.retry(after: .zero)
             } else {
@@ -573,12 +547,12 @@ public struct BrokerConformance: Sendable {
                 delivery: .after(.milliseconds(500))))
         try await publish(["now"], to: "t", key: "k", broker)
         let now = try await next(subscription, broker)
-        try expectEqual(now.message.text, "now", "first message")
+        try expect("now", now.message.text, "first message")
         try await now.acknowledge()
         let later = try await next(subscription, broker)
         let waited = before.duration(to: clock.now)
-        try expectEqual(later.message.text, "later", "second message")
-        try expect(waited >= .milliseconds(500), "came after \(waited), expected 500 ms")
+        try expect("later", later.message.text, "second message")
+        try require(waited >= .milliseconds(500), "came after \(waited), expected 500 ms")
         try await later.acknowledge()
     }
 
@@ -601,7 +575,7 @@ public struct BrokerConformance: Sendable {
         }
         for text in ["1", "2", "3", "4", "5"] {
             let delivery = try await next(subscription, broker)
-            try expectEqual(delivery.message.text, text, "message")
+            try expect(text, delivery.message.text, "message")
             try await delivery.acknowledge()
         }
         await publisher.wait()
@@ -620,7 +594,7 @@ public struct BrokerConformance: Sendable {
         waiting.cancel()
         await waiting.wait()
         let delivery = try await next(subscription, broker)
-        try expectEqual(delivery.message.text, "1", "message")
+        try expect("1", delivery.message.text, "message")
         try await delivery.acknowledge()
         try await expectSilence(subscription, broker)
     }
@@ -635,7 +609,7 @@ public struct BrokerConformance: Sendable {
         }
         for subscription in [other, subscription] {
             let delivery = try await next(subscription, broker)
-            try expectEqual(delivery.message.text, "1", "message")
+            try expect("1", delivery.message.text, "message")
             try await delivery.acknowledge()
             try await expectSilence(subscription, broker)
         }
@@ -650,7 +624,7 @@ public struct BrokerConformance: Sendable {
         try await publish(["1", "2"], to: "t", key: "a", broker)
         try await publish(["3"], to: "t", key: "b", broker)
         try await publish(["4"], to: "t", key: "a", broker)
-        try expectEqual(subscription.dropped, 2, "dropped")
+        try expect(2, subscription.dropped, "dropped")
         try await first.acknowledge()
         var texts: [String] = []
         for _ in 0..<2 {
@@ -658,7 +632,7 @@ public struct BrokerConformance: Sendable {
             texts.append(delivery.message.text)
             try await delivery.acknowledge()
         }
-        try expectEqual(texts.sorted(), ["3", "4"], "messages left")
+        try expect(["3", "4"], texts.sorted(), "messages left")
         try await expectSilence(subscription, broker)
     }
 
@@ -678,10 +652,10 @@ public struct BrokerConformance: Sendable {
         }
         await subscription.unsubscribe(timeout: .seconds(30))
         let waited = before.duration(to: clock.now)
-        try expect(waited >= .milliseconds(300), "returned after \(waited), expected 300 ms")
-        try expect(waited < .seconds(30), "returned at the timeout only")
+        try require(waited >= .milliseconds(300), "returned after \(waited), expected 300 ms")
+        try require(waited < .seconds(30), "returned at the timeout only")
         await settling.wait()
-        try expect(try await subscription.next() == nil, "the sequence goes on")
+        try require(try await subscription.next() == nil, "the sequence goes on")
 
         let stuck = try await broker.subscribe(pattern("t"))
         try await publish(["3"], to: "t", broker)
@@ -700,7 +674,7 @@ public struct BrokerConformance: Sendable {
         let lost = try await next(first, broker)
         await first.unsubscribe(timeout: .zero)
         let found = try await next(second, broker)
-        try expectEqual(found.message.id, lost.message.id, "message")
+        try expect(lost.message.id, found.message.id, "message")
         // It has not failed: so this isn't the second of one delivery, which would be its death.
         try await found.acknowledge()
         try await expectError(.failedPrecondition, "settling what went to others") {
@@ -721,7 +695,7 @@ public struct BrokerConformance: Sendable {
             texts.append(delivery.message.text)
             try await delivery.acknowledge()
         }
-        try expectEqual(texts.sorted(), ["1", "2"], "messages")
+        try expect(["1", "2"], texts.sorted(), "messages")
     }
 
     private func cancelledNext(_ broker: any Broker) async throws {
@@ -730,7 +704,7 @@ public struct BrokerConformance: Sendable {
         try await expectSilence(subscription, broker)  // its wait is cancelled
         try await publish(["1"], to: "t", broker)
         let delivery = try await next(subscription, broker)
-        try expectEqual(delivery.deliveries, 1, "deliveries")
+        try expect(1, delivery.deliveries, "deliveries")
         try await delivery.acknowledge()
     }
 
@@ -748,11 +722,11 @@ public struct BrokerConformance: Sendable {
         async let ended = waiting.next()
         await broker.close(timeout: .seconds(30))
         let waited = before.duration(to: clock.now)
-        try expect(waited >= .milliseconds(200), "closed after \(waited), expected 200 ms")
-        try expect(waited < .seconds(30), "closed at the timeout only")
+        try require(waited >= .milliseconds(200), "closed after \(waited), expected 200 ms")
+        try require(waited < .seconds(30), "closed at the timeout only")
         await settling.wait()
-        try expect(try await ended == nil, "a waiting subscription goes on")
-        try expect(try await subscription.next() == nil, "a subscription goes on")
+        try require(try await ended == nil, "a waiting subscription goes on")
+        try require(try await subscription.next() == nil, "a subscription goes on")
         try await expectError(.unavailable, "publishing") {
             try await publish(["2"], to: "t", broker)
         }
@@ -785,16 +759,16 @@ public struct BrokerConformance: Sendable {
             var iterator = subscription.makeAsyncIterator()
             return try await iterator.next()
         }
-        guard let found, let message = found else { return try expect(false, "no order came") }
-        try expectEqual(message.value, order, "value")
-        try expectEqual(message.topic, "orders.created", "topic")
-        try expectEqual(message.key, "7", "key")
-        try expectEqual(message.headers["tenant"], "acme", "header")
+        guard let found, let message = found else { return try require(false, "no order came") }
+        try expect(order, message.value, "value")
+        try expect("orders.created", message.topic, "topic")
+        try expect("7", message.key, "key")
+        try expect("acme", message.headers["tenant"], "header")
         try await message.acknowledge()
         for _ in 0..<2 {
             let letter = try await next(dead, broker)
             let reason = letter.message.headers[DeadLetter.reasonHeader] ?? ""
-            try expect(reason.hasPrefix("cannot be decoded"), "reason \"\(reason)\"")
+            try require(reason.hasPrefix("cannot be decoded"), "reason \"\(reason)\"")
             try await letter.acknowledge()
         }
     }
@@ -835,18 +809,18 @@ public struct BrokerConformance: Sendable {
                 Message(id: text, topic: "t", contentType: "application/json", body: body))
         }
         let letter = try await next(dead, broker)
-        try expectEqual(letter.message.id, "bad", "dead letter")
+        try expect("bad", letter.message.id, "dead letter")
         let reason = letter.message.headers[DeadLetter.reasonHeader] ?? ""
-        try expect(reason.contains("cannot do bad"), "reason \"\(reason)\"")
+        try require(reason.contains("cannot do bad"), "reason \"\(reason)\"")
         try await letter.acknowledge()
         await subscription.unsubscribe(timeout: .seconds(30))
         await consumer.wait()
         try await environment.clock.sleep(for: .milliseconds(50))
-        try expectEqual(
-            await calls.values.sorted(), ["bad 1", "bad 2", "bad 3", "good 1", "once 1", "once 2"],
+        try expect(
+            ["bad 1", "bad 2", "bad 3", "good 1", "once 1", "once 2"], await calls.values.sorted(),
             "calls")
-        try expectEqual(
-            await calls.failures.sorted(), ["bad 1", "bad 2", "bad 3", "once 1"], "failures")
+        try expect(
+            ["bad 1", "bad 2", "bad 3", "once 1"], await calls.failures.sorted(), "failures")
     }
 
     private func slowHandlers(_ broker: any Broker) async throws {
@@ -871,12 +845,12 @@ public struct BrokerConformance: Sendable {
         try await broker.publish("slow", to: "t")
         let letter = try await next(dead, broker)
         let reason = letter.message.headers[DeadLetter.reasonHeader] ?? ""
-        try expect(reason.contains("HANDLER_TIMEOUT"), "reason \"\(reason)\"")
+        try require(reason.contains("HANDLER_TIMEOUT"), "reason \"\(reason)\"")
         try await letter.acknowledge()
         consumer.cancel()
         await consumer.wait()
-        try expectEqual(await calls.values, ["slow 1", "slow 2"], "calls")
-        try expectEqual(await calls.cancellations, 2, "cancelled handlers")
+        try expect(["slow 1", "slow 2"], await calls.values, "calls")
+        try expect(2, await calls.cancellations, "cancelled handlers")
     }
 
     private func gracefulHandlers(_ broker: any Broker) async throws {
@@ -895,7 +869,7 @@ public struct BrokerConformance: Sendable {
         await subscription.unsubscribe(timeout: .seconds(30))
         await consumer.wait()
         let values = await calls.values
-        try expectEqual(values.filter { $0 == "end" }.count, 4, "handlers that ended")
+        try expect(4, values.filter { $0 == "end" }.count, "handlers that ended")
     }
 
     private func cancelledConsumer(_ broker: any Broker) async throws {
@@ -913,13 +887,13 @@ public struct BrokerConformance: Sendable {
         try await clock.sleep(for: .milliseconds(50))
         try await broker.publish("mine", to: "t")
         try await clock.sleep(for: .milliseconds(50))
-        try expectEqual(await calls.values, ["mine"], "calls")
+        try expect(["mine"], await calls.values, "calls")
         consumer.cancel()
         await consumer.wait()
         let delivery = try await next(other, broker)
         let value: String = try JSONCodec().decode(
             String.self, from: delivery.message.body.span.bytes)
-        try expectEqual(value, "mine", "message")
+        try expect("mine", value, "message")
         try await delivery.acknowledge()
     }
 }

@@ -73,3 +73,16 @@ func refusal(
     }
     throw Wrong("\(what) is not refused")
 }
+
+/// The error that `body` throws, which must be of this kind.
+@discardableResult
+func expectError(
+    _ code: MicroError.Code, reason: String? = nil, _ what: String,
+    _ body: () async throws -> Void
+) async throws -> MicroError {
+    let error = try await refusal(what, body)
+    try require(
+        error.matches(code) && (reason ?? error.reason) == error.reason,
+        "\(what): threw \(error), expected \(code) \(reason ?? "")")
+    return error
+}

@@ -90,34 +90,6 @@ public struct StoreConformance: Sendable {
 
     // MARK: Tools
 
-    private func expect(_ condition: Bool, _ text: @autoclosure () -> String) throws {
-        guard !condition else { return }
-        throw MicroError("store.conformance", .failedPrecondition, text())
-    }
-
-    private func expectEqual<T: Equatable>(_ found: T, _ wanted: T, _ what: String) throws {
-        try expect(found == wanted, "\(what): \(found), expected \(wanted)")
-    }
-
-    /// Runs `body`, which must throw a `MicroError` of this kind.
-    @discardableResult
-    private func expectError(
-        _ code: MicroError.Code, reason: String? = nil, _ what: String,
-        _ body: () async throws -> Void
-    ) async throws -> MicroError {
-        do {
-            try await body()
-        } catch let error as MicroError {
-            try expect(
-                error.matches(code) && (reason ?? error.reason) == error.reason,
-                "\(what): threw \(error), expected \(code) \(reason ?? "")")
-            return error
-        }
-        throw MicroError(
-            "store.conformance", .failedPrecondition,
-            "\(what): nothing was thrown, expected \(code) \(reason ?? "")")
-    }
-
     private struct User: Codable, Sendable, Equatable {
         var name: String
         var age = 36
@@ -126,7 +98,7 @@ public struct StoreConformance: Sendable {
     private func next(_ changes: StoreChanges, _ store: any Store) async throws -> StoreChange {
         let found = try await within(patience, store.environment) { try await changes.next() }
         guard let found, let change = found else {
-            throw MicroError("store.conformance", .deadlineExceeded, "no change came")
+            throw Wrong("no change came")
         }
         return change
     }
@@ -140,7 +112,7 @@ public struct StoreConformance: Sendable {
     // MARK: Reading and writing
 
     private func roundTrip(_ store: any Store) async throws {
-        try expect(try await store.record("a") == nil, "a record that nobody wrote")
+        try require(try await store.record("a") == nil, "a record that nobody wrote")
         let write = StoreBatch.Write(
             key: "a", value: [0, 1, 255], contentType: "application/x-test",
             metadata: ["tenant": "acme"])
@@ -148,13 +120,13 @@ public struct StoreConformance: Sendable {
         let wanted = StoreRecord(
             key: "a", value: [0, 1, 255], contentType: "application/x-test",
             metadata: ["tenant": "acme"], version: commit.revision)
-        try expectEqual(try await store.record("a"), wanted, "record")
+        try expect(wanted, try await store.record("a"), "record")
         try await store.commit(StoreBatch(operations: [.write(.init(key: "a", value: []))]))
-        try expectEqual(try await store.record("a")?.value, [], "an empty value")
-        try expectEqual(try await store.record("a")?.metadata, [:], "metadata that was replaced")
+        try expect([], try await store.record("a")?.value, "an empty value")
+        try expect([:], try await store.record("a")?.metadata, "metadata that was replaced")
         for key in ["ключ", "a b", "a/b", "/", "🔑", "%_"] {
             try await store.write(key, at: key)
-            try expectEqual(try await store.read(key), key, "value at \(key)")
+            try expect(key, try await store.read(key), "value at \(key)")
         }
     }
 
@@ -162,19 +134,18 @@ public struct StoreConformance: Sendable {
         let ada = User(name: "Ada")
         let version = try await store.write(ada, at: "42", metadata: ["by": "test"])
         let read: User? = try await store.read("42")
-        try expectEqual(read, ada, "value")
+        try expect(ada, read, "value")
         let stored = try await store.record("42", as: User.self)
-        try expectEqual(stored?.key, "42", "key")
-        try expectEqual(stored?.value, ada, "value")
-        try expectEqual(stored?.version, version, "version")
-        try expectEqual(stored?.metadata["by"], "test", "metadata")
-        try expectEqual(stored?.timeToLive, nil, "time to live")
-        try expect(try await store.read("43", as: User.self) == nil, "a value that nobody wrote")
-        try expect(try await store.exists("42"), "42 does not exist")
-        try expect(try await !store.exists("43"), "43 exists")
+        try expect("42", stored?.key, "key")
+        try expect(ada, stored?.value, "value")
+        try expect(version, stored?.version, "version")
+        try expect("test", stored?.metadata["by"], "metadata")
+        try expect(nil, stored?.timeToLive, "time to live")
+        try require(try await store.read("43", as: User.self) == nil, "a value that nobody wrote")
+        try require(try await store.exists("42"), "42 does not exist")
+        try require(try await !store.exists("43"), "43 exists")
         try await store.write([1, 2] as [UInt8], at: "bytes")
-        try expectEqual(
-            try await store.record("bytes")?.value, [1, 2], "bytes are kept as they are")
+        try expect([1, 2], try await store.record("bytes")?.value, "bytes are kept as they are")
     }
 
     private func undecodable(_ store: any Store) async throws {
@@ -188,13 +159,13 @@ public struct StoreConformance: Sendable {
         var last: UInt64 = 0
         for key in ["a", "b", "a"] {
             let version = try await store.write(key, at: key)
-            try expect(version > last, "version \(version) after \(last)")
-            try expectEqual(try await store.record(key)?.version, version, "version of \(key)")
+            try require(version > last, "version \(version) after \(last)")
+            try expect(version, try await store.record(key)?.version, "version of \(key)")
             last = version
         }
         try await store.delete("a")
         let reborn = try await store.write("a", at: "a")
-        try expect(reborn > last, "version \(reborn) after a deletion, and \(last) before")
+        try require(reborn > last, "version \(reborn) after a deletion, and \(last) before")
     }
 
     private func conditions(_ store: any Store) async throws {
@@ -212,17 +183,17 @@ public struct StoreConformance: Sendable {
                         try await store.delete("a", if: condition)
                     }
                 }
-                try expectEqual(error.metadata["version"], String(second), "version in the error")
-                try expectEqual(error.metadata["key"], "a", "key in the error")
+                try expect(String(second), error.metadata["version"], "version in the error")
+                try expect("a", error.metadata["key"], "key in the error")
             }
         }
-        try expectEqual(try await store.read("a"), "2", "value after refused writes")
-        try expectEqual(try await store.record("a")?.version, second, "version")
+        try expect("2", try await store.read("a"), "value after refused writes")
+        try expect(second, try await store.record("a")?.version, "version")
         let error = try await expectError(.conflict, "a version of nothing") {
             try await store.write("no", at: "b", if: .version(second))
         }
-        try expectEqual(error.metadata["version"], "0", "version in the error")
-        try expect(try await store.delete("a", if: .version(second)), "nothing was deleted")
+        try expect("0", error.metadata["version"], "version in the error")
+        try require(try await store.delete("a", if: .version(second)), "nothing was deleted")
         try await store.write("3", at: "a", if: .absent)
     }
 
@@ -237,7 +208,7 @@ public struct StoreConformance: Sendable {
             }
             try await group.waitForAll()
         }
-        try expectEqual(try await store.read("n"), tasks * rounds, "counter")
+        try expect(tasks * rounds, try await store.read("n"), "counter")
     }
 
     private func increment(_ key: String, _ store: any Store) async throws {
@@ -258,28 +229,28 @@ public struct StoreConformance: Sendable {
     }
 
     private func deleting(_ store: any Store) async throws {
-        try expect(try await !store.delete("a"), "deleted what nobody wrote")
+        try require(try await !store.delete("a"), "deleted what nobody wrote")
         try await store.write("1", at: "a")
-        try expect(try await store.delete("a"), "deleted nothing")
-        try expect(try await store.record("a") == nil, "the record is still there")
-        try expect(try await !store.delete("a"), "deleted it twice")
-        try expectEqual(try await collect(store.keys()), [], "keys")
+        try require(try await store.delete("a"), "deleted nothing")
+        try require(try await store.record("a") == nil, "the record is still there")
+        try require(try await !store.delete("a"), "deleted it twice")
+        try expect([], try await collect(store.keys()), "keys")
     }
 
     private func expiry(_ store: any Store) async throws {
         let clock = store.environment.clock
         try await store.write("1", at: "a", ttl: shortTTL)
         let record = try await store.record("a")
-        guard let left = record?.timeToLive else { return try expect(false, "it is gone at once") }
-        try expect(left > .zero && left <= shortTTL, "\(left) are left of \(shortTTL)")
+        guard let left = record?.timeToLive else { return try require(false, "it is gone at once") }
+        try require(left > .zero && left <= shortTTL, "\(left) are left of \(shortTTL)")
         try await clock.sleep(for: shortTTL / 2)
-        try expectEqual(try await store.read("a"), "1", "value in its time")
+        try expect("1", try await store.read("a"), "value in its time")
         let later = try await store.record("a")?.timeToLive
-        try expect(later ?? left < left, "\(String(describing: later)) are left after \(left)")
+        try require(later ?? left < left, "\(String(describing: later)) are left after \(left)")
         try await clock.sleep(for: shortTTL)
-        try expect(try await store.record("a") == nil, "it is there after its time")
-        try expect(try await !store.delete("a"), "it could be deleted after its time")
-        try expectEqual(try await collect(store.keys()), [], "keys")
+        try require(try await store.record("a") == nil, "it is there after its time")
+        try require(try await !store.delete("a"), "it could be deleted after its time")
+        try expect([], try await collect(store.keys()), "keys")
         try await store.write("2", at: "a", if: .absent)
     }
 
@@ -290,8 +261,8 @@ public struct StoreConformance: Sendable {
         try await store.write("2", at: "longer", ttl: shortTTL * 10)
         try await store.write("2", at: "forever")
         try await clock.sleep(for: shortTTL * 2)
-        try expectEqual(try await store.read("longer"), "2", "with a longer time")
-        try expectEqual(try await store.read("forever"), "2", "with no end")
+        try expect("2", try await store.read("longer"), "with a longer time")
+        try expect("2", try await store.read("forever"), "with no end")
     }
 
     private func refusals(_ store: any Store) async throws {
@@ -319,13 +290,13 @@ public struct StoreConformance: Sendable {
                     .write(.init(key: "a", value: [])), .delete(.init(key: "a")),
                 ]))
         }
-        try expectEqual(try await collect(store.keys()), [], "keys")
+        try expect([], try await collect(store.keys()), "keys")
     }
 
     private func largeValue(_ store: any Store) async throws {
         let value = (0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         try await store.write(value, at: "a")
-        try expect(try await store.record("a")?.value == value, "1 MiB came back changed")
+        try require(try await store.record("a")?.value == value, "1 MiB came back changed")
     }
 
     // MARK: Lists
@@ -350,8 +321,8 @@ public struct StoreConformance: Sendable {
         ]
         for (query, keys, next) in pages {
             let page = try await store.list(query)
-            try expectEqual(page.keys, keys, "keys of \(query)")
-            try expectEqual(page.next, next, "next of \(query)")
+            try expect(keys, page.keys, "keys of \(query)")
+            try expect(next, page.next, "next of \(query)")
         }
     }
 
@@ -362,17 +333,16 @@ public struct StoreConformance: Sendable {
         ]
         for (number, key) in keys.enumerated() { try await store.write(number, at: key) }
         for (number, key) in keys.enumerated() {
-            try expectEqual(try await store.read(key), number, "value of key \(number)")
+            try expect(number, try await store.read(key), "value of key \(number)")
         }
         let sorted = keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         let found = try await collect(store.keys())
-        try expectEqual(
-            found.map { Array($0.utf8) }, sorted.map { Array($0.utf8) }, "order of keys")
-        try expectEqual(try await collect(store.keys(prefix: "a%")), ["a%"], "prefix a%")
-        try expectEqual(try await collect(store.keys(prefix: "a_")), ["a_c"], "prefix a_")
-        try expectEqual(try await collect(store.keys(suffix: "*")), ["a*"], "suffix *")
+        try expect(sorted.map { Array($0.utf8) }, found.map { Array($0.utf8) }, "order of keys")
+        try expect(["a%"], try await collect(store.keys(prefix: "a%")), "prefix a%")
+        try expect(["a_c"], try await collect(store.keys(prefix: "a_")), "prefix a_")
+        try expect(["a*"], try await collect(store.keys(suffix: "*")), "suffix *")
         let accent = try await collect(store.keys(suffix: "\u{301}"))
-        try expectEqual(accent.map { Array($0.utf8) }, [Array("e\u{301}".utf8)], "suffix of bytes")
+        try expect([Array("e\u{301}".utf8)], accent.map { Array($0.utf8) }, "suffix of bytes")
     }
 
     private func expiredListing(_ store: any Store) async throws {
@@ -381,8 +351,8 @@ public struct StoreConformance: Sendable {
         }
         try await store.environment.clock.sleep(for: shortTTL * 2)
         let page = try await store.list(StoreQuery(limit: 3))
-        try expectEqual(page.keys, ["k1", "k3", "k5"], "keys")
-        try expectEqual(page.next, "k5", "next")
+        try expect(["k1", "k3", "k5"], page.keys, "keys")
+        try expect("k5", page.next, "next")
     }
 
     private func manyKeys(_ store: any Store) async throws {
@@ -391,14 +361,14 @@ public struct StoreConformance: Sendable {
             return String(repeating: "0", count: 4 - digits.count) + digits
         }
         for key in keys.shuffled(by: store) { try await store.write(key, at: key) }
-        try expectEqual(try await collect(store.keys()), keys, "all keys")
-        try expectEqual(try await collect(store.keys(limit: 700)), Array(keys[..<700]), "700 keys")
-        try expectEqual(try await collect(store.keys(limit: 0)), [], "no keys")
-        try expectEqual(
-            try await collect(store.keys(prefix: "01", suffix: "7", after: "0150")),
-            ["0157", "0167", "0177", "0187", "0197"], "some keys")
+        try expect(keys, try await collect(store.keys()), "all keys")
+        try expect(Array(keys[..<700]), try await collect(store.keys(limit: 700)), "700 keys")
+        try expect([], try await collect(store.keys(limit: 0)), "no keys")
+        try expect(
+            ["0157", "0167", "0177", "0187", "0197"],
+            try await collect(store.keys(prefix: "01", suffix: "7", after: "0150")), "some keys")
         for key in keys where key != "0700" { try await store.delete(key) }
-        try expectEqual(try await collect(store.keys()), ["0700"], "keys left")
+        try expect(["0700"], try await collect(store.keys()), "keys left")
     }
 
     private func tables(_ store: any Store) async throws {
@@ -408,19 +378,19 @@ public struct StoreConformance: Sendable {
         try await ab.write("2", at: "k")
         try await a.table("inner").write("3", at: "k")
         try await store.write("4", at: "k")
-        try expectEqual(try await a.read("k"), "1", "in a")
-        try expectEqual(try await ab.read("k"), "2", "in ab")
-        try expectEqual(try await store.read("k"), "4", "in the store")
-        try expectEqual(try await a.record("k")?.key, "k", "key of the record")
-        try expectEqual(try await collect(a.keys()), ["inner/k", "k"], "keys of a")
-        try expectEqual(try await collect(a.keys(prefix: "k")), ["k"], "keys of a with k")
-        try expectEqual(try await collect(a.keys(after: "inner/k")), ["k"], "keys of a after inner")
-        try expectEqual(try await collect(ab.keys()), ["k"], "keys of ab")
-        try expectEqual(try await collect(a.table("inner").keys()), ["k"], "keys of a/inner")
-        try expectEqual(try await store.read("a/k"), "1", "by its whole key")
-        try expectEqual(try await a.list(StoreQuery(limit: 1)).next, "inner/k", "next of a page")
-        try expect(try await a.delete("k"), "nothing was deleted")
-        try expectEqual(try await ab.read("k"), "2", "in ab, after the deletion in a")
+        try expect("1", try await a.read("k"), "in a")
+        try expect("2", try await ab.read("k"), "in ab")
+        try expect("4", try await store.read("k"), "in the store")
+        try expect("k", try await a.record("k")?.key, "key of the record")
+        try expect(["inner/k", "k"], try await collect(a.keys()), "keys of a")
+        try expect(["k"], try await collect(a.keys(prefix: "k")), "keys of a with k")
+        try expect(["k"], try await collect(a.keys(after: "inner/k")), "keys of a after inner")
+        try expect(["k"], try await collect(ab.keys()), "keys of ab")
+        try expect(["k"], try await collect(a.table("inner").keys()), "keys of a/inner")
+        try expect("1", try await store.read("a/k"), "by its whole key")
+        try expect("inner/k", try await a.list(StoreQuery(limit: 1)).next, "next of a page")
+        try require(try await a.delete("k"), "nothing was deleted")
+        try expect("2", try await ab.read("k"), "in ab, after the deletion in a")
         for name in ["", "/", "a/", "/a", "a//b"] {
             try await expectError(.invalidArgument, "table \"\(name)\"") {
                 try await store.table(name).write("1", at: "k")
@@ -455,19 +425,18 @@ public struct StoreConformance: Sendable {
             try await expectError(.conflict, reason: reason, "a batch") {
                 try await store.commit(batch)
             }
-            try expectEqual(try await collect(store.keys()), ["a"], "keys after \(reason)")
+            try expect(["a"], try await collect(store.keys()), "keys after \(reason)")
         }
         let commit = try await store.commit(
             StoreBatch(checks: [.init(key: "a", condition: .version(first))], operations: good))
-        try expectEqual(commit.deleted, 1, "deleted")
-        try expect(commit.revision > first, "revision \(commit.revision) after \(first)")
-        try expectEqual(try await collect(store.keys()), ["b", "c"], "keys")
+        try expect(1, commit.deleted, "deleted")
+        try require(commit.revision > first, "revision \(commit.revision) after \(first)")
+        try expect(["b", "c"], try await collect(store.keys()), "keys")
         for key in ["b", "c"] {
-            try expectEqual(
-                try await store.record(key)?.version, commit.revision, "version of \(key)")
+            try expect(commit.revision, try await store.record(key)?.version, "version of \(key)")
         }
         let nothing = try await store.commit(StoreBatch(operations: [.delete(.init(key: "x"))]))
-        try expectEqual(nothing, StoreCommit(revision: commit.revision, deleted: 0), "of nothing")
+        try expect(StoreCommit(revision: commit.revision, deleted: 0), nothing, "of nothing")
     }
 
     private func transactions(_ store: any Store) async throws {
@@ -484,12 +453,12 @@ public struct StoreConformance: Sendable {
             try await tx.table("t").write((b ?? 0) + 1, at: "b")
             return a
         }
-        try expectEqual(result, 10, "result")
-        try expectEqual(await runs.value, 3, "runs")
-        try expectEqual(try await store.read("a"), 11, "a")
-        try expectEqual(try await store.read("t/b"), 6, "t/b")
-        try expectEqual(
-            try await store.record("a")?.version, try await store.record("t/b")?.version, "version")
+        try expect(10, result, "result")
+        try expect(3, await runs.value, "runs")
+        try expect(11, try await store.read("a"), "a")
+        try expect(6, try await store.read("t/b"), "t/b")
+        try expect(
+            try await store.record("t/b")?.version, try await store.record("a")?.version, "version")
         let error = try await expectError(.aborted, "a transaction without a chance") {
             try await store.transaction(attempts: 3) { tx in
                 let a: Int? = try await tx.read("a")
@@ -497,15 +466,15 @@ public struct StoreConformance: Sendable {
                 try await tx.write(0, at: "a")
             }
         }
-        try expectEqual(error.reason, "TRANSACTION_CONFLICT", "reason")
-        try expectEqual(try await store.read("a"), 14, "a after three attempts")
+        try expect("TRANSACTION_CONFLICT", error.reason, "reason")
+        try expect(14, try await store.read("a"), "a after three attempts")
         try await expectError(.conflict, reason: "VERSION_CONFLICT", "a condition that fails") {
             try await store.transaction { tx in
                 try await tx.write(1, at: "new")
                 try await tx.write(1, at: "a", if: .absent)
             }
         }
-        try expect(try await !store.exists("new"), "a part of a transaction was written")
+        try require(try await !store.exists("new"), "a part of a transaction was written")
     }
 
     private actor Counter {
@@ -521,14 +490,14 @@ public struct StoreConformance: Sendable {
         try await store.transaction { tx in
             try await tx.write("new", at: "a")
             try await tx.delete("b")
-            try expectEqual(try await tx.read("a"), "new", "its own write")
-            try expectEqual(try await tx.record("a", as: String.self)?.version, 0, "its version")
-            try expectEqual(try await store.read("a"), "old", "seen from outside")
+            try expect("new", try await tx.read("a"), "its own write")
+            try expect(0, try await tx.record("a", as: String.self)?.version, "its version")
+            try expect("old", try await store.read("a"), "seen from outside")
             try await tx.delete("a")
-            try expect(try await tx.read("a", as: String.self) == nil, "its own deletion")
+            try require(try await tx.read("a", as: String.self) == nil, "its own deletion")
             try await tx.write("newest", at: "a")
         }
-        try expectEqual(try await store.read("a"), "newest", "afterwards")
+        try expect("newest", try await store.read("a"), "afterwards")
         let escaped = try await store.transaction { $0 }
         try await expectError(.failedPrecondition, "a transaction that is over") {
             try await escaped.write("1", at: "a")
@@ -542,7 +511,7 @@ public struct StoreConformance: Sendable {
                 throw MicroError.notFound("test", "no")
             }
         }
-        try expectEqual(try await collect(store.keys()), [], "keys")
+        try expect([], try await collect(store.keys()), "keys")
     }
 
     private func transfers(_ store: any Store) async throws {
@@ -568,7 +537,7 @@ public struct StoreConformance: Sendable {
         }
         var sums: [Int] = []
         for account in accounts { sums.append(try await store.read(account) ?? 0) }
-        try expectEqual(sums, [100, 100, 100], "accounts")
+        try expect([100, 100, 100], sums, "accounts")
     }
 
     private func fencing(_ store: any Store) async throws {
@@ -586,9 +555,9 @@ public struct StoreConformance: Sendable {
         for (name, body) in stale {
             let error = try await expectError(
                 .failedPrecondition, reason: "STALE_FENCE", "\(name) with an old token", body)
-            try expectEqual(error.metadata["fence"], "7", "token in the error of \(name)")
+            try expect("7", error.metadata["fence"], "token in the error of \(name)")
         }
-        try expectEqual(try await store.read("a"), "7", "value")
+        try expect("7", try await store.read("a"), "value")
         try await store.write("6", at: "b", fencedBy: 6)
         try await store.delete("a", fencedBy: 8)
         try await expectError(
@@ -615,22 +584,21 @@ public struct StoreConformance: Sendable {
                 .write(.init(key: "b", value: [1])), .write(.init(key: "c", value: [2])),
             ]))
         let first = try await next(changes, store)
-        try expectEqual(first.key, "a", "key")
-        try expectEqual(first.revision, written, "revision")
+        try expect("a", first.key, "key")
+        try expect(written, first.revision, "revision")
         guard case .written(let record) = first.kind else {
-            return try expect(false, "\(first) is not a write")
+            return try require(false, "\(first) is not a write")
         }
-        try expectEqual(record.version, written, "version")
-        try expectEqual(
-            record.value, try store.codecs.preferred(for: String.self)?.encode("1") ?? [],
-            "value")
+        try expect(written, record.version, "version")
+        try expect(
+            try store.codecs.preferred(for: String.self)?.encode("1") ?? [], record.value, "value")
         let second = try await next(changes, store)
-        try expectEqual(second.kind, .deleted, "second change")
-        try expect(second.revision > written, "revision \(second.revision) after \(written)")
+        try expect(.deleted, second.kind, "second change")
+        try require(second.revision > written, "revision \(second.revision) after \(written)")
         for key in ["b", "c"] {
             let change = try await next(changes, store)
-            try expectEqual(change.key, key, "key")
-            try expectEqual(change.revision, both.revision, "revision of \(key)")
+            try expect(key, change.key, "key")
+            try expect(both.revision, change.revision, "revision of \(key)")
         }
         // One that has to be waited for.
         let environment = store.environment
@@ -638,7 +606,7 @@ public struct StoreConformance: Sendable {
             try? await environment.clock.sleep(for: .milliseconds(100))
             _ = try? await store.write("late", at: "d")
         }
-        try expectEqual(try await next(changes, store).key, "d", "key of a late change")
+        try expect("d", try await next(changes, store).key, "key of a late change")
         await writer.wait()
         let users = try await store.changes(prefix: "u", as: User.self)
         try await store.write(User(name: "Ada"), at: "u1")
@@ -646,8 +614,8 @@ public struct StoreConformance: Sendable {
             var iterator = users.makeAsyncIterator()
             return try await iterator.next()
         }
-        try expectEqual(typed??.value, User(name: "Ada"), "typed value")
-        try expectEqual(typed??.key, "u1", "typed key")
+        try expect(User(name: "Ada"), typed??.value, "typed value")
+        try expect("u1", typed??.key, "typed key")
     }
 
     private func resumedWatch(_ store: any Store) async throws {
@@ -659,7 +627,7 @@ public struct StoreConformance: Sendable {
         revisions.append(try await next(changes, store).revision)
         let fourth = try await store.write("4", at: "c")
         revisions.append(try await next(changes, store).revision)
-        try expectEqual(revisions, [second, third, fourth], "revisions")
+        try expect([second, third, fourth], revisions, "revisions")
     }
 
     private func watchFilter(_ store: any Store) async throws {
@@ -667,16 +635,16 @@ public struct StoreConformance: Sendable {
         let table = try await store.table("a").changes(prefix: "k", from: nil)
         for key in ["b", "a/x", "ab/k1", "a/k1", "a"] { try await store.write(key, at: key) }
         for key in ["a/x", "ab/k1", "a/k1", "a"] {
-            try expectEqual(try await next(all, store).key, key, "key")
+            try expect(key, try await next(all, store).key, "key")
         }
         let change = try await next(table, store)
-        try expectEqual(change.key, "k1", "key in the table")
+        try expect("k1", change.key, "key in the table")
         guard case .written(let record) = change.kind else {
-            return try expect(false, "\(change) is not a write")
+            return try require(false, "\(change) is not a write")
         }
-        try expectEqual(record.key, "k1", "key of the record in the table")
+        try expect("k1", record.key, "key of the record in the table")
         try await store.table("a").delete("k1")
-        try expectEqual(try await next(table, store).kind, .deleted, "next change in the table")
+        try expect(.deleted, try await next(table, store).kind, "next change in the table")
     }
 
     private func watchedExpiry(_ store: any Store) async throws {
@@ -685,15 +653,15 @@ public struct StoreConformance: Sendable {
         let before = clock.now
         let version = try await store.write("1", at: "a", ttl: shortTTL)
         guard case .written(let record) = try await next(changes, store).kind else {
-            return try expect(false, "the first change is not a write")
+            return try require(false, "the first change is not a write")
         }
-        try expectEqual(record.timeToLive, shortTTL, "time to live in the change")
+        try expect(shortTTL, record.timeToLive, "time to live in the change")
         let change = try await next(changes, store)
         let waited = before.duration(to: clock.now)
-        try expectEqual(change.kind, .expired, "change")
-        try expectEqual(change.key, "a", "key")
-        try expect(change.revision > version, "revision \(change.revision) after \(version)")
-        try expect(waited >= shortTTL, "it expired after \(waited), expected \(shortTTL)")
+        try expect(.expired, change.kind, "change")
+        try expect("a", change.key, "key")
+        try require(change.revision > version, "revision \(change.revision) after \(version)")
+        try require(waited >= shortTTL, "it expired after \(waited), expected \(shortTTL)")
     }
 
     private func cancelledWatch(_ store: any Store) async throws {
@@ -701,9 +669,9 @@ public struct StoreConformance: Sendable {
         let none = try await within(.milliseconds(100), store.environment) {
             try? await changes.next()
         }
-        try expect(none == nil, "a change that nobody made")
+        try require(none == nil, "a change that nobody made")
         try await store.write("1", at: "a")
-        try expectEqual(try await next(changes, store).key, "a", "key")
+        try expect("a", try await next(changes, store).key, "key")
     }
 
     private func closing(_ store: any Store) async throws {
@@ -712,8 +680,8 @@ public struct StoreConformance: Sendable {
         async let end = changes.next()
         let later = try await store.changes()
         await store.close()
-        try expect(try await end == nil, "a waiting watch goes on")
-        try expect(try await later.next() == nil, "a watch goes on")
+        try require(try await end == nil, "a waiting watch goes on")
+        try require(try await later.next() == nil, "a watch goes on")
         let calls: [(String, () async throws -> Void)] = [
             ("reading", { _ = try await store.record("a") }),
             ("writing", { try await store.write("1", at: "a") }),

@@ -80,34 +80,6 @@ public struct SyncConformance: Sendable {
 
     // MARK: Tools
 
-    private func expect(_ condition: Bool, _ text: @autoclosure () -> String) throws {
-        guard !condition else { return }
-        throw MicroError("sync.conformance", .failedPrecondition, text())
-    }
-
-    private func expectEqual<T: Equatable>(_ found: T, _ wanted: T, _ what: String) throws {
-        try expect(found == wanted, "\(what): \(found), expected \(wanted)")
-    }
-
-    /// Runs `body`, which must throw a `MicroError` of this kind.
-    @discardableResult
-    private func expectError(
-        _ code: MicroError.Code, reason: String? = nil, _ what: String,
-        _ body: () async throws -> Void
-    ) async throws -> MicroError {
-        do {
-            try await body()
-        } catch let error as MicroError {
-            try expect(
-                error.matches(code) && (reason ?? error.reason) == error.reason,
-                "\(what): threw \(error), expected \(code) \(reason ?? "")")
-            return error
-        }
-        throw MicroError(
-            "sync.conformance", .failedPrecondition,
-            "\(what): nothing was thrown, expected \(code) \(reason ?? "")")
-    }
-
     private func acquire(
         _ name: String, _ sync: any Sync, ttl: Duration? = nil, timeout: Duration? = .zero
     ) async throws -> Lease {
@@ -138,10 +110,10 @@ public struct SyncConformance: Sendable {
         let clock = sync.environment.clock
         let before = clock.now
         let lease = try await acquire("a", sync)
-        try expectEqual(lease.name, "a", "name")
-        try expectEqual(lease.ttl, ttl, "ttl")
+        try expect("a", lease.name, "name")
+        try expect(ttl, lease.ttl, "ttl")
         let life = before.duration(to: lease.expiry)
-        try expect(life > .zero && life <= ttl + .seconds(1), "the lease lives \(life) of \(ttl)")
+        try require(life > .zero && life <= ttl + .seconds(1), "the lease lives \(life) of \(ttl)")
         try await expectHeld("a", sync)
         try await sync.release(lease)
         let next = try await acquire("a", sync)
@@ -159,9 +131,9 @@ public struct SyncConformance: Sendable {
         var last: UInt64 = 0
         for name in ["a", "b", "a", "a", "c"] {
             let lease = try await acquire(name, sync)
-            try expect(lease.token > last, "token \(lease.token) after \(last)")
+            try require(lease.token > last, "token \(lease.token) after \(last)")
             let renewed = try await sync.renew(lease)
-            try expectEqual(renewed.token, lease.token, "token of the renewed lease")
+            try expect(lease.token, renewed.token, "token of the renewed lease")
             try await sync.release(renewed)
             last = lease.token
         }
@@ -186,10 +158,10 @@ public struct SyncConformance: Sendable {
             // So that they come in this order, whatever is between us and the locks.
             try await clock.sleep(for: .milliseconds(20))
         }
-        try expectEqual(await log.entries, [], "holders beside the first")
+        try expect([], await log.entries, "holders beside the first")
         try await sync.release(first)
         for waiter in waiters { await waiter.wait() }
-        try expectEqual(await log.entries, ["0", "1", "2", "3", "4"], "order")
+        try expect(["0", "1", "2", "3", "4"], await log.entries, "order")
     }
 
     private func timeouts(_ sync: any Sync) async throws {
@@ -200,7 +172,7 @@ public struct SyncConformance: Sendable {
             _ = try await acquire("a", sync, timeout: .milliseconds(200))
         }
         let waited = before.duration(to: clock.now)
-        try expect(
+        try require(
             waited >= .milliseconds(200) && waited < .seconds(30),
             "gave up after \(waited), expected 200 ms")
         try await sync.release(lease)
@@ -226,7 +198,7 @@ public struct SyncConformance: Sendable {
         try await clock.sleep(for: .milliseconds(50))
         waiter.cancel()
         await waiter.wait()
-        try expectEqual(await log.entries, ["cancelled"], "end of the waiter")
+        try expect(["cancelled"], await log.entries, "end of the waiter")
         try await sync.release(lease)
         let next = try await acquire("a", sync)
         try await sync.release(next)
@@ -238,8 +210,8 @@ public struct SyncConformance: Sendable {
         try await clock.sleep(for: ttl / 2)
         try await expectHeld("a", sync)
         let next = try await acquire("a", sync, timeout: patience)
-        try expect(clock.now >= lease.expiry, "it was given to another before its expiry")
-        try expect(next.token > lease.token, "token \(next.token) after \(lease.token)")
+        try require(clock.now >= lease.expiry, "it was given to another before its expiry")
+        try require(next.token > lease.token, "token \(next.token) after \(lease.token)")
         for (name, call) in [
             ("renewing", { _ = try await sync.renew(lease) }),
             ("releasing", { try await sync.release(lease) }),
@@ -258,8 +230,8 @@ public struct SyncConformance: Sendable {
         let before = clock.now
         _ = try await acquire("a", sync, timeout: patience)
         let waited = before.duration(to: clock.now)
-        try expect(clock.now >= second.expiry, "it was given to another before its expiry")
-        try expect(
+        try require(clock.now >= second.expiry, "it was given to another before its expiry")
+        try require(
             waited >= ttl * 2, "the second lease lived \(waited), expected about \(ttl * 3)")
     }
 
@@ -269,7 +241,7 @@ public struct SyncConformance: Sendable {
         for _ in 0..<5 {
             try await clock.sleep(for: ttl / 2)
             let renewed = try await sync.renew(lease)
-            try expect(renewed.expiry > lease.expiry, "the expiry didn't move")
+            try require(renewed.expiry > lease.expiry, "the expiry didn't move")
             lease = renewed
         }
         try await expectHeld("a", sync)
@@ -327,9 +299,9 @@ public struct SyncConformance: Sendable {
             try await expectHeld("a", sync)
             return lease.token
         }
-        try expect(result > 0, "the token is \(result)")
+        try require(result > 0, "the token is \(result)")
         let lease = try await acquire("a", sync)
-        try expect(lease.token > result, "token \(lease.token) after \(result)")
+        try require(lease.token > result, "token \(lease.token) after \(result)")
         try await expectError(.deadlineExceeded, reason: "LOCK_TIMEOUT", "a body that can't begin")
         {
             try await sync.withLock("a", ttl: ttl, timeout: .milliseconds(50)) { _ in }
@@ -361,7 +333,7 @@ public struct SyncConformance: Sendable {
         try await expectHeld("a", sync)
         running.cancel()
         await running.wait()
-        try expectEqual(await log.entries, ["cancelled"], "end of the body")
+        try expect(["cancelled"], await log.entries, "end of the body")
         try await sync.release(try await acquire("a", sync))
     }
 
@@ -381,9 +353,9 @@ public struct SyncConformance: Sendable {
                 return "ignored"
             }
         }
-        try expectEqual(await log.entries, ["cancelled"], "what the body saw")
+        try expect(["cancelled"], await log.entries, "what the body saw")
         let waited = before.duration(to: clock.now)
-        try expect(waited < ttl + .seconds(30), "it was cancelled after \(waited)")
+        try require(waited < ttl + .seconds(30), "it was cancelled after \(waited)")
         // A body that is faster than the renewal: its work may have overlapped all the same.
         try await expectError(.aborted, reason: "LEASE_LOST", "a body that ends without its lease")
         {
@@ -411,8 +383,8 @@ public struct SyncConformance: Sendable {
             }
             try await group.waitForAll()
         }
-        try expectEqual(await log.most, 1, "bodies at the same time")
-        try expectEqual(await log.entries.count, 40, "bodies")
+        try expect(1, await log.most, "bodies at the same time")
+        try expect(40, await log.entries.count, "bodies")
     }
 
     private func leadership(_ sync: any Sync) async throws {
@@ -435,14 +407,14 @@ public struct SyncConformance: Sendable {
             try await clock.sleep(for: .milliseconds(20))
         }
         try await clock.sleep(for: ttl * 3)
-        try expectEqual(await log.entries, ["0"], "leaders")
+        try expect(["0"], await log.entries, "leaders")
         candidates[0].cancel()
         await candidates[0].wait()
         try await clock.sleep(for: .milliseconds(100))
-        try expectEqual(await log.entries, ["0", "1"], "leaders after the first was cancelled")
+        try expect(["0", "1"], await log.entries, "leaders after the first was cancelled")
         for candidate in candidates { candidate.cancel() }
         for candidate in candidates { await candidate.wait() }
-        try expectEqual(await log.most, 1, "leaders at the same time")
+        try expect(1, await log.most, "leaders at the same time")
         try await sync.release(lock)
     }
 
@@ -458,8 +430,8 @@ public struct SyncConformance: Sendable {
             }
             return lease.token
         }
-        try expectEqual(await log.entries, ["led", "led"], "runs")
-        try expect(result > 1, "the second token is \(result)")
+        try expect(["led", "led"], await log.entries, "runs")
+        try require(result > 1, "the second token is \(result)")
         try await expectError(.notFound, "the error of a leader") {
             try await sync.withLeadership(of: "r", ttl: ttl) { _ in
                 throw MicroError.notFound("test", "no")

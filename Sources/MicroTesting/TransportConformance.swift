@@ -51,7 +51,7 @@ public struct TransportConformance: Sendable {
             let isDone: Void? = try await within(patience, .current) {
                 try await body(transport, address)
             }
-            try expect(isDone != nil, "not done after \(patience)")
+            try require(isDone != nil, "not done after \(patience)")
         }
     }
 
@@ -85,28 +85,13 @@ public struct TransportConformance: Sendable {
 
     // MARK: Tools
 
-    private func expect(_ condition: Bool, _ text: @autoclosure () -> String) throws {
-        guard !condition else { return }
-        throw MicroError("transport.conformance", .failedPrecondition, text())
-    }
-
-    private func expectEqual<T: Equatable>(_ found: T, _ wanted: T, _ what: String) throws {
-        try expect(found == wanted, "\(what): \(found), expected \(wanted)")
-    }
-
     /// Runs `body`, which must throw a `MicroError` with this reason.
     private func expectError(
         _ reasons: String..., of what: String, _ body: () async throws -> Void
     ) async throws {
-        do {
-            try await body()
-        } catch let error as MicroError {
-            return try expect(
-                reasons.contains(error.reason), "\(what): threw \(error), expected \(reasons)")
-        }
-        throw MicroError(
-            "transport.conformance", .failedPrecondition,
-            "\(what): nothing was thrown, expected \(reasons)")
+        let error = try await refusal(what, body)
+        try require(
+            reasons.contains(error.reason), "\(what): threw \(error), expected \(reasons)")
     }
 
     private func text(_ text: String) -> TransportMessage {
@@ -115,8 +100,7 @@ public struct TransportConformance: Sendable {
 
     private func expectText(_ wanted: String, of socket: any TransportSocket) async throws {
         let message = try await socket.receive()
-        try expectEqual(
-            message.map { String(decoding: $0.body, as: UTF8.self) }, wanted, "the message")
+        try expect(wanted, message.map { String(decoding: $0.body, as: UTF8.self) }, "the message")
     }
 
     private struct Pair: Sendable {
@@ -129,7 +113,7 @@ public struct TransportConformance: Sendable {
         let listener = try await transport.listen(address)
         async let dialled = transport.dial(listener.address)
         guard let accepted = try await listener.accept() else {
-            throw MicroError("transport.conformance", .failedPrecondition, "nothing to accept")
+            throw Wrong("nothing to accept")
         }
         return Pair(listener: listener, dialled: try await dialled, accepted: accepted)
     }
@@ -153,7 +137,7 @@ public struct TransportConformance: Sendable {
                 async let sending: Void = from.send(message)
                 let received = try await to.receive()
                 try await sending
-                try expect(
+                try require(
                     received == message,
                     "\(message.header), \(message.body.count) bytes came as "
                         + "\(received.map { "\($0.header), \($0.body.count) bytes" } ?? "the end")")
@@ -197,7 +181,7 @@ public struct TransportConformance: Sendable {
             }
             return try await group.reduce(into: []) { $0 += $1 }
         }
-        try expectEqual(numbers.compactMap(Int.init).sorted(), Array(0..<200), "the messages")
+        try expect(Array(0..<200), numbers.compactMap(Int.init).sorted(), "the messages")
     }
 
     private func backpressure(_ transport: any Transport, _ address: String) async throws {
@@ -209,16 +193,14 @@ public struct TransportConformance: Sendable {
                 try await pair.dialled.send(TransportMessage(body: body), timeout: moment)
                 sent += 1
             }
-            throw MicroError(
-                "transport.conformance", .failedPrecondition,
-                "\(sent) messages of \(body.count) bytes were taken that nobody read")
+            throw Wrong("\(sent) messages of \(body.count) bytes were taken that nobody read")
         } catch let error as MicroError where error.reason == "TIMEOUT" {
         }
         let count = sent
         async let more: Void = pair.dialled.send(text("more"))
         for number in 0..<count {
             let message = try await pair.accepted.receive()
-            try expectEqual(message?.body.count, body.count, "bytes of message \(number)")
+            try expect(body.count, message?.body.count, "bytes of message \(number)")
         }
         try await expectText("more", of: pair.accepted)
         try await more
@@ -232,12 +214,12 @@ public struct TransportConformance: Sendable {
         async let closing: Void = pair.dialled.close()
         for number in 0..<10 { try await expectText("\(number)", of: pair.accepted) }
         for _ in 0..<3 {
-            try expect(try await pair.accepted.receive() == nil, "a message behind the end")
+            try require(try await pair.accepted.receive() == nil, "a message behind the end")
         }
         await closing
         var rest = 0
         for try await _ in pair.accepted.messages { rest += 1 }
-        try expectEqual(rest, 0, "messages behind the end")
+        try expect(0, rest, "messages behind the end")
         await pair.accepted.close()
     }
 
@@ -270,7 +252,7 @@ public struct TransportConformance: Sendable {
                 _ = try await pair.listener.accept(timeout: timeout)
             }
             let waited = start.duration(to: clock.now)
-            try expect(waited >= timeout * 2, "waited \(waited), not \(timeout) twice")
+            try require(waited >= timeout * 2, "waited \(waited), not \(timeout) twice")
         }
         // A message that comes too late is not lost.
         try await pair.dialled.send(text("late"))
@@ -294,7 +276,7 @@ public struct TransportConformance: Sendable {
             try await environment.clock.sleep(for: .milliseconds(2))
             waiting.cancel()
             await waiting.wait()
-            try expectEqual(await result.text, "cancelled", "a receive that was cancelled")
+            try expect("cancelled", await result.text, "a receive that was cancelled")
         }
         try await pair.dialled.send(text("first"))
         try await pair.dialled.send(text("second"))
@@ -316,7 +298,7 @@ public struct TransportConformance: Sendable {
                 }
             }
             group.addTask {
-                try expect(
+                try require(
                     try await pair.listener.accept() == nil, "a closed listener has accepted")
             }
             try await Environment.current.clock.sleep(for: .milliseconds(2))
@@ -329,18 +311,18 @@ public struct TransportConformance: Sendable {
         try await expectError("CLOSED", of: "sending after close") {
             try await pair.accepted.send(text("late"))
         }
-        try expect(try await pair.listener.accept() == nil, "a closed listener has accepted")
-        try expect(try await pair.dialled.receive() == nil, "no end")
+        try require(try await pair.listener.accept() == nil, "a closed listener has accepted")
+        try require(try await pair.dialled.receive() == nil, "no end")
     }
 
     private func dropping(_ transport: any Transport, _ address: String) async throws {
         let listener = try await transport.listen(address)
         try await sendAndForget(transport, listener.address)
         guard let accepted = try await listener.accept() else {
-            throw MicroError("transport.conformance", .failedPrecondition, "nothing to accept")
+            throw Wrong("nothing to accept")
         }
         try await expectText("last", of: accepted)
-        try expect(try await accepted.receive() == nil, "no end")
+        try require(try await accepted.receive() == nil, "no end")
     }
 
     private func sendAndForget(_ transport: any Transport, _ address: String) async throws {
@@ -375,10 +357,10 @@ public struct TransportConformance: Sendable {
 
     private func addresses(_ transport: any Transport, _ address: String) async throws {
         let pair = try await pair(transport, address)
-        try expect(pair.listener.address.contains("://"), "no scheme: \(pair.listener.address)")
-        try expectEqual(pair.dialled.remote, pair.listener.address, "remote of the dialled socket")
-        try expectEqual(pair.accepted.local, pair.listener.address, "local of the accepted socket")
-        try expect(pair.accepted.remote.contains("://"), "no scheme: \(pair.accepted.remote)")
+        try require(pair.listener.address.contains("://"), "no scheme: \(pair.listener.address)")
+        try expect(pair.listener.address, pair.dialled.remote, "remote of the dialled socket")
+        try expect(pair.listener.address, pair.accepted.local, "local of the accepted socket")
+        try require(pair.accepted.remote.contains("://"), "no scheme: \(pair.accepted.remote)")
     }
 
     private func binding(_ transport: any Transport, _ address: String) async throws {
@@ -430,7 +412,7 @@ public struct TransportConformance: Sendable {
         try await pair.accepted.send(text("back"))
         try await expectText("back", of: pair.dialled)
         await pair.dialled.close()
-        try expect(try await pair.accepted.receive() == nil, "no end")
+        try require(try await pair.accepted.receive() == nil, "no end")
     }
 
     private func unaccepted(_ transport: any Transport, _ address: String) async throws {
@@ -438,9 +420,9 @@ public struct TransportConformance: Sendable {
         let socket = try await transport.dial(listener.address)
         await listener.close()
         do {
-            try expect(try await socket.receive() == nil, "a message")
+            try require(try await socket.receive() == nil, "a message")
         } catch let error as MicroError {
-            try expectEqual(error.reason, "DISCONNECTED", "the end of who was not accepted")
+            try expect("DISCONNECTED", error.reason, "the end of who was not accepted")
         }
         await socket.close()
     }

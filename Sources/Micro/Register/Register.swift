@@ -80,7 +80,7 @@ extension Register {
     }
 
     /// What calls after ``close()`` throw.
-    var closedError: MicroError {
+    package var closedError: MicroError {
         MicroError("register", .unavailable, "\(describe()) is closed")
     }
 }

@@ -56,9 +56,7 @@ final class ProcessRegister: Register {
     func describe() -> String { "the register of the simulated world" }
 
     private func enter() async throws {
-        if state.withLock({ $0.isClosed }) {
-            throw MicroError("register", .unavailable, "\(describe()) is closed")
-        }
+        if state.withLock({ $0.isClosed }) { throw closedError }
         try await reach.check(describe())
     }
 
