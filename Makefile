@@ -14,7 +14,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON     := .venv/bin/python
-QUICKSTART := --package-path Examples/quickstart --scratch-path .build/quickstart -c release -j $(JOBS)
+QUICKSTART := --package-path Examples/quickstart --scratch-path .build/quickstart -c release
 
 # Built by their names: `swift build` alone builds the tools of the plugins of all packages too, and
 # one of swift-protobuf's is protoc, ten minutes of C++ that nothing here uses.
@@ -25,6 +25,9 @@ SWIFT_TESTS := microPackageTests
 build = for product in $(1); do \
             swift build -j $(JOBS) $(2) --product $$product || exit; \
         done
+
+# `swift run` builds what it runs alone, and that starts the others.
+build_quickstart = $(call build,frontdoor greeter quickstart,$(QUICKSTART))
 
 # What the integration tests start as processes of their own.
 export MICRO_TEST_BIN        := $(CURDIR)/.build/debug
@@ -64,10 +67,12 @@ build: deps ## build the libraries and the tools
 	$(call build,$(TOOLS))
 
 run: deps ## build and run the quickstart, until Ctrl-C
-	swift run $(QUICKSTART) quickstart
+	$(build_quickstart)
+	swift run --skip-build $(QUICKSTART) quickstart
 
 demo: deps ## build the quickstart, show each system once, and end
-	swift run $(QUICKSTART) quickstart demo
+	$(build_quickstart)
+	swift run --skip-build $(QUICKSTART) quickstart demo
 
 # It installs and builds what it needs, and says what it can't get.
 bench: deps ## compare with gRPC C++, gRPC Go, gRPC Swift and the limits (QUICK=1: 5 minutes)
@@ -177,7 +182,7 @@ test-one: deps ## the Swift tests whose name contains NAME
 
 integration: test-deps ## the Swift tests that start services, curl, nghttp and gRPC clients
 	$(call build,$(TOOLS) $(SWIFT_TESTS))
-	swift build $(QUICKSTART)
+	$(build_quickstart)
 	swift test --skip-build --filter '^IntegrationTests\.'
 
 # What the unit tests show in virtual time, with real processes. It takes 5 minutes, and wants the
@@ -195,13 +200,13 @@ readme: test-deps ## run every command and compile every file that README.md sho
 
 # The runner of the Swift tests leaks a little itself: leaks are looked for by c-test.
 asan: test-deps ## the Swift tests under AddressSanitizer
-	swift build $(QUICKSTART)
+	$(build_quickstart)
 	$(call build,$(TOOLS) $(SWIFT_TESTS),--sanitize=address --scratch-path .build/asan)
 	ASAN_OPTIONS=detect_leaks=0 MICRO_TEST_BIN=$(CURDIR)/.build/asan/debug \
 	    swift test --skip-build --sanitize=address --scratch-path .build/asan
 
 tsan: test-deps ## the Swift tests under ThreadSanitizer
-	swift build $(QUICKSTART)
+	$(build_quickstart)
 	$(call build,$(TOOLS) $(SWIFT_TESTS),--sanitize=thread --scratch-path .build/tsan)
 	MICRO_TEST_BIN=$(CURDIR)/.build/tsan/debug \
 	    swift test --skip-build --sanitize=thread --scratch-path .build/tsan
