@@ -1,0 +1,58 @@
+/* Filling a document. The readers append values, and open and close lists and maps around them. */
+#ifndef MCORE_CODEC_DOCUMENT_H
+#define MCORE_CODEC_DOCUMENT_H
+
+#include "mcore/document.h"
+
+#include "codec/keys.h"
+
+enum { MCORE__DEPTH_MAX = 512, MCORE__DEPTH_DEFAULT = 64 };
+
+/* A list or a map that is open. */
+typedef struct mcore__open {
+    uint32_t at;    /* its place */
+    uint32_t count; /* elements, entries */
+    uint32_t keys;  /* of a map: where its keys begin in the document's */
+} mcore__open;
+
+struct mcore_document {
+    mcore_value *values;
+    uint32_t count, capacity;
+    uint32_t depth, depth_max;
+    int refuse_duplicates;
+    mcore__open *open; /* MCORE__DEPTH_MAX of them */
+    mcore__keys keys;  /* of the open maps */
+    uint8_t *texts;    /* what had to be unescaped or joined: at most as long as the input */
+    size_t texts_len, texts_capacity;
+    mcore_fault fault;
+};
+
+/* Empties it for `len` bytes of input. `options` may be NULL. Errors: MCORE_EINVAL, MCORE_ENOMEM.
+ */
+struct mcore_read_options;
+mcore_status mcore__document_begin(mcore_document *document,
+                                   const struct mcore_read_options *options);
+/* Makes room for more values. Errors: MCORE_ENOMEM, MCORE_ELIMIT. */
+mcore_status mcore__document_grow(mcore_document *document);
+/* Room for `len` bytes of text that stays where it is; all texts together are at most `total`,
+ * which is the same in all calls between two beginnings. NULL: no memory. */
+uint8_t *mcore__document_texts(mcore_document *document, size_t len, size_t total);
+
+/* A new value at the end, all 0 but its kind; NULL: mcore__document_grow says why. */
+static inline mcore_value *mcore__document_add(mcore_document *document, mcore_value_kind kind) {
+    if (document->count == document->capacity && mcore__document_grow(document) != MCORE_OK)
+        return NULL;
+    mcore_value *value = &document->values[document->count++];
+    *value = (mcore_value){.kind = (uint8_t)kind};
+    return value;
+}
+
+/* Opens and closes a list or a map, whose value is the last one. Closing settles repeated keys.
+ * Errors: MCORE_ELIMIT (too deep), MCORE_ENOMEM; of close MCORE_EPROTO: a key is there twice, which
+ * mcore_fault.what says. */
+mcore_status mcore__document_open(mcore_document *document);
+mcore_status mcore__document_close(mcore_document *document, uint32_t count);
+/* The last value is a key of the open map. Errors: MCORE_ENOMEM. */
+mcore_status mcore__document_key(mcore_document *document);
+
+#endif
