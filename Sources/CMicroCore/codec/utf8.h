@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline int mcore__utf8_continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
@@ -24,19 +25,28 @@ static inline size_t mcore__utf8_character(const uint8_t *in, size_t len) {
     return 4;
 }
 
-/* 1 when all of `in` is valid. */
-static inline int mcore__utf8_is_valid(const uint8_t *in, size_t len) {
-    size_t i = 0;
-    while (i < len) {
-        if (in[i] < 0x80) {
-            i++;
-            continue;
-        }
-        size_t n = mcore__utf8_character(in + i, len - i);
-        if (n == 0) return 0;
-        i += n;
+/* How many bytes of `text` are valid: `len`, or the place of the first sequence that is not. */
+size_t mcore__utf8_valid(const uint8_t *text, size_t len);
+
+/* For up to 16 bytes, which most keys and many texts are. */
+static inline int mcore__is_short_ascii(const uint8_t *text, size_t len) {
+    if (len >= 8) {
+        uint64_t head, tail;
+        memcpy(&head, text, sizeof head);
+        memcpy(&tail, text + len - sizeof tail, sizeof tail);
+        return !((head | tail) & UINT64_C(0x8080808080808080));
     }
-    return 1;
+    if (len >= 4) {
+        uint32_t head, tail;
+        memcpy(&head, text, sizeof head);
+        memcpy(&tail, text + len - sizeof tail, sizeof tail);
+        return !((head | tail) & UINT32_C(0x80808080));
+    }
+    return !len || (text[0] | text[len / 2] | text[len - 1]) < 0x80;
+}
+
+static inline int mcore__is_utf8(const uint8_t *text, size_t len) {
+    return (len <= 16 && mcore__is_short_ascii(text, len)) || mcore__utf8_valid(text, len) == len;
 }
 
 #endif
