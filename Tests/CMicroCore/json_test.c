@@ -110,10 +110,10 @@ static const char *shown(mcore_document *document) {
 static void check_shown(const char *json, const char *expected) {
     for (int plain = 0; plain < 2; plain++) {
         mcore_document *document = mcore_document_create();
-        mcore_slice copy = exact_copy(slice_of(json));
+        mcore_slice copy = exact_copy(mcore_slice_of(json));
         CHECK_INT(mcore__json_read(document, copy, NULL, indexer_of(plain)), MCORE_OK);
-        CHECK_SLICE(slice_of(shown(document)), expected);
-        free((void *)(uintptr_t)copy.data);
+        CHECK_SLICE(mcore_slice_of(shown(document)), expected);
+        free_bytes(copy);
         mcore_document_destroy(document);
     }
 }
@@ -132,7 +132,7 @@ TEST(values_come_in_order) {
 
 TEST(lists_and_maps_know_what_is_behind_them) {
     mcore_document *document = mcore_document_create();
-    CHECK_INT(mcore_json_read(document, slice_of("[[1,[2]],{\"a\":[]},3]"), NULL), MCORE_OK);
+    CHECK_INT(mcore_json_read(document, mcore_slice_of("[[1,[2]],{\"a\":[]},3]"), NULL), MCORE_OK);
     const mcore_value *values = mcore_document_values(document);
     static const uint32_t next[] = {9, 5, 3, 5, 5, 8, 7, 8, 9};
     CHECK_INT(document->count, 9);
@@ -194,7 +194,7 @@ TEST(escapes_are_undone) {
                 "'<\xF0\x9F\x98\x80>\xF0\x90\x80\x80\xF4\x8F\xBF\xBF'");
     check_shown("{\"\\n\":\"a\\tb\",\"c\":\"\\\\\"}", "M2 '\n' 'a\tb' 'c' '\\'");
     mcore_document *document = mcore_document_create();
-    CHECK_INT(mcore_json_read(document, slice_of("\"a\\u0000b\""), NULL), MCORE_OK);
+    CHECK_INT(mcore_json_read(document, mcore_slice_of("\"a\\u0000b\""), NULL), MCORE_OK);
     CHECK_INT(mcore_document_values(document)->len, 3);
     CHECK(memcmp(mcore_document_values(document)->as.text, "a\0b", 3) == 0);
     mcore_document_destroy(document);
@@ -203,11 +203,11 @@ TEST(escapes_are_undone) {
 TEST(plain_texts_are_not_copied) {
     static const char json[] = "{\"key\":\"text\",\"k\\n\":\"\",\"n\":1.5}";
     mcore_document *document = mcore_document_create();
-    CHECK_INT(mcore_json_read(document, slice_of(json), NULL), MCORE_OK);
+    CHECK_INT(mcore_json_read(document, mcore_slice_of(json), NULL), MCORE_OK);
     const mcore_value *values = mcore_document_values(document);
     CHECK(values[1].as.text == (const uint8_t *)json + 2);
     CHECK(values[2].as.text == (const uint8_t *)json + 8);
-    CHECK(!is_inside(slice_of(json), values[3].as.text));
+    CHECK(!is_inside(mcore_slice_of(json), values[3].as.text));
     CHECK(values[4].as.text == (const uint8_t *)json + 21);
     CHECK(values[6].as.text == (const uint8_t *)strchr(json, '1'));
     mcore_document_destroy(document);
@@ -224,9 +224,9 @@ TEST(the_last_of_equal_keys_counts) {
 static void check_fault(const char *json, mcore_status status, size_t offset, uint32_t line,
                         uint32_t column, const char *what) {
     mcore_fault fault;
-    CHECK_INT(judge(slice_of(json)), status);
-    CHECK_INT(mcore_json_validate(slice_of(json), MCORE__DEPTH_DEFAULT, &fault), status);
-    CHECK_SLICE(slice_of(fault.what), what);
+    CHECK_INT(judge(mcore_slice_of(json)), status);
+    CHECK_INT(mcore_json_validate(mcore_slice_of(json), MCORE__DEPTH_DEFAULT, &fault), status);
+    CHECK_SLICE(mcore_slice_of(fault.what), what);
     CHECK_INT(fault.offset, offset);
     CHECK_INT(fault.line, line);
     CHECK_INT(fault.column, column);
@@ -329,17 +329,18 @@ TEST(keys_that_come_twice_can_be_refused) {
                   "the key \"\xC3\xA9\" comes twice"}};
     mcore_document *document = mcore_document_create();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        CHECK_INT(mcore_json_read(document, slice_of(cases[i].json), &options), MCORE_EPROTO);
+        CHECK_INT(mcore_json_read(document, mcore_slice_of(cases[i].json), &options), MCORE_EPROTO);
         const mcore_fault *fault = mcore_document_fault(document);
-        CHECK_SLICE(slice_of(fault->what), cases[i].what);
+        CHECK_SLICE(mcore_slice_of(fault->what), cases[i].what);
         CHECK_INT(fault->offset, cases[i].offset);
         CHECK_INT(fault->line, cases[i].line);
         CHECK_INT(fault->column, cases[i].column);
         CHECK(!mcore_document_values(document));
-        CHECK_INT(mcore_json_validate(slice_of(cases[i].json), 64, NULL), MCORE_OK);
+        CHECK_INT(mcore_json_validate(mcore_slice_of(cases[i].json), 64, NULL), MCORE_OK);
     }
-    CHECK_INT(mcore_json_read(document, slice_of("{\"a\":{\"a\":1},\"b\":{\"a\":2}}"), &options),
-              MCORE_OK);
+    CHECK_INT(
+        mcore_json_read(document, mcore_slice_of("{\"a\":{\"a\":1},\"b\":{\"a\":2}}"), &options),
+        MCORE_OK);
     CHECK_INT(mcore_document_fault(document)->line, 0);
     mcore_document_destroy(document);
 }
@@ -351,11 +352,11 @@ TEST(options_are_checked) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         mcore_read_options_default(&options);
         options.depth_max = wrong[i];
-        CHECK_INT(mcore_json_read(document, slice_of("1"), &options), MCORE_EINVAL);
-        CHECK_INT(mcore_json_validate(slice_of("1"), wrong[i], NULL), MCORE_EINVAL);
+        CHECK_INT(mcore_json_read(document, mcore_slice_of("1"), &options), MCORE_EINVAL);
+        CHECK_INT(mcore_json_validate(mcore_slice_of("1"), wrong[i], NULL), MCORE_EINVAL);
         CHECK(!mcore_document_values(document));
     }
-    CHECK_INT(mcore_json_validate(slice_of("["), 64, NULL), MCORE_EPROTO);
+    CHECK_INT(mcore_json_validate(mcore_slice_of("["), 64, NULL), MCORE_EPROTO);
     CHECK_INT(mcore_json_validate((mcore_slice){NULL, 0}, 64, NULL), MCORE_EPROTO);
     CHECK_INT(mcore_json_read(document, (mcore_slice){NULL, 0}, NULL), MCORE_EPROTO);
     mcore_document_destroy(document);
@@ -369,13 +370,14 @@ static const char every_kind_of_memory[] =
 TEST(a_document_is_filled_again_and_again) {
     mcore_document *document = mcore_document_create();
     for (int round = 0; round < 3; round++) {
-        CHECK_INT(mcore_json_read(document, slice_of(every_kind_of_memory), NULL), MCORE_OK);
-        CHECK_SLICE(slice_of(shown(document)), "M4 !'a' A4 1 2 3 '\n' 'b\t' 'x\ty' 'c' M1 'd' null "
-                                               "'e' '\xC3\xA9' 'a' 1");
-        CHECK_INT(mcore_json_read(document, slice_of("[[{\"a\":1"), NULL), MCORE_EPROTO);
+        CHECK_INT(mcore_json_read(document, mcore_slice_of(every_kind_of_memory), NULL), MCORE_OK);
+        CHECK_SLICE(mcore_slice_of(shown(document)),
+                    "M4 !'a' A4 1 2 3 '\n' 'b\t' 'x\ty' 'c' M1 'd' null "
+                    "'e' '\xC3\xA9' 'a' 1");
+        CHECK_INT(mcore_json_read(document, mcore_slice_of("[[{\"a\":1"), NULL), MCORE_EPROTO);
         CHECK(!mcore_document_values(document));
-        CHECK_INT(mcore_json_read(document, slice_of("[1]"), NULL), MCORE_OK);
-        CHECK_SLICE(slice_of(shown(document)), "A1 1");
+        CHECK_INT(mcore_json_read(document, mcore_slice_of("[1]"), NULL), MCORE_OK);
+        CHECK_SLICE(mcore_slice_of(shown(document)), "A1 1");
         CHECK_INT(mcore_document_fault(document)->line, 0);
     }
     mcore_document_destroy(document);
@@ -476,7 +478,7 @@ TEST(memory_is_a_multiple_of_the_input) {
             mcore_document_destroy(document);
             CHECK_INT(bytes_live, 0);
             mcore_set_allocator(NULL);
-            free((void *)(uintptr_t)bytes.data);
+            free_bytes(bytes);
         }
     }
 }
@@ -487,7 +489,7 @@ static mcore_status judge_repeated(const char *before, const char *text, size_t 
                                    const char *behind) {
     mcore_slice bytes = repeat(before, text, times, behind);
     mcore_status status = judge(bytes);
-    free((void *)(uintptr_t)bytes.data);
+    free_bytes(bytes);
     return status;
 }
 
@@ -544,8 +546,9 @@ TEST(lengths_beyond_32_bits_are_refused) {
     mcore_document *document = mcore_document_create();
     CHECK_INT(mcore_json_validate(bytes, 64, &fault), MCORE_ELIMIT);
     CHECK_INT(mcore_json_read(document, bytes, NULL), MCORE_ELIMIT);
-    CHECK_SLICE(slice_of(mcore_document_fault(document)->what), "longer than 4294967295 bytes");
-    CHECK_SLICE(slice_of(fault.what), "longer than 4294967295 bytes");
+    CHECK_SLICE(mcore_slice_of(mcore_document_fault(document)->what),
+                "longer than 4294967295 bytes");
+    CHECK_SLICE(mcore_slice_of(fault.what), "longer than 4294967295 bytes");
     mcore_document_destroy(document);
 #endif
 }
