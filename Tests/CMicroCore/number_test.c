@@ -5,7 +5,6 @@
 #include "codec/powers_of_ten.h"
 #include "mcore/number.h"
 
-#include <float.h>
 #include <math.h>
 
 static mcore_slice text_of(const char *text) { return (mcore_slice){text, strlen(text)}; }
@@ -297,30 +296,50 @@ TEST(floats_are_rounded_once) {
     }
 }
 
-/* What is exactly half way between two doubles, and a little beside it, wherever that little is.
- * The C library writes it where it has a type with one bit more. */
+enum { FRACTION = 1080, WIDTH = 310 + 1 + FRACTION };
+
+/* The text of (a + b) / 2, for neighbours, by adding and halving their digits. */
+static char *write_half(double a, double b, char text[WIDTH + 32]) {
+    char other[WIDTH + 1];
+    CHECK_INT(snprintf(text, WIDTH + 1, "%0*.*f", WIDTH, FRACTION, a), WIDTH);
+    CHECK_INT(snprintf(other, sizeof other, "%0*.*f", WIDTH, FRACTION, b), WIDTH);
+    int carry = 0;
+    for (int i = WIDTH - 1; i >= 0; i--) {
+        if (text[i] == '.') continue;
+        int sum = text[i] - '0' + other[i] - '0' + carry;
+        carry = sum / 10;
+        text[i] = (char)('0' + sum % 10);
+    }
+    int rest = carry;
+    for (int i = 0; i < WIDTH; i++) {
+        if (text[i] == '.') continue;
+        int value = rest * 10 + text[i] - '0';
+        text[i] = (char)('0' + value / 2);
+        rest = value % 2;
+    }
+    CHECK_INT(rest, 0);
+    while (text[0] == '0' && text[1] != '.') text++;
+    return text;
+}
+
+/* What is exactly half way between two doubles, and a little beside it, wherever that little is. */
 static void check_halves(double lower) {
     double upper = real_of_bits(bits_of(lower) + 1);
-    static char text[1400];
-    if (LDBL_MANT_DIG < 64 || !isfinite(upper)) return;
-    long double half = ((long double)lower + (long double)upper) / 2;
-    int len = snprintf(text, sizeof text - 100, "%.*Le", 1100, half);
-
-    char *tail = strchr(text, 'e');
-    char exponent_text[16];
-    snprintf(exponent_text, sizeof exponent_text, "%s", tail);
+    if (!isfinite(lower) || !isfinite(upper)) return;
+    static char buffer[WIDTH + 32];
+    char *text = write_half(lower, upper, buffer), *end = text + strlen(text);
     check_as_strtod(text);
-    CHECK_INT(len, strlen(text));
-    tail[-1] = '1';
+    CHECK(real_of(text) == (bits_of(lower) & 1 ? upper : lower));
+    end[-1] = '1';
     check_as_strtod(text);
     CHECK(real_of(text) == upper);
-    tail[-1] = '0';
-    while (tail[-1] == '0') tail--;
-    if (tail[-1] == '.') return;
-    snprintf(tail, 32, "%s", exponent_text);
+    end[-1] = '0';
+    while (end[-1] == '0') end--;
+    if (end[-1] == '.') return;
+    *end = '\0';
     check_as_strtod(text);
-    tail[-1]--;
-    snprintf(tail, 64, "99999999999999999999%s", exponent_text);
+    end[-1]--;
+    snprintf(end, 32, "99999999999999999999");
     check_as_strtod(text);
     CHECK(real_of(text) == lower);
 }

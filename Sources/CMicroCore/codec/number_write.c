@@ -17,24 +17,13 @@ typedef struct decimal {
 
 enum { REAL_DIGITS = 17 };
 
-static const uint64_t small_powers[] = {1,
-                                        10,
-                                        100,
-                                        1000,
-                                        10000,
-                                        100000,
-                                        1000000,
-                                        10000000,
-                                        100000000,
-                                        1000000000,
-                                        10000000000,
-                                        100000000000,
-                                        1000000000000,
-                                        10000000000000,
-                                        100000000000000,
-                                        1000000000000000,
-                                        10000000000000000,
-                                        100000000000000000};
+/* clang-format off */
+static const uint64_t small_powers[] = {
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000,
+    1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000,
+    100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
+};
+/* clang-format on */
 
 /* ---- Integers ---- */
 
@@ -164,10 +153,9 @@ static inline digits take_apart(decimal value) {
                     .middle = mcore__digits_of((uint32_t)(front % 100000000)),
                     .last = mcore__digits_of((uint32_t)(all % 100000000)),
                     .point = value.power - missing + REAL_DIGITS};
-    /* The shortest digits fit the first two, as a rule, or need nearly all. */
-    found.count = found.last ? 17 - __builtin_clzll(found.last) / 8
-                             : 9 - __builtin_clzll(found.middle | 1) / 8;
-    if ((found.last | found.middle) == 0) found.count = 1;
+    found.count = found.last     ? 17 - __builtin_clzll(found.last) / 8
+                  : found.middle ? 9 - __builtin_clzll(found.middle) / 8
+                                 : 1;
     return found;
 }
 
