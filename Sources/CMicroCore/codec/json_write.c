@@ -39,7 +39,7 @@ static uint8_t *put_mixed(mcore_writer *writer, uint8_t *at, const uint8_t *in, 
         if (*in >= 0x80) {
             n = mcore__utf8_character(in, len);
             if (n == 0) {
-                mcore__writer_fail(writer, MCORE_EINVAL, "the text is not UTF-8");
+                mcore__writer_fail_utf8(writer);
                 return NULL;
             }
             for (size_t i = 0; i < n; i++) *at++ = in[i];

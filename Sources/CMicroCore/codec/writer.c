@@ -51,6 +51,10 @@ mcore_status mcore__writer_fail_unopened(mcore_writer *writer) {
     return mcore__writer_fail(writer, MCORE_EINVAL, "no list and no map was opened here");
 }
 
+mcore_status mcore__writer_fail_utf8(mcore_writer *writer) {
+    return mcore__writer_fail(writer, MCORE_EINVAL, "the text is not UTF-8");
+}
+
 mcore_status mcore__writer_too_long(mcore_writer *writer) {
     return mcore__writer_fail(writer, MCORE_ELIMIT, "the message is too long");
 }
@@ -110,6 +114,7 @@ static void forget(mcore_writer *writer) {
 static mcore_status begin_document(mcore_writer *writer) {
     if (!writer->document) writer->document = mcore_document_create();
     if (!writer->document) return MCORE_ENOMEM;
+    writer->is_resolved = 0;
     mcore_document_reset(writer->document, KEPT_MAX);
     return mcore__document_begin(writer->document, NULL);
 }
@@ -383,6 +388,9 @@ mcore_status mcore_writer_document(mcore_writer *writer, mcore_document **out_do
     if (writer->format != &mcore__document_format)
         mcore__writer_fail(writer, MCORE_EINVAL, "the format is not that of documents");
     mcore_status status = finish(writer);
-    if (status == MCORE_OK) *out_document = writer->document;
-    return status;
+    if (status == MCORE_OK && !writer->is_resolved) status = mcore__writer_resolve(writer);
+    if (status != MCORE_OK) return status;
+    writer->is_resolved = 1;
+    *out_document = writer->document;
+    return MCORE_OK;
 }

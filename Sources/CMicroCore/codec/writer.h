@@ -45,8 +45,9 @@ struct mcore_writer {
     size_t bytes_max;
     mcore__entry *entries; /* of the sorted maps that are open */
     size_t entries_count, entries_capacity;
-    mcore__buffer scratch; /* of sorting */
-    mcore_document *document;
+    mcore__buffer scratch;    /* of sorting */
+    mcore_document *document; /* its texts are `bytes` */
+    uint8_t is_resolved;      /* the document: its texts are pointers */
     struct mcore__tree *tree; /* kept for the next message that is unordered */
     uint8_t collects;         /* into the tree */
     const char *fault;
@@ -91,6 +92,7 @@ extern const mcore__format mcore__json_format, mcore__msgpack_format, mcore__cbo
 mcore_status mcore__writer_fail(mcore_writer *writer, mcore_status status, const char *fault);
 /* The list or map there is of the other kind than was meant. */
 mcore_status mcore__writer_fail_kind(mcore_writer *writer, int is_map);
+mcore_status mcore__writer_fail_utf8(mcore_writer *writer);
 mcore_status mcore__writer_fail_depth(mcore_writer *writer);
 /* There is none at a place that is awaited. */
 mcore_status mcore__writer_fail_unopened(mcore_writer *writer);
@@ -115,6 +117,9 @@ static inline mcore_status mcore__writer_wrote(mcore_writer *writer, const uint8
 static inline mcore__level *mcore__writer_level(const mcore_writer *writer) {
     return writer->depth > 0 ? &writer->levels[writer->depth - 1] : NULL;
 }
+
+/* Ends the writer's document: texts become pointers, and keys that come twice are marked. */
+mcore_status mcore__writer_resolve(mcore_writer *writer);
 
 /* ---- Sorting ---- */
 
