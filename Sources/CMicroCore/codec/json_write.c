@@ -37,7 +37,7 @@ static uint8_t *put_mixed(mcore_writer *writer, uint8_t *at, const uint8_t *in, 
     while (len > 0) {
         size_t n;
         if (*in >= 0x80) {
-            n = mcore__utf8_character(in, len);
+            n = mcore__utf8_sequence(in, len);
             if (n == 0) {
                 mcore__writer_fail_utf8(writer);
                 return NULL;
