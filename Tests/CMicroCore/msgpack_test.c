@@ -343,7 +343,7 @@ TEST(every_character_is_utf8_and_every_other_sequence_is_not) {
             static const uint8_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
             text[0] = (uint8_t)(leads[used] | rest);
             int is_valid = used == len && bits <= 0x10FFFF && (bits < 0xD800 || bits > 0xDFFF);
-            CHECK_INT(mcore__utf8_is_valid(text, used), is_valid);
+            CHECK_INT(mcore__is_utf8(text, used), is_valid);
             CHECK_INT(mcore__utf8_valid(text, used), is_valid ? used : 0);
             for (size_t part = 1; part < used; part++) CHECK_INT(mcore__utf8_valid(text, part), 0);
         }
@@ -355,20 +355,20 @@ TEST(utf8_is_looked_for_everywhere) {
     for (size_t len = 0; len < sizeof text; len++) {
         for (size_t at = 0; at < len; at++) {
             rig_bytes copy = rig_copy(memset(text, 'a', sizeof text), len);
-            CHECK(mcore__utf8_is_valid(copy.data, len));
+            CHECK(mcore__is_utf8(copy.data, len));
             copy.data[at] = 0x80;
-            CHECK(!mcore__utf8_is_valid(copy.data, len));
+            CHECK(!mcore__is_utf8(copy.data, len));
             CHECK_INT(mcore__utf8_valid(copy.data, len), at);
             copy.data[at] = 0xC3;
             CHECK_INT(mcore__utf8_valid(copy.data, len), at);
             if (at + 1 < len) {
                 copy.data[at + 1] = 0xBC;
-                CHECK(mcore__utf8_is_valid(copy.data, len));
+                CHECK(mcore__is_utf8(copy.data, len));
             }
             free(copy.data);
         }
     }
-    CHECK(mcore__utf8_is_valid(NULL, 0));
+    CHECK(mcore__is_utf8(NULL, 0));
 }
 
 int main(int argc, char **argv) { return test_main(argc, argv); }

@@ -79,7 +79,7 @@ static inline const uint8_t *mcore__binary_text(mcore__binary *in, mcore_value *
                                                 uint64_t len) {
     if (len > (size_t)(in->end - at)) return mcore__binary_lie(in, item, at, "text", len, "bytes");
     if (len > UINT32_MAX) return mcore__binary_too_long(in, item, len, "bytes");
-    if (!mcore__utf8_is_valid(at, (size_t)len)) return mcore__binary_not_utf8(in, at, (size_t)len);
+    if (!mcore__is_utf8(at, (size_t)len)) return mcore__binary_not_utf8(in, at, (size_t)len);
     value->kind = MCORE_VALUE_TEXT;
     value->len = (uint32_t)len;
     value->as.text = at;

@@ -151,7 +151,7 @@ static const uint8_t *read_chunks(mcore__binary *in, const uint8_t *item, chunks
         if (!chunk) return NULL;
         if (len > (size_t)(in->end - chunk))
             return mcore__binary_lie(in, at, chunk, "chunk", len, "bytes");
-        if (major == TEXT && !mcore__utf8_is_valid(chunk, (size_t)len))
+        if (major == TEXT && !mcore__is_utf8(chunk, (size_t)len))
             return mcore__binary_not_utf8(in, chunk, (size_t)len);
         out->count++;
         out->last = chunk;

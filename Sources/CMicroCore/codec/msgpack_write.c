@@ -88,7 +88,7 @@ static mcore_status msgpack_number(mcore_writer *writer, mcore_slice text) {
 }
 
 static mcore_status msgpack_text(mcore_writer *writer, mcore_slice text) {
-    if (!mcore__utf8_is_valid(text.data, text.len)) return mcore__writer_fail_utf8(writer);
+    if (!mcore__is_utf8(text.data, text.len)) return mcore__writer_fail_utf8(writer);
     return msgpack_number(writer, text);
 }
 

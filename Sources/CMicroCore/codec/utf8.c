@@ -16,13 +16,13 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end) {
     return at;
 }
 
-size_t mcore__utf8_valid(const uint8_t *in, size_t len) {
+size_t mcore__utf8_valid(const uint8_t *text, size_t len) {
     if (!len) return 0;
-    const uint8_t *at = in, *end = in + len;
+    const uint8_t *at = text, *end = text + len;
     while ((at = skip_ascii(at, end)) < end) {
         do {
-            size_t step = mcore__utf8_character(at, (size_t)(end - at));
-            if (!step) return (size_t)(at - in);
+            size_t step = mcore__utf8_sequence(at, (size_t)(end - at));
+            if (!step) return (size_t)(at - text);
             at += step;
         } while (at < end && *at >= 0x80);
     }
