@@ -273,7 +273,8 @@ INLINE mcore_status walk(reader *r, const int builds) {
     hand h;
     take_up(r, &h, builds);
     mcore_status status;
-    nest n = {.depth = 0, .count = 0};
+    nest n;
+    n.depth = n.count = 0;
     const uint8_t *p = next(&h.cursor, &r->index);
     if (*p == '{' || *p == '[') goto opened;
     if ((status = scalar(r, &h, p, builds))) return status;

@@ -140,9 +140,16 @@ mcore_status mcore__keys_add(mcore__keys *keys, const mcore_value *values, uint3
     return MCORE_OK;
 }
 
-/* Whether two marks may be equal: their last bits are. */
-static int has_equal_marks(const mcore__key *keys, uint32_t count) {
-    uint64_t seen[64] = {0}, again = 0;
+/* Whether two marks may be equal: of more than a few, when their last bits are. */
+static int may_have_equal_marks(const mcore__key *keys, uint32_t count) {
+    enum { FEW = 8 };
+    uint64_t again = 0;
+    if (count <= FEW) {
+        for (uint32_t i = 1; i < count; i++)
+            for (uint32_t j = 0; j < i; j++) again |= keys[i].mark == keys[j].mark;
+        return again != 0;
+    }
+    uint64_t seen[64] = {0};
     for (uint32_t i = 0; i < count; i++) {
         uint64_t *word = &seen[keys[i].mark >> 6 & 63], bit = UINT64_C(1) << (keys[i].mark & 63);
         again |= *word & bit;
@@ -153,7 +160,7 @@ static int has_equal_marks(const mcore__key *keys, uint32_t count) {
 
 static void settle_pairs(const mcore__key *keys, uint32_t count, mcore_value *values,
                          uint32_t *out_repeated, uint32_t *out_at) {
-    if (!has_equal_marks(keys, count)) return;
+    if (!may_have_equal_marks(keys, count)) return;
     for (uint32_t i = 0; i < count; i++) {
         mcore_value *key = &values[keys[i].at];
         for (uint32_t j = i + 1; j < count; j++) {
