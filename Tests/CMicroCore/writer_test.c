@@ -1,6 +1,7 @@
 #include "test.h"
 
 #include "failing_heap.h"
+#include "mcore/codec.h"
 #include "mcore/writer.h"
 
 #include <math.h>
@@ -1040,6 +1041,33 @@ TEST(documents_are_sorted_and_know_repeated_keys) {
     }
 }
 
+/* The document of a message is the one that is read from its JSON. */
+TEST(documents_are_what_is_read) {
+    uint64_t state = 3;
+    mcore_document *read = mcore_document_create(), *written;
+    for (int round = 0; round < 100; round++) {
+        model m;
+        make_model(&m, &state);
+        uint32_t flags = (uint32_t)round % 4;
+        mcore_writer *json = make(flags),
+                     *document = make_with(MCORE_FORMAT_DOCUMENT, flags, 64, SIZE_MAX);
+        write_in_order(json, &m, 0, mcore_writer_top(json));
+        write_in_order(document, &m, 0, mcore_writer_top(document));
+        mcore_slice bytes;
+        CHECK_INT(mcore_writer_finish(json, &bytes), MCORE_OK);
+        CHECK_INT(mcore_json_read(read, bytes, NULL), MCORE_OK);
+        CHECK_INT(mcore_writer_document(document, &written), MCORE_OK);
+        static dump expected, found;
+        expected.len = found.len = 0;
+        dump_value(&expected, mcore_document_values(read), 0);
+        dump_value(&found, mcore_document_values(written), 0);
+        CHECK_SLICE(text(found.text), expected.text);
+        mcore_writer_destroy(json);
+        mcore_writer_destroy(document);
+    }
+    mcore_document_destroy(read);
+}
+
 TEST(documents_have_faults_and_limits) {
     mcore_writer *writer = make_with(MCORE_FORMAT_DOCUMENT, 0, 64, SIZE_MAX);
     mcore_place top = mcore_writer_top(writer);
@@ -1190,6 +1218,8 @@ TEST(calls_by_chance_do_no_harm) {
             CHECK_INT(end(any, format, &out_of_any), MCORE_OK);
             CHECK_INT(out_of_any.len, out.len);
             CHECK(memcmp(kept, out_of_any.data, out.len) == 0);
+            if (format == MCORE_FORMAT_JSON)
+                CHECK_INT(mcore_json_validate(out_of_any, 5, NULL), MCORE_OK);
             finished += out.len > 20;
         } else {
             CHECK(*mcore_writer_fault(ordered) != 0);
