@@ -238,11 +238,20 @@ static __attribute__((noinline)) const uint8_t *read_any(mcore__binary *in, cons
     return *item >> 5 == TAG ? read_tagged(in, item, value) : read_untagged(in, item, value);
 }
 
+/* What most items are, and else any. */
 MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
-    uint8_t first = *item;
+    uint8_t first = *item, short_len = first & 0x1F;
     if (first < 24) return constant(value, MCORE_VALUE_INTEGER, first, item + 1);
-    if (first >= 0x60 && first < 0x78)
-        return mcore__binary_text(in, value, item, item + 1, first & 0x1F);
+    if (short_len < 24) {
+        switch (first >> 5) {
+        case TEXT:
+            return mcore__binary_text(in, value, item, item + 1, short_len);
+        case ARRAY:
+            return mcore__binary_array(in, value, item, item + 1, short_len);
+        case MAP:
+            return mcore__binary_map(in, value, item, item + 1, short_len);
+        }
+    }
     return read_any(in, item, value);
 }
 
