@@ -5,6 +5,7 @@
 
 #include "base/entropy.h"
 #include "base/memory.h"
+#include "codec/wide.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -40,17 +41,8 @@ static uint64_t load64(const uint8_t *at) {
 /* Both halves of the product: every bit of it hangs on every bit of `a` and `b`. Each of them has a
  * part of the seed in it, so that nobody can make one of them 0. */
 static uint64_t fold(uint64_t a, uint64_t b) {
-#ifdef __SIZEOF_INT128__
-    __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-#else
-    uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX), high = (a >> 32) * (b >> 32);
-    uint64_t left = (a >> 32) * (b & UINT32_MAX), right = (a & UINT32_MAX) * (b >> 32);
-    uint64_t middle = (low >> 32) + (left & UINT32_MAX) + (right & UINT32_MAX);
-    high += (left >> 32) + (right >> 32) + (middle >> 32);
-    return (middle << 32 | (low & UINT32_MAX)) ^ high;
-#endif
+    mcore__wide product = mcore__wide_product(a, b);
+    return product.low ^ product.high;
 }
 
 static uint64_t hash_text(const uint8_t *text, size_t len, const uint64_t seed[2]) {
