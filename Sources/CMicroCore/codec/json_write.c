@@ -243,5 +243,6 @@ const mcore__format mcore__json_format = {
     .end = json_end,
     .sort = mcore__writer_sort_bytes,
     .key_byte = json_key_byte,
+    .escapes = "\\",
     .separator_len = 1,
 };
