@@ -164,7 +164,11 @@ static void finish(mcore__server_stream *stream) {
         return;
     }
     if (flow->cut == MCORE__CUT_LINES) {
-        mcore__line_cut_last(&flow->lines, &ready, &message.bytes);
+        mcore_status status = mcore__line_cut_last(&flow->lines, &ready, &message.bytes);
+        if (status) {
+            fail(stream, status);
+            return;
+        }
     } else if (flow->cut == MCORE__CUT_WHOLE && !flow->delivered) {
         /* Of a message without bytes there is only its type to tell that it was sent. */
         message.bytes = (mcore_slice){mcore__buffer_bytes(&flow->lines.partial),
