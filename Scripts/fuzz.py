@@ -6,7 +6,7 @@
 
 The seconds are shared out among the targets. Inputs that reach something new go to
 .build/fuzz/corpus/<target>, and are there for the next run; inputs that a target dies of go to
-.build/fuzz/found/<target>. --merge takes those of the former that reach what no kept input does into
+.build/fuzz/corpus/<target> and are there for the next run; inputs that a target dies of go to
 Tests/Fuzz/corpus/<target>, which is part of the repository."""
 
 import argparse
