@@ -13,8 +13,11 @@ typedef struct mcore__key {
 typedef struct mcore__keys {
     mcore__key *entries;
     uint32_t count, capacity;
+    uint64_t seed[2];
 } mcore__keys;
 
+/* Empty, with the seed of the process. */
+void mcore__keys_init(mcore__keys *keys);
 /* Adds the key at `at`. Errors: MCORE_ENOMEM. */
 mcore_status mcore__keys_add(mcore__keys *keys, const mcore_value *values, uint32_t at);
 /* Marks those from `first` on that are repeated as MCORE_VALUE_SUPERSEDED and drops all of them.

@@ -3,14 +3,13 @@
 #endif
 #include "rpc/routes.h"
 
+#include "base/entropy.h"
 #include "base/memory.h"
 #include "base/sized.h"
 #include "mcore/hash.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* Paths come from the network, so the key is secret: nobody can choose paths that collide. */
 struct mcore_routes {
@@ -25,23 +24,10 @@ struct mcore_routes {
 
 enum { SLOTS_MIN = 16 };
 
-static mcore_status random_key(uint64_t key[2]) {
-    uint8_t *at = (uint8_t *)key;
-    size_t left = 2 * sizeof *key;
-    while (left) {
-        ssize_t n = getrandom(at, left, 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return MCORE_EIO;
-        at += n;
-        left -= (size_t)n;
-    }
-    return MCORE_OK;
-}
-
 mcore_status mcore_routes_create(mcore_routes **out_routes) {
     if (!out_routes) return MCORE_EINVAL;
     uint64_t key[2];
-    mcore_status status = random_key(key);
+    mcore_status status = mcore__entropy(key, sizeof key);
     if (status) return status;
     mcore_routes *routes = mcore__zalloc(sizeof *routes);
     if (!routes) return MCORE_ENOMEM;

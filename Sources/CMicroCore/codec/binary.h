@@ -1,0 +1,125 @@
+/* What the readers of MessagePack and CBOR share: items that announce how many follow. Nothing is
+ * taken by what is announced, only by what is there. */
+#ifndef MCORE_CODEC_BINARY_H
+#define MCORE_CODEC_BINARY_H
+
+#include "codec/document.h"
+#include "codec/utf8.h"
+#include "mcore/codec.h"
+
+/* As the `len` of a list or a map: it ends where its end is. */
+#define MCORE__ENDLESS UINT32_MAX
+
+typedef struct mcore__binary {
+    mcore_document *document;
+    const uint8_t *begin, *end;
+    mcore_status status; /* of what returned NULL */
+    /* Of the innermost list or map, or of the message: how many items follow, an entry has two. Of
+     * an endless one: how many there were. */
+    uint64_t items;
+    int64_t step; /* added to it with each item: -1, or 1 of an endless one */
+    int is_map;
+} mcore__binary;
+
+/* Errors: MCORE_EINVAL (options), MCORE_EPROTO: there is nothing. */
+mcore_status mcore__binary_begin(mcore__binary *in, mcore_document *document, mcore_slice bytes,
+                                 const mcore_read_options *options);
+/* All is read up to `at`. Errors: MCORE_EPROTO: there is more. */
+mcore_status mcore__binary_end(mcore__binary *in, const uint8_t *at);
+
+/* The last value is a list or a map of `len`. `at` is where it is announced. */
+mcore_status mcore__binary_open(mcore__binary *in, const uint8_t *at);
+/* Closes the innermost. `at` is behind it. */
+mcore_status mcore__binary_close(mcore__binary *in, const uint8_t *at);
+/* The last value is a key. */
+mcore_status mcore__binary_key(mcore__binary *in, const uint8_t *at);
+
+static inline int mcore__binary_is_complete(const mcore__binary *in) {
+    return !in->items && in->step < 0;
+}
+
+/* `value` is the last, and was read from `item` up to `at`. Opens it, and closes what it was the
+ * last one of. */
+static inline mcore_status mcore__binary_step(mcore__binary *in, const mcore_value *value,
+                                              const uint8_t *item, const uint8_t *at) {
+    mcore_status status = MCORE_OK;
+    in->items += (uint64_t)in->step;
+    if (in->is_map && (in->items & 1))
+        status = mcore__binary_key(in, item);
+    else if (value->kind >= MCORE_VALUE_ARRAY)
+        status = mcore__binary_open(in, item);
+    while (!status && mcore__binary_is_complete(in) && in->document->depth)
+        status = mcore__binary_close(in, at);
+    return status;
+}
+
+/* ---- Faults: each sets `status`, and returns NULL for the caller to hand on ---- */
+
+const uint8_t *mcore__binary_fault(mcore__binary *in, const uint8_t *at, const char *what);
+/* The message ends within the head of an item, or before it. */
+const uint8_t *mcore__binary_cut(mcore__binary *in);
+/* `len` `units` of `what` that begin at `at` are announced, more than there is. */
+const uint8_t *mcore__binary_lie(mcore__binary *in, const uint8_t *item, const uint8_t *at,
+                                 const char *what, uint64_t len, const char *units);
+/* The same for what is there, but more than a value can have. */
+const uint8_t *mcore__binary_too_long(mcore__binary *in, const uint8_t *item, uint64_t len,
+                                      const char *units);
+const uint8_t *mcore__binary_not_utf8(mcore__binary *in, const uint8_t *text, size_t len);
+const uint8_t *mcore__binary_no_memory(mcore__binary *in);
+/* There is no room for a value at `at`. */
+const uint8_t *mcore__binary_full(mcore__binary *in, const uint8_t *at);
+
+/* ---- Items ---- */
+
+/* The text, the bytes, the list or the map `value`, of which `len` is announced at `item`, and that
+ * begins at `at`. Returns what is behind it, or behind its head. */
+static inline const uint8_t *mcore__binary_text(mcore__binary *in, mcore_value *value,
+                                                const uint8_t *item, const uint8_t *at,
+                                                uint64_t len) {
+    if (len > (size_t)(in->end - at)) return mcore__binary_lie(in, item, at, "text", len, "bytes");
+    if (len > UINT32_MAX) return mcore__binary_too_long(in, item, len, "bytes");
+    if (!mcore__is_utf8(at, (size_t)len)) return mcore__binary_not_utf8(in, at, (size_t)len);
+    value->kind = MCORE_VALUE_TEXT;
+    value->len = (uint32_t)len;
+    value->as.text = at;
+    return at + len;
+}
+
+const uint8_t *mcore__binary_bytes(mcore__binary *in, mcore_value *value, const uint8_t *item,
+                                   const uint8_t *at, uint64_t len);
+const uint8_t *mcore__binary_array(mcore__binary *in, mcore_value *value, const uint8_t *item,
+                                   const uint8_t *at, uint64_t len);
+const uint8_t *mcore__binary_map(mcore__binary *in, mcore_value *value, const uint8_t *item,
+                                 const uint8_t *at, uint64_t len);
+
+static inline void mcore__binary_natural(mcore_value *value, uint64_t number) {
+    value->kind = number > INT64_MAX ? MCORE_VALUE_NATURAL : MCORE_VALUE_INTEGER;
+    value->as.natural = number;
+}
+
+/* Big endian, which is one load. */
+static inline uint16_t mcore__load16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
+
+static inline uint32_t mcore__load32(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline uint64_t mcore__load64(const uint8_t *at) {
+    return (uint64_t)mcore__load32(at) << 32 | mcore__load32(at + 4);
+}
+
+static inline float mcore__load_float(const uint8_t *at) {
+    uint32_t bits = mcore__load32(at);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline double mcore__load_double(const uint8_t *at) {
+    uint64_t bits = mcore__load64(at);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+#endif

@@ -1,0 +1,324 @@
+/* MessagePack: each format of its specification, what is refused, and what was written. */
+#include "test.h"
+
+#include "codec/utf8.h"
+#include "document_rig.h"
+#include "failing_heap.h"
+
+static void check(const char *hex, const char *expected) {
+    rig_check(mcore_msgpack_read, hex, expected);
+}
+
+static void check_fault(const char *hex, size_t offset, const char *what) {
+    rig_check_fault(mcore_msgpack_read, hex, MCORE_EPROTO, offset, what);
+}
+
+/* ---- The formats of the specification, in its order ---- */
+
+typedef struct example {
+    const char *bytes, *shown;
+    int is_shortest; /* what the writer makes of it, too */
+} example;
+
+static const example examples[] = {
+    /* nil, bool */
+    {"c0", "null", 1},
+    {"c2", "false", 1},
+    {"c3", "true", 1},
+    /* int */
+    {"00", "0", 1},
+    {"7f", "127", 1},
+    {"ff", "-1", 1},
+    {"e0", "-32", 1},
+    {"cc80", "128", 1},
+    {"ccff", "255", 1},
+    {"cc00", "0", 0},
+    {"cd0100", "256", 1},
+    {"cdffff", "65535", 1},
+    {"ce00010000", "65536", 1},
+    {"ceffffffff", "4294967295", 1},
+    {"cf0000000100000000", "4294967296", 1},
+    {"cf7fffffffffffffff", "9223372036854775807", 1},
+    {"cf8000000000000000", "9223372036854775808u", 1},
+    {"cfffffffffffffffff", "18446744073709551615u", 1},
+    {"d0df", "-33", 1},
+    {"d080", "-128", 1},
+    {"d07f", "127", 0},
+    {"d1ff7f", "-129", 1},
+    {"d18000", "-32768", 1},
+    {"d17fff", "32767", 0},
+    {"d2ffff7fff", "-32769", 1},
+    {"d280000000", "-2147483648", 1},
+    {"d3ffffffff7fffffff", "-2147483649", 1},
+    {"d38000000000000000", "-9223372036854775808", 1},
+    {"d37fffffffffffffff", "9223372036854775807", 0},
+    {"d3ffffffffffffffff", "-1", 0},
+    /* float */
+    {"ca3fc00000", "1.5", 0},
+    {"ca7f7fffff", "3.4028234663852886e+38", 0},
+    {"ca80000000", "-0.0", 0},
+    {"ca7f800000", "inf", 0},
+    {"ca7fc00000", "nan", 0},
+    {"cb3ff199999999999a", "1.1", 1},
+    {"cb7fefffffffffffff", "1.7976931348623157e+308", 1},
+    {"cb0000000000000001", "5e-324", 1},
+    {"cbfff0000000000000", "-inf", 1},
+    {"cb7ff8000000000000", "nan", 1},
+    /* str */
+    {"a0", "\"\"", 1},
+    {"a161", "\"a\"", 1},
+    {"a3e6b0b4", "\"\xE6\xB0\xB4\"", 1},
+    {"bf61616161616161616161616161616161616161616161616161616161616161",
+     "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", 1},
+    {"d9206161616161616161616161616161616161616161616161616161616161616161",
+     "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", 1},
+    {"d900", "\"\"", 0},
+    {"da000161", "\"a\"", 0},
+    {"db0000000161", "\"a\"", 0},
+    /* bin */
+    {"c400", "h''", 1},
+    {"c403010203", "h'010203'", 1},
+    {"c5000101", "h'01'", 0},
+    {"c60000000101", "h'01'", 0},
+    /* array */
+    {"90", "[]", 1},
+    {"93010203", "[1, 2, 3]", 1},
+    {"92920102c0", "[[1, 2], null]", 1},
+    {"9f000102030405060708090a0b0c0d0e", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]", 1},
+    {"dc0010000102030405060708090a0b0c0d0e0f",
+     "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]", 1},
+    {"dc0000", "[]", 0},
+    {"dd0000000101", "[1]", 0},
+    /* map */
+    {"80", "{}", 1},
+    {"82a7636f6d70616374c3a6736368656d6100", "{\"compact\": true, \"schema\": 0}", 1},
+    {"81a16181a162c0", "{\"a\": {\"b\": null}}", 1},
+    {"8401a131ffa22d31cf8000000000000000c0a13102",
+     "{1: \"1\", -1: \"-1\", 9223372036854775808u: null, \"1\": 2}", 0},
+    {"de0001a161c0", "{\"a\": null}", 0},
+    {"df00000001a161c0", "{\"a\": null}", 0},
+    {"82a16101a16102", "{old \"a\": 1, \"a\": 2}", 0},
+    /* ext, the timestamps among them */
+    {"d4050a", "ext 5(h'0a')", 0},
+    {"d5050a0b", "ext 5(h'0a0b')", 0},
+    {"d6ff00000001", "ext -1(h'00000001')", 0},
+    {"d7ff0000000400000001", "ext -1(h'0000000400000001')", 0},
+    {"d880000102030405060708090a0b0c0d0e0f", "ext -128(h'000102030405060708090a0b0c0d0e0f')", 0},
+    {"c70cff000000010000000000000002", "ext -1(h'000000010000000000000002')", 0},
+    {"c7007f", "ext 127(h'')", 0},
+    {"c80001050a", "ext 5(h'0a')", 0},
+    {"c900000001050a", "ext 5(h'0a')", 0},
+};
+
+enum { EXAMPLES = sizeof examples / sizeof *examples };
+
+TEST(every_format_is_read) {
+    for (size_t i = 0; i < EXAMPLES; i++) check(examples[i].bytes, examples[i].shown);
+}
+
+TEST(every_format_is_refused_when_truncated) {
+    for (size_t i = 0; i < EXAMPLES; i++) {
+        rig_bytes bytes = rig_hex(examples[i].bytes);
+        rig_truncate(mcore_msgpack_read, rig_slice(bytes));
+        free(bytes.data);
+    }
+}
+
+TEST(every_small_number_is_itself) {
+    for (int i = -32; i < 128; i++) {
+        char hex[3], shown[8];
+        snprintf(hex, sizeof hex, "%02x", (unsigned)i & 0xFF);
+        snprintf(shown, sizeof shown, "%d", i);
+        check(hex, shown);
+    }
+}
+
+/* ---- What is refused ---- */
+
+TEST(what_is_no_message_is_refused) {
+    check_fault("", 0, "expected a value, found nothing");
+    check_fault("c1", 0, "expected a value, found the byte 0xc1");
+    check_fault("92c0c1", 2, "expected a value, found the byte 0xc1");
+    check_fault("c0c0", 1, "expected the end, found 1 more byte");
+    check_fault("a0a0a0", 1, "expected the end, found 2 more bytes");
+    check_fault("cd00", 2, "expected more, found the end");
+    check_fault("d4", 1, "expected more, found the end");
+    check_fault("c701", 2, "expected more, found the end");
+}
+
+TEST(lengths_that_lie_are_refused) {
+    check_fault("dbffffffff616263", 0, "a text of 4294967295 bytes, but 3 are left");
+    check_fault("a261", 0, "a text of 2 bytes, but 1 is left");
+    check_fault("c6ffffffff", 0, "a run of 4294967295 bytes, but 0 are left");
+    check_fault("c9ffffffff0500", 0, "a run of 4294967295 bytes, but 1 is left");
+    check_fault("d80500", 0, "a run of 16 bytes, but 1 is left");
+    check_fault("ddffffffff00", 0, "a list of 4294967295 elements, but 1 byte is left");
+    check_fault("9201", 0, "a list of 2 elements, but 1 byte is left");
+    check_fault("dfffffffff0000", 0, "a map of 4294967295 entries, but 2 bytes are left");
+    check_fault("82a16101", 0, "a map of 2 entries, but 3 bytes are left");
+    check_fault("9392010203", 5, "expected more, found the end");
+}
+
+TEST(texts_are_utf8) {
+    check_fault("a1ff", 1, "a text is not UTF-8");
+    check_fault("a461c3a9c3", 4, "a text is not UTF-8");
+    check_fault("a3eda080", 1, "a text is not UTF-8");
+    check_fault("81a2c08001", 2, "a text is not UTF-8");
+    check_fault("d90181", 2, "a text is not UTF-8");
+    check("c401ff", "h'ff'");
+}
+
+TEST(keys_are_texts_or_integers) {
+    check_fault("81c301", 1, "expected a text or an integer as a key, found a boolean");
+    check_fault("81c001", 1, "expected a text or an integer as a key, found null");
+    check_fault("81c4016101", 1, "expected a text or an integer as a key, found bytes");
+    check_fault("81d4016101", 1, "expected a text or an integer as a key, found bytes");
+    check_fault("81ca0000000001", 1, "expected a text or an integer as a key, found a real");
+    check_fault("819001", 1, "expected a text or an integer as a key, found a list");
+    check_fault("828080c0c0", 1, "expected a text or an integer as a key, found a map");
+}
+
+TEST(repeated_keys_are_refused_if_asked_for) {
+    mcore_read_options options;
+    options.struct_size = 0;
+    mcore_read_options_default(&options);
+    options.refuse_duplicates = 1;
+    mcore_document *document = mcore_document_create();
+    rig_bytes bytes = rig_hex("9183a16101a16202a16103");
+    CHECK_INT(mcore_msgpack_read(document, rig_slice(bytes), &options), MCORE_EPROTO);
+    CHECK_SLICE(mcore_slice_of(mcore_document_fault(document)->what), "the key \"a\" comes twice");
+    CHECK_INT(mcore_document_fault(document)->offset, 9);
+    options.depth_max = 1;
+    CHECK_INT(mcore_msgpack_read(document, rig_slice(bytes), &options), MCORE_ELIMIT);
+    CHECK_INT(mcore_document_fault(document)->offset, 1);
+    options.depth_max = 0;
+    CHECK_INT(mcore_msgpack_read(document, rig_slice(bytes), &options), MCORE_EINVAL);
+    free(bytes.data);
+    mcore_document_destroy(document);
+}
+
+/* ---- Depth and memory ---- */
+
+enum { LARGE = 10 * 1000 * 1000 };
+
+static size_t memory_of_many(uint8_t byte, mcore_status expected) {
+    uint8_t *bytes = malloc(LARGE);
+    memset(bytes, byte, LARGE);
+    size_t most = rig_memory_of(mcore_msgpack_read, (mcore_slice){bytes, LARGE}, expected);
+    free(bytes);
+    return most;
+}
+
+TEST(endless_nesting_takes_little) {
+    CHECK(memory_of_many(0x91, MCORE_ELIMIT) < 20000);
+    CHECK(memory_of_many(0x81, MCORE_EPROTO) < 20000);
+    CHECK(memory_of_many(0xDD, MCORE_EPROTO) < 20000);
+    CHECK(memory_of_many(0xDB, MCORE_EPROTO) < 20000);
+}
+
+/* A list or a map of `count` times `repeated`. */
+static void check_memory(const char *opening, const char *repeated, size_t count) {
+    rig_bytes first = rig_hex(opening), unit = rig_hex(repeated);
+    uint8_t *bytes = malloc(first.len + count * unit.len);
+    memcpy(bytes, first.data, first.len);
+    size_t len = first.len;
+    for (size_t i = 0; i < count; i++, len += unit.len) memcpy(bytes + len, unit.data, unit.len);
+    size_t most = rig_memory_of(mcore_msgpack_read, (mcore_slice){bytes, len}, MCORE_OK);
+    CHECK(most <= 32 * len + 20000);
+    free(bytes);
+    free(first.data);
+    free(unit.data);
+}
+
+TEST(memory_is_at_most_32_times_the_input) {
+    check_memory("dd00100000", "c0", 0x100000);
+    check_memory("dd00100001", "90", 0x100001);
+    check_memory("df00100000", "0000", 0x100000);
+    check_memory("df000fffff", "a0c0", 0xFFFFF);
+    check_memory("df00100001", "a0c0", 0x100001);
+}
+
+static const char sample[] =
+    "89 a26964ce000f4240 a46e616d65a7677262c39fc3bc a57072696365cb3ff199999999999a"
+    "a474616773 94a161a162ca3fc00000c3 a464617461c403010203 01c2 e0c0"
+    "a3657874d6ff00000001 a16d de0002a178d1ff7fa179dc000201cfffffffffffffffff";
+
+TEST(a_sample_is_refused_when_truncated) {
+    rig_bytes bytes = rig_hex(sample);
+    rig_truncate(mcore_msgpack_read, rig_slice(bytes));
+    free(bytes.data);
+}
+
+TEST(spoiled_input_is_read_or_refused) {
+    rig_bytes bytes = rig_hex(sample);
+    rig_mutate(mcore_msgpack_read, rig_slice(bytes), 200000);
+    free(bytes.data);
+}
+
+TEST(every_allocation_may_fail) {
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
+    heap.live = 0;
+    rig_bytes bytes = rig_hex(sample);
+    int succeeded = 0;
+    for (size_t fail_at = 1; !succeeded; fail_at++) {
+        CHECK(fail_at < 100);
+        heap.made = 0;
+        heap.fail_at = fail_at;
+        mcore_document *document = mcore_document_create();
+        if (document) {
+            mcore_status status = mcore_msgpack_read(document, rig_slice(bytes), NULL);
+            succeeded = status == MCORE_OK;
+            if (!succeeded) {
+                CHECK_INT(status, MCORE_ENOMEM);
+                CHECK(mcore_document_values(document) == NULL);
+            }
+        }
+        mcore_document_destroy(document);
+        CHECK_INT(heap.live, 0);
+    }
+    free(bytes.data);
+    CHECK_INT(mcore_set_allocator(NULL), MCORE_OK);
+}
+
+/* ---- UTF-8, of which the readers of all formats make sure ---- */
+
+TEST(every_character_is_utf8_and_every_other_sequence_is_not) {
+    uint8_t text[4];
+    for (uint32_t bits = 0; bits < 1 << 21;
+         bits += bits < 0x11000 ? 1 : 61) { /* in 4 bytes at most */
+        size_t len = bits < 0x80 ? 1 : bits < 0x800 ? 2 : bits < 0x10000 ? 3 : 4;
+        for (size_t used = len; used <= 4; used++) { /* too many of them are overlong */
+            uint32_t rest = bits;
+            for (size_t i = used; i-- > 1; rest >>= 6) text[i] = (uint8_t)(0x80 | (rest & 0x3F));
+            static const uint8_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
+            text[0] = (uint8_t)(leads[used] | rest);
+            int is_valid = used == len && bits <= 0x10FFFF && (bits < 0xD800 || bits > 0xDFFF);
+            CHECK_INT(mcore__is_utf8(text, used), is_valid);
+            CHECK_INT(mcore__utf8_valid(text, used), is_valid ? used : 0);
+            for (size_t part = 1; part < used; part++) CHECK_INT(mcore__utf8_valid(text, part), 0);
+        }
+    }
+}
+
+TEST(utf8_is_looked_for_everywhere) {
+    uint8_t text[100];
+    for (size_t len = 0; len < sizeof text; len++) {
+        for (size_t at = 0; at < len; at++) {
+            rig_bytes copy = rig_copy(memset(text, 'a', sizeof text), len);
+            CHECK(mcore__is_utf8(copy.data, len));
+            copy.data[at] = 0x80;
+            CHECK(!mcore__is_utf8(copy.data, len));
+            CHECK_INT(mcore__utf8_valid(copy.data, len), at);
+            copy.data[at] = 0xC3;
+            CHECK_INT(mcore__utf8_valid(copy.data, len), at);
+            if (at + 1 < len) {
+                copy.data[at + 1] = 0xBC;
+                CHECK(mcore__is_utf8(copy.data, len));
+            }
+            free(copy.data);
+        }
+    }
+    CHECK(mcore__is_utf8(NULL, 0));
+}
+
+int main(int argc, char **argv) { return test_main(argc, argv); }
