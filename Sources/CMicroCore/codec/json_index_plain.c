@@ -1,0 +1,109 @@
+#include "codec/json_index.h"
+
+#include <string.h>
+
+enum { QUOTE = 1, BACKSLASH = 2, BLANK = 4, MARK = 8, CONTROL = 16, NOT_ASCII = 32 };
+
+/* Plain enough for compilers to take 16 bytes or more at a time. */
+static void classify(const uint8_t *block, uint8_t *out) {
+    for (int i = 0; i < MCORE__JSON_BLOCK; i++) {
+        uint8_t c = block[i], folded = c | 0x20; /* [ ] to { } */
+        uint8_t blank = (c == ' ') | (c == '\n') | (c == '\r') | (c == '\t');
+        uint8_t mark = (folded == '{') | (folded == '}') | (c == ',') | (c == ':');
+        out[i] = (uint8_t)((c == '"') * QUOTE | (c == '\\') * BACKSLASH | blank * BLANK |
+                           mark * MARK | (c < 0x20) * CONTROL | (c > 0x7F) * NOT_ASCII);
+    }
+}
+
+/* The bit `shift` of each of 8 bytes, as 8 bits. */
+static uint64_t gather(uint64_t bytes, int shift) {
+    bytes = bytes >> shift & UINT64_C(0x0101010101010101);
+    return bytes * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/* Returns which bytes are not ASCII. */
+static uint64_t collect(const uint8_t *block, mcore__json_classes *out) {
+    uint8_t bytes[MCORE__JSON_BLOCK];
+    uint64_t not_ascii = 0;
+    classify(block, bytes);
+    *out = (mcore__json_classes){0};
+    for (int i = 0; i < MCORE__JSON_BLOCK; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap64(word);
+#endif
+        out->quotes |= gather(word, 0) << i;
+        out->backslashes |= gather(word, 1) << i;
+        out->blanks |= gather(word, 2) << i;
+        out->marks |= gather(word, 3) << i;
+        out->controls |= gather(word, 4) << i;
+        not_ascii |= gather(word, 5) << i;
+    }
+    return not_ascii;
+}
+
+/* The length of the character at `p`; 0: it is none. */
+static size_t character(const uint8_t *p, const uint8_t *end) {
+    uint32_t first = p[0], more = 0, code;
+    if (first < 0x80) return 1;
+    if (first >= 0xC0) more = first < 0xE0 ? 1 : first < 0xF0 ? 2 : first < 0xF8 ? 3 : 0;
+    if (!more || (size_t)(end - p) <= more) return 0;
+    code = first & (0x3Fu >> more);
+    for (uint32_t i = 1; i <= more; i++) {
+        if ((p[i] & 0xC0) != 0x80) return 0;
+        code = code << 6 | (p[i] & 0x3F);
+    }
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    if (code < least[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return 0;
+    return more + 1;
+}
+
+/* The characters that begin in a block; the last may reach beyond it. */
+static int check_characters(mcore__json_index *index, const uint8_t *block) {
+    const uint8_t *p = index->unchecked > block ? index->unchecked : block;
+    const uint8_t *end =
+        index->end - block > MCORE__JSON_BLOCK ? block + MCORE__JSON_BLOCK : index->end;
+    while (p < end) {
+        size_t len = character(p, index->end);
+        if (!len) return 0;
+        p += len;
+    }
+    index->unchecked = p;
+    return 1;
+}
+
+/* Turns each bit into whether an odd number of them are set up to it. */
+static uint64_t odd_so_far(uint64_t bits) {
+    for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
+    return bits;
+}
+
+int mcore__json_index_plain(mcore__json_index *index) {
+    if (index->is_bad || index->next == index->end) return 0;
+    const uint8_t *base = index->next;
+    uint16_t *out = index->places;
+    uint8_t last[MCORE__JSON_BLOCK];
+    for (size_t at = 0; at < MCORE__JSON_BATCH && index->next < index->end;
+         at += MCORE__JSON_BLOCK) {
+        const uint8_t *block = index->next;
+        size_t len = (size_t)(index->end - block);
+        if (len < MCORE__JSON_BLOCK) {
+            memset(last, ' ', sizeof last);
+            memcpy(last, block, len);
+        } else {
+            len = MCORE__JSON_BLOCK;
+        }
+        mcore__json_classes classes;
+        uint64_t not_ascii = collect(len < MCORE__JSON_BLOCK ? last : block, &classes), escaped;
+        if (not_ascii && !check_characters(index, block)) index->is_bad = 1;
+        uint64_t escapes = mcore__json_escapes(index, classes.backslashes, &escaped);
+        uint64_t quotes = classes.quotes & ~escaped;
+        uint64_t places = mcore__json_places(index, &classes, quotes, escapes, odd_so_far(quotes));
+        for (; places; places &= places - 1)
+            *out++ = (uint16_t)(at + (size_t)__builtin_ctzll(places));
+        index->next += len;
+    }
+    index->cursor = (mcore__json_cursor){index->places, out, base};
+    return !index->is_bad;
+}
