@@ -139,6 +139,7 @@ test: ## all that has to pass: tidy, c-test, plugins, install-test, bench-micro,
 tidy: ## check what compilers do not: layers, banned calls, sizes (Scripts/tidy.py)
 	python3 -B Scripts/test_tidy.py
 	cd bench && python3 -B -m unittest -q suite.test_figures suite.test_parsing
+	python3 -B Scripts/powers_of_ten.py --check
 	python3 -B Scripts/tidy.py
 
 c-test: deps ## the C core under AddressSanitizer and UndefinedBehaviorSanitizer

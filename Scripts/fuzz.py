@@ -5,9 +5,9 @@
     Scripts/fuzz.py --programs FOLDER --merge [TARGET...]
 
 The seconds are shared out among the targets. Inputs that reach something new go to
-.build/fuzz/corpus/<target>, and are there for the next run; inputs that a target dies of go to
 .build/fuzz/corpus/<target> and are there for the next run; inputs that a target dies of go to
-Tests/Fuzz/corpus/<target>, which is part of the repository."""
+.build/fuzz/found/<target>. --merge takes those of the former that reach what no kept input does
+into Tests/Fuzz/corpus/<target>, which is part of the repository."""
 
 import argparse
 import concurrent.futures

@@ -3,6 +3,7 @@
 #include "frame/grpc.h"
 #include "frame/header_token.h"
 
+#include "base/base64.h"
 #include "base/memory.h"
 #include "mcore/allocator.h"
 

@@ -46,7 +46,8 @@ mcore_status mcore_cbor_read(mcore_document *document, mcore_slice bytes,
                              const mcore_read_options *options);
 
 /* application/x-www-form-urlencoded (WHATWG URL 5.1): a map of texts; a name that comes more than
- * once has an array of them. */
+ * once has an array of them, unless duplicates are refused. Bad escapes and bad UTF-8 are not valid
+ * here; a name without '=' has the empty text. At most 2 GiB. */
 mcore_status mcore_form_read(mcore_document *document, mcore_slice bytes,
                              const mcore_read_options *options);
 

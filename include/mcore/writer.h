@@ -11,6 +11,8 @@
  * adds to a list or a map closes all that is open within it; nothing is closed by hand. Adding to
  * one that is closed is MCORE_EBUSY, unless the writer is MCORE_WRITER_UNORDERED.
  *
+ * A place whose value never came has an empty map when what it is in is added to or closed.
+ *
  * Thread: any, one at a time.
  * Errors: of all functions with a status MCORE_EINVAL (no value is awaited, or the format has no
  * form for it: mcore_writer_fault says which), MCORE_ELIMIT (too deep, too long), MCORE_EBUSY and
@@ -39,8 +41,12 @@ typedef enum mcore_format {
 } mcore_format;
 
 enum {
-    MCORE_WRITER_SORTED = 1,   /* the keys of all maps, by their bytes */
-    MCORE_WRITER_UNORDERED = 2 /* lists and maps may be added to in any order, for twice the time */
+    /* The keys of all maps, by their bytes; in CBOR short ones first (RFC 8949 4.2.1). Those that
+     * are the same stay in their order. */
+    MCORE_WRITER_SORTED = 1,
+    /* Lists and maps may be added to in any order, for twice the time. What a format has no form
+     * for, and what is too long, is told by mcore_writer_finish. */
+    MCORE_WRITER_UNORDERED = 2
 };
 
 typedef struct mcore_writer_options {
@@ -48,7 +54,7 @@ typedef struct mcore_writer_options {
     uint32_t flags;
     uint32_t depth_max; /* 1 to 512; default 64 */
     uint32_t reserved;
-    size_t bytes_max; /* default SIZE_MAX */
+    size_t bytes_max; /* of the result: default SIZE_MAX; a document has 16 for each value */
 } mcore_writer_options;
 
 void mcore_writer_options_default(mcore_writer_options *out_options);
@@ -68,6 +74,10 @@ mcore_status mcore_writer_begin(mcore_writer *writer, mcore_format format,
 mcore_place mcore_writer_top(const mcore_writer *writer);
 
 /* ---- Values: each goes to the place that was made last ---- */
+
+/* Or to this one. Errors: MCORE_EBUSY when it is not the last one, unless the writer is
+ * MCORE_WRITER_UNORDERED; MCORE_EINVAL when it has a value. */
+mcore_status mcore_writer_at(mcore_writer *writer, mcore_place place);
 
 mcore_status mcore_writer_null(mcore_writer *writer);
 mcore_status mcore_writer_boolean(mcore_writer *writer, int value);
@@ -89,7 +99,7 @@ mcore_status mcore_writer_open_array(mcore_writer *writer, mcore_place place);
 /* Opens a map; `sorted` 1: its keys, whatever the options say. */
 mcore_status mcore_writer_open_map(mcore_writer *writer, mcore_place place, int sorted);
 /* Adds an element to the list at `place`, or an entry to the map: `out_place`, which may be NULL,
- * is where its value goes, which has to follow before another call of these two. */
+ * is where its value goes. */
 mcore_status mcore_writer_element(mcore_writer *writer, mcore_place place, mcore_place *out_place);
 mcore_status mcore_writer_key(mcore_writer *writer, mcore_place place, mcore_slice key,
                               mcore_place *out_place);
@@ -101,15 +111,15 @@ size_t mcore_writer_count(const mcore_writer *writer, mcore_place place);
 
 /* ---- The result ---- */
 
-/* Closes all that is open. `out` is valid until the next begin. Errors: MCORE_EINVAL when a value
- * is awaited. */
+/* Closes all that is open. `out` is valid until the next begin. Errors: MCORE_EINVAL when nothing
+ * was written. */
 mcore_status mcore_writer_finish(mcore_writer *writer, mcore_slice *out);
 /* The same for MCORE_FORMAT_DOCUMENT: the values, and their number. */
 mcore_status mcore_writer_document(mcore_writer *writer, mcore_document **out_document);
 
-/* Where the value is that was begun last, and what was wrong with it: "prices[2]", "NaN has no form
- * in JSON". As mcore_document_path; "" when there was no error. */
+/* Where the value is that was begun last: "prices[2]". As mcore_document_path. */
 size_t mcore_writer_path(const mcore_writer *writer, char *out, size_t size);
+/* What was wrong with it: "NaN has no form in JSON"; "" when there was no error. Static. */
 const char *mcore_writer_fault(const mcore_writer *writer);
 
 #ifdef __cplusplus

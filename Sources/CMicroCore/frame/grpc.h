@@ -1,5 +1,5 @@
 /* The gRPC wire format beside HTTP/2 (gRPC over HTTP2, PROTOCOL-HTTP2.md): length-prefixed
- * messages, timeouts, percent-encoded messages, base64 of "-bin" metadata. Pure. */
+ * messages, timeouts, percent-encoded messages. Pure. */
 #ifndef MCORE_FRAME_GRPC_H
 #define MCORE_FRAME_GRPC_H
 
@@ -44,10 +44,5 @@ size_t mcore__grpc_timeout_format(uint64_t ns, char out[MCORE__GRPC_TIMEOUT_BYTE
  * escape as it is, as the specification asks. */
 mcore_status mcore__percent_encode(mcore_slice text, mcore__buffer *out);
 mcore_status mcore__percent_decode(mcore_slice text, mcore__buffer *out);
-
-/* Standard alphabet; written without padding, read with or without. MCORE_EPROTO when it is not
- * base64. */
-mcore_status mcore__base64_encode(mcore_slice bytes, mcore__buffer *out);
-mcore_status mcore__base64_decode(mcore_slice text, mcore__buffer *out);
 
 #endif

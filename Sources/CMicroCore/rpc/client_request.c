@@ -1,6 +1,7 @@
 /* A plan is copied once, in the form in which each of its attempts needs it. */
 #include "rpc/channel.h"
 
+#include "base/base64.h"
 #include "base/memory.h"
 #include "frame/grpc.h"
 #include "frame/gzip.h"

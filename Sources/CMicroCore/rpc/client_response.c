@@ -3,6 +3,7 @@
 #endif
 #include "rpc/client_response.h"
 
+#include "base/base64.h"
 #include "base/memory.h"
 #include "rpc/attempt.h"
 

@@ -1,5 +1,6 @@
 #include "rpc/server_answer.h"
 
+#include "base/base64.h"
 #include "frame/grpc.h"
 
 #include <stdio.h>

@@ -1,6 +1,8 @@
 #include "rpc/server_conn.h"
 #include "rpc/server_timeout.h"
 
+#include "base/base64.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -1,15 +1,10 @@
-#include "frame/grpc.h"
+#include "base/base64.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-mcore_status mcore__base64_encode(mcore_slice bytes, mcore__buffer *out) {
+size_t mcore__base64_put(uint8_t *out, mcore_slice bytes) {
     const uint8_t *in = bytes.data;
-    if (bytes.len == 0) return MCORE_OK;
-    if (bytes.len > SIZE_MAX / 4) return MCORE_ENOMEM;
-    mcore_status status = mcore__buffer_reserve(out, (bytes.len * 4 + 2) / 3);
-    if (status != MCORE_OK) return status;
-
-    uint8_t *at = mcore__buffer_tail(out), *begin = at;
+    uint8_t *at = out;
     size_t i = 0;
     for (; bytes.len - i >= 3; i += 3) {
         uint32_t group = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | in[i + 2];
@@ -25,7 +20,15 @@ mcore_status mcore__base64_encode(mcore_slice bytes, mcore__buffer *out) {
         *at++ = (uint8_t)alphabet[group >> 12 & 63];
         if (rest == 2) *at++ = (uint8_t)alphabet[group >> 6 & 63];
     }
-    out->end += (size_t)(at - begin);
+    return (size_t)(at - out);
+}
+
+mcore_status mcore__base64_encode(mcore_slice bytes, mcore__buffer *out) {
+    if (bytes.len == 0) return MCORE_OK;
+    if (bytes.len > SIZE_MAX / 4) return MCORE_ENOMEM;
+    mcore_status status = mcore__buffer_reserve(out, (bytes.len * 4 + 2) / 3);
+    if (status != MCORE_OK) return status;
+    out->end += mcore__base64_put(mcore__buffer_tail(out), bytes);
     return MCORE_OK;
 }
 
