@@ -3,16 +3,25 @@
 #define MCORE_CODEC_DIGITS_H
 
 #include <stdint.h>
+#include <string.h>
 
-/* Compilers turn these two loops into one load and one store. */
-static inline uint64_t mcore__load_8(const uint8_t *at) {
-    uint64_t word = 0;
-    for (int i = 0; i < 8; i++) word |= (uint64_t)at[i] << (8 * i);
+static inline uint64_t mcore__low_byte_first(uint64_t word) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(word);
+#else
     return word;
+#endif
 }
 
-static inline void mcore__store_8(char *at, uint64_t word) {
-    for (int i = 0; i < 8; i++) at[i] = (char)(uint8_t)(word >> (8 * i));
+static inline uint64_t mcore__load_8(const void *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return mcore__low_byte_first(word);
+}
+
+static inline void mcore__store_8(void *at, uint64_t word) {
+    word = mcore__low_byte_first(word);
+    memcpy(at, &word, sizeof word);
 }
 
 static inline int mcore__is_digit(uint8_t byte) { return (uint8_t)(byte - '0') < 10; }

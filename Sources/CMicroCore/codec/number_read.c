@@ -1,17 +1,20 @@
-/* Texts to numbers. Reals go the way of Eisel and Lemire (Lemire, "Number parsing at a gigabyte per
- * second", 2021): the first 19 digits times a power of ten of 128 bits, which always suffices to
- * round them rightly (Mushtak and Lemire, "Fast number parsing without fallback", 2023). Where the
- * digits behind the 19th could matter, all are compared (number_exact.c). */
+/* Texts to numbers. Short reals are one operation of the machine (Clinger, "How to read floating
+ * point numbers accurately", 1990). Others go the way of Eisel and Lemire (Lemire, "Number parsing
+ * at a gigabyte per second", 2021): the first 19 digits times a power of ten of 128 bits, which
+ * always suffices to round them rightly (Mushtak and Lemire, "Fast number parsing without
+ * fallback", 2023). Where the digits behind the 19th could matter, all are compared
+ * (number_exact.c). */
 #include "mcore/number.h"
 
 #include "codec/digits.h"
 #include "codec/number_internal.h"
 #include "codec/powers_of_ten.h"
 
+#include <float.h>
 #include <string.h>
 
-/* Beyond what the number of digits of any text can make up for. */
-#define EXPONENT_MAX 1000000000000000000
+/* More than the digits of any text can make up for. */
+#define EXPONENT_ENOUGH 100000000000000000
 enum { MANTISSA_DIGITS = 19 };
 
 static const uint8_t *read_digits(const uint8_t *at, const uint8_t *end, uint64_t *value) {
@@ -36,7 +39,7 @@ static const uint8_t *read_exponent(const uint8_t *at, const uint8_t *end, int64
     if (at == end || !mcore__is_digit(*at)) return NULL;
     int64_t value = 0;
     for (; at < end && mcore__is_digit(*at); at++) {
-        if (value < EXPONENT_MAX) value = value * 10 + (*at - '0');
+        if (value < EXPONENT_ENOUGH) value = value * 10 + (*at - '0');
     }
     *out = negative ? -value : value;
     return at;
@@ -97,10 +100,22 @@ typedef struct real_format {
     int fraction_bits, exponent_max;
     int power_min, power_max;
     int half_power_min, half_power_max;
+    int exact_power_max; /* 10^22 is a double, 10^23 is not */
 } real_format;
 
-static const real_format format_64 = {52, 0x7ff, -342, 308, -4, 23};
-static const real_format format_32 = {23, 0xff, -64, 38, -17, 10};
+static const real_format format_64 = {52, 0x7ff, -342, 308, -4, 23, 22};
+static const real_format format_32 = {23, 0xff, -64, 38, -17, 10, 10};
+
+static const double exact_powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                      1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                      1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+/* Whether the mantissa and 10^|power| are exact in the format: their product or quotient is rounded
+ * once, then, where the machine has no wider registers. */
+static inline int is_short(const mcore__decimal *number, real_format format) {
+    return FLT_EVAL_METHOD == 0 && number->mantissa >> (format.fraction_bits + 1) == 0 &&
+           number->power >= -format.exact_power_max && number->power <= format.exact_power_max;
+}
 
 /* The first bits of mantissa * 10^power: enough for the format and three more are right. */
 static inline mcore__wide approximate(uint64_t mantissa, int power, real_format format) {
@@ -167,6 +182,13 @@ static inline uint64_t real_bits(const mcore__decimal *number, real_format forma
 mcore_status mcore_number_real(mcore_slice text, double *out_value) {
     mcore__decimal number;
     if (!take_apart(text, &number)) return MCORE_EINVAL;
+    if (is_short(&number, format_64)) {
+        double value = (double)(int64_t)number.mantissa;
+        value = number.power < 0 ? value / exact_powers[-number.power]
+                                 : value * exact_powers[number.power];
+        *out_value = number.negative ? -value : value;
+        return MCORE_OK;
+    }
     uint64_t bits = real_bits(&number, format_64);
     if (bits >> format_64.fraction_bits == (uint64_t)format_64.exponent_max) return MCORE_ELIMIT;
     bits |= (uint64_t)number.negative << 63;
@@ -177,6 +199,13 @@ mcore_status mcore_number_real(mcore_slice text, double *out_value) {
 mcore_status mcore_number_real32(mcore_slice text, float *out_value) {
     mcore__decimal number;
     if (!take_apart(text, &number)) return MCORE_EINVAL;
+    if (is_short(&number, format_32)) {
+        float value = (float)(int32_t)number.mantissa;
+        value = number.power < 0 ? value / (float)exact_powers[-number.power]
+                                 : value * (float)exact_powers[number.power];
+        *out_value = number.negative ? -value : value;
+        return MCORE_OK;
+    }
     uint32_t bits = (uint32_t)real_bits(&number, format_32);
     if (bits >> format_32.fraction_bits == (uint32_t)format_32.exponent_max) return MCORE_ELIMIT;
     bits |= (uint32_t)number.negative << 31;

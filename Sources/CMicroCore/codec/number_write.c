@@ -17,26 +17,13 @@ typedef struct decimal {
 
 enum { REAL_DIGITS = 17 };
 
+/* clang-format off */
 static const uint64_t small_powers[] = {
-    1,
-    10,
-    100,
-    1000,
-    10000,
-    100000,
-    1000000,
-    10000000,
-    100000000,
-    1000000000,
-    10000000000,
-    100000000000,
-    1000000000000,
-    10000000000000,
-    100000000000000,
-    1000000000000000,
-    10000000000000000,
-    100000000000000000,
+    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000,
+    1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000,
+    100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
 };
+/* clang-format on */
 
 /* ---- Integers ---- */
 
@@ -152,52 +139,75 @@ static int count_digits(uint64_t value) {
     return count + (value >= small_powers[count]);
 }
 
-static char *write_exponent(char *out, int exponent) {
-    *out++ = 'e';
-    *out++ = exponent < 0 ? '-' : '+';
-    return write_natural(out, (uint64_t)(exponent < 0 ? -exponent : exponent));
+/* The first digit, and two words of eight: 0 to 9 in each byte. */
+typedef struct digits {
+    uint64_t first, middle, last;
+    int count; /* without zeros at the end */
+    int point; /* the number is 0.digits * 10^point */
+} digits;
+
+static inline digits take_apart(decimal value) {
+    int missing = REAL_DIGITS - count_digits(value.digits);
+    uint64_t all = value.digits * small_powers[missing], front = all / 100000000;
+    digits found = {.first = front / 100000000,
+                    .middle = mcore__digits_of((uint32_t)(front % 100000000)),
+                    .last = mcore__digits_of((uint32_t)(all % 100000000)),
+                    .point = value.power - missing + REAL_DIGITS};
+    found.count = found.last     ? 17 - __builtin_clzll(found.last) / 8
+                  : found.middle ? 9 - __builtin_clzll(found.middle) / 8
+                                 : 1;
+    return found;
 }
 
-/* The digits are written where most of them stay, all 17, and what is in front of the point is
- * moved. */
-static char *write_decimal(char *out, decimal value) {
-    int missing = REAL_DIGITS - count_digits(value.digits);
-    uint64_t digits = value.digits * small_powers[missing];
-    int point = value.power - missing + REAL_DIGITS; /* the number is 0.digits * 10^point */
+static inline void put_digits(char *out, digits value) {
+    out[0] = (char)('0' + value.first);
+    mcore__store_8(out + 1, value.middle | MCORE__ZEROS);
+    mcore__store_8(out + 9, value.last | MCORE__ZEROS);
+}
 
-    uint64_t front = digits / 100000000;
-    uint64_t last = mcore__digits_of((uint32_t)(digits % 100000000));
-    uint64_t middle = mcore__digits_of((uint32_t)(front % 100000000));
-    char first = (char)('0' + front / 100000000);
-    int count = last     ? REAL_DIGITS - __builtin_clzll(last) / 8
-                : middle ? 9 - __builtin_clzll(middle) / 8
-                         : 1;
+static char *write_exponential(char *out, digits value) {
+    put_digits(out + 1, value);
+    out[0] = out[1];
+    out[1] = '.';
+    out += value.count > 1 ? value.count + 1 : 1;
+    int exponent = value.point < 1 ? 1 - value.point : value.point - 1;
+    *out++ = 'e';
+    *out++ = value.point < 1 ? '-' : '+';
+    if (exponent >= 100) *out++ = (char)('0' + exponent / 100);
+    if (exponent >= 10) *out++ = (char)('0' + exponent / 10 % 10);
+    *out++ = (char)('0' + exponent % 10);
+    return out;
+}
 
-    int is_plain = point > -6 && point <= 21, has_front = point > 0;
-    char *at = out;
-    if (is_plain && !has_front) {
+/* The point stands among the digits: all go one place too far, and those in front of it back. */
+static inline char *write_mixed(char *out, digits value) {
+    put_digits(out + 1, value);
+    if (value.point < 8) {
+        int bits = 8 * value.point;
+        uint64_t front = ((uint64_t)1 << bits) - 1, digits = value.middle << 8 | value.first;
+        uint64_t word = (digits & front) | (digits & ~front) << 8 | MCORE__ZEROS;
+        word ^= (uint64_t)('0' ^ '.') << bits;
+        mcore__store_8(out, word);
+    } else {
+        memmove(out, out + 1, (size_t)value.point);
+        out[value.point] = '.';
+    }
+    return out + value.count + 1;
+}
+
+static char *write_decimal(char *out, decimal shortest) {
+    digits value = take_apart(shortest);
+    int point = value.point;
+    if (point <= -6 || point > 21) return write_exponential(out, value);
+    if (point <= 0) {
         memcpy(out, "0.00000", 7);
-        at = out + 2 - point;
-    } else if (!is_plain || point < count) {
-        at = out + 1;
+        put_digits(out + 2 - point, value);
+        return out + 2 - point + value.count;
     }
-    *at = first;
-    mcore__store_8(at + 1, middle | MCORE__ZEROS);
-    mcore__store_8(at + 9, last | MCORE__ZEROS);
-
-    if (!is_plain) {
-        out[0] = first;
-        out[1] = '.';
-        return write_exponent(out + (count > 1 ? count + 1 : 1), point - 1);
-    }
-    if (!has_front) return at + count;
-    if (point >= count) {
-        memcpy(out + REAL_DIGITS, "0000", 4);
-        return out + point;
-    }
-    for (int i = 0; i < point; i++) out[i] = out[i + 1];
-    out[point] = '.';
-    return out + count + 1;
+    if (point < value.count) return write_mixed(out, value);
+    put_digits(out, value);
+    memcpy(out + REAL_DIGITS, "0000", 4);
+    return out + point;
 }
 
 size_t mcore__write_real(char *out, double value) {
@@ -208,9 +218,14 @@ size_t mcore__write_real(char *out, double value) {
     uint64_t fraction = bits & (((uint64_t)1 << 52) - 1);
     int exponent = (int)(bits >> 52 & 0x7ff);
 
-    double magnitude = value < 0 ? -value : value;
-    if (magnitude < 9007199254740992.0 && magnitude == (double)(int64_t)magnitude) {
-        return (size_t)(write_natural(at, (uint64_t)(int64_t)magnitude) - out);
+    if (exponent == 0 && fraction == 0) {
+        *at = '0';
+        return (size_t)(at + 1 - out);
+    }
+    uint64_t mantissa = fraction | (uint64_t)1 << 52;
+    int places = 1075 - exponent;
+    if (places >= 0 && places <= 52 && (mantissa & (((uint64_t)1 << places) - 1)) == 0) {
+        return (size_t)(write_natural(at, mantissa >> places) - out);
     }
     decimal found = exponent ? shortest_64(fraction | (uint64_t)1 << 52, exponent - 1075,
                                            fraction == 0 && exponent > 1)
