@@ -70,6 +70,8 @@ void mcore_writer_destroy(mcore_writer *writer); /* NULL is ignored */
 /* Starts over. `options` may be NULL. Errors: MCORE_EINVAL (an option), MCORE_ENOMEM. */
 mcore_status mcore_writer_begin(mcore_writer *writer, mcore_format format,
                                 const mcore_writer_options *options);
+/* Forgets what was written, and gives memory beyond `keep` bytes back. */
+void mcore_writer_reset(mcore_writer *writer, size_t keep);
 /* The place of the message's one value. */
 mcore_place mcore_writer_top(const mcore_writer *writer);
 
@@ -111,8 +113,8 @@ size_t mcore_writer_count(const mcore_writer *writer, mcore_place place);
 
 /* ---- The result ---- */
 
-/* Closes all that is open. `out` is valid until the next begin. Errors: MCORE_EINVAL when nothing
- * was written. */
+/* Closes all that is open; asked again, it says the same. `out`, which may be NULL, is valid until
+ * the next begin or reset. Errors: MCORE_EINVAL when nothing was written. */
 mcore_status mcore_writer_finish(mcore_writer *writer, mcore_slice *out);
 /* The same for MCORE_FORMAT_DOCUMENT: the values, and their number. */
 mcore_status mcore_writer_document(mcore_writer *writer, mcore_document **out_document);
