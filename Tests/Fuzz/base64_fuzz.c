@@ -1,7 +1,7 @@
 /* Base64: what is read is written as the same text, without its padding; and back. */
 #include "fuzz.h"
 
-#include "frame/grpc.h"
+#include "base/base64.h"
 
 static mcore_slice slice_of(const mcore__buffer *b) {
     return (mcore_slice){b->data + b->begin, mcore__buffer_len(b)};
