@@ -190,7 +190,7 @@ TEST(all_characters_are_valid_and_nothing_else) {
 TEST(both_ways_to_find_what_is_plain_agree) {
     uint64_t state = 5;
     for (int round = 0; round < 200000; round++) {
-        uint8_t in[16], out[16], portable[16];
+        uint8_t in[16], out[16];
         for (size_t i = 0; i < sizeof in; i++) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             uint8_t byte = (uint8_t)(state >> 33);
@@ -198,10 +198,12 @@ TEST(both_ways_to_find_what_is_plain_agree) {
         }
         size_t plain = 0;
         while (plain < 16 && mcore__is_plain(in[plain])) plain++;
+        uint64_t words[2];
+        memcpy(words, in, sizeof words);
         CHECK_INT(mcore__copy_plain_16(out, in), plain);
-        CHECK_INT(mcore__copy_plain_16_portable(portable, in), plain);
+        CHECK_INT(mcore__plain_16(words[0], words[1]), plain);
+        CHECK_INT(mcore__plain_16_portable(words[0], words[1]), plain);
         CHECK(memcmp(out, in, 16) == 0);
-        CHECK(memcmp(portable, in, 16) == 0);
     }
 }
 

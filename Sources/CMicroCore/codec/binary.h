@@ -3,6 +3,7 @@
 #ifndef MCORE_CODEC_BINARY_H
 #define MCORE_CODEC_BINARY_H
 
+#include "codec/big_endian.h"
 #include "codec/document.h"
 #include "codec/utf8.h"
 #include "mcore/codec.h"
@@ -95,31 +96,6 @@ const uint8_t *mcore__binary_map(mcore__binary *in, mcore_value *value, const ui
 static inline void mcore__binary_natural(mcore_value *value, uint64_t number) {
     value->kind = number > INT64_MAX ? MCORE_VALUE_NATURAL : MCORE_VALUE_INTEGER;
     value->as.natural = number;
-}
-
-/* Big endian, which is one load. */
-static inline uint16_t mcore__load16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
-
-static inline uint32_t mcore__load32(const uint8_t *at) {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static inline uint64_t mcore__load64(const uint8_t *at) {
-    return (uint64_t)mcore__load32(at) << 32 | mcore__load32(at + 4);
-}
-
-static inline float mcore__load_float(const uint8_t *at) {
-    uint32_t bits = mcore__load32(at);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline double mcore__load_double(const uint8_t *at) {
-    uint64_t bits = mcore__load64(at);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
 }
 
 #endif

@@ -101,7 +101,7 @@ static mcore_status document_number(mcore_writer *writer, mcore_slice text) {
 }
 
 static mcore_status document_text(mcore_writer *writer, mcore_slice text) {
-    if (!mcore__utf8_is_valid(text.data, text.len)) return mcore__writer_fail_utf8(writer);
+    if (!mcore__is_utf8(text.data, text.len)) return mcore__writer_fail_utf8(writer);
     return add_text(writer, MCORE_VALUE_TEXT, text);
 }
 

@@ -48,14 +48,9 @@ static int escape_at(const form *form, size_t at, size_t end) {
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* Where the character that is not UTF-8 stands in the bytes, of which those from `at` on became
- * `text`. */
-static size_t fault_of(const form *form, size_t at, const uint8_t *text, size_t len) {
-    for (size_t i = 0; i < len;) {
-        size_t n = text[i] < 0x80 ? 1 : mcore__utf8_character(text + i, len - i);
-        if (n == 0) break;
-        for (i += n; n > 0; n--) at += *byte_at(form, at) == '%' ? 3 : 1;
-    }
+/* Where the byte in the bytes stands that became the one at `index` of what begins at `at`. */
+static size_t origin(const form *form, size_t at, size_t index) {
+    for (; index > 0; index--) at += *byte_at(form, at) == '%' ? 3 : 1;
     return at;
 }
 
@@ -77,8 +72,9 @@ static mcore_status take(form *form, size_t at, size_t end, uint32_t *out_len) {
     }
     *out_len = (uint32_t)(to - text);
     form->texts_len += *out_len;
-    if (mcore__utf8_is_valid(text, *out_len)) return MCORE_OK;
-    return mcore__document_fail(form->document, MCORE_EPROTO, fault_of(form, at, text, *out_len),
+    size_t valid = mcore__utf8_valid(text, *out_len);
+    if (valid == *out_len) return MCORE_OK;
+    return mcore__document_fail(form->document, MCORE_EPROTO, origin(form, at, valid),
                                 "the text is not UTF-8");
 }
 

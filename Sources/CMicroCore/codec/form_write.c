@@ -23,7 +23,7 @@ static int is_plain(uint8_t c) {
 static uint8_t *put_escaped(mcore_writer *writer, uint8_t *at, mcore_slice text) {
     static const char hex[] = "0123456789ABCDEF";
     const uint8_t *in = text.data;
-    if (!mcore__utf8_is_valid(in, text.len)) {
+    if (!mcore__is_utf8(in, text.len)) {
         mcore__writer_fail_utf8(writer);
         return NULL;
     }

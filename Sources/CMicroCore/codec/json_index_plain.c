@@ -82,28 +82,29 @@ static uint64_t odd_so_far(uint64_t bits) {
 int mcore__json_index_plain(mcore__json_index *index) {
     if (index->is_bad || index->next == index->end) return 0;
     const uint8_t *base = index->next;
+    size_t left = (size_t)(index->end - base);
+    if (left > MCORE__JSON_BATCH) left = MCORE__JSON_BATCH;
     uint16_t *out = index->places;
     uint8_t last[MCORE__JSON_BLOCK];
-    for (size_t at = 0; at < MCORE__JSON_BATCH && index->next < index->end;
-         at += MCORE__JSON_BLOCK) {
-        const uint8_t *block = index->next;
-        size_t len = (size_t)(index->end - block);
-        if (len < MCORE__JSON_BLOCK) {
+    for (size_t at = 0; at < left; at += MCORE__JSON_BLOCK) {
+        const uint8_t *block = base + at;
+        if (left - at < MCORE__JSON_BLOCK) {
             memset(last, ' ', sizeof last);
-            memcpy(last, block, len);
-        } else {
-            len = MCORE__JSON_BLOCK;
+            memcpy(last, block, left - at);
+            block = last;
         }
         mcore__json_classes classes;
-        uint64_t not_ascii = collect(len < MCORE__JSON_BLOCK ? last : block, &classes), escaped;
-        if (not_ascii && !check_characters(index, block)) index->is_bad = 1;
-        uint64_t escapes = mcore__json_escapes(index, classes.backslashes, &escaped);
+        uint64_t not_ascii = collect(block, &classes), escaped;
+        if (not_ascii && !check_characters(index, base + at)) index->is_bad = 1;
+        uint64_t escapes = mcore__json_escapes(&index->carry, classes.backslashes, &escaped);
         uint64_t quotes = classes.quotes & ~escaped;
-        uint64_t places = mcore__json_places(index, &classes, quotes, escapes, odd_so_far(quotes));
+        uint64_t places =
+            mcore__json_places(&index->carry, &classes, quotes, escapes, odd_so_far(quotes));
         for (; places; places &= places - 1)
             *out++ = (uint16_t)(at + (size_t)__builtin_ctzll(places));
-        index->next += len;
     }
+    index->next = base + left;
+    index->is_bad |= index->carry.controls != 0;
     index->cursor = (mcore__json_cursor){index->places, out, base};
     return !index->is_bad;
 }

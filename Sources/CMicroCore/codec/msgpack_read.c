@@ -45,6 +45,7 @@ static const uint8_t *read_number(mcore__binary *in, const uint8_t *item, mcore_
         return behind;
     }
     value->kind = MCORE_VALUE_REAL;
+    if (*item == 0xCA) value->flags = MCORE_VALUE_SINGLE;
     value->as.real =
         *item == 0xCA ? (double)mcore__load_float(item + 1) : mcore__load_double(item + 1);
     return behind;
