@@ -158,16 +158,25 @@ void fuzz_note(fuzz_text *text, const char *format, ...) {
     fuzz_note_bytes(text, (mcore_slice){line, (size_t)len});
 }
 
+void fuzz_forget(fuzz_text *text) {
+    free(text->data);
+    *text = (fuzz_text){0};
+}
+
+static void print(const char *title, const fuzz_text *text) {
+    fprintf(stderr, "%s, %zu bytes:\n", title, text->len);
+    if (text->len) fwrite(text->data, 1, text->len, stderr);
+    fprintf(stderr, "\n");
+}
+
 void fuzz_expect_same(fuzz_text *a, fuzz_text *b) {
-    mcore_slice one = {a->data, a->len}, other = {b->data, b->len};
-    if (!fuzz_same(one, other)) {
-        fprintf(stderr, "one:\n%.*s\nother:\n%.*s\n", (int)a->len, a->data ? a->data : "",
-                (int)b->len, b->data ? b->data : "");
+    if (!fuzz_same((mcore_slice){a->data, a->len}, (mcore_slice){b->data, b->len})) {
+        print("one", a);
+        print("other", b);
         fuzz_fail(__FILE__, __LINE__, "both say the same");
     }
-    free(a->data);
-    free(b->data);
-    *a = *b = (fuzz_text){0};
+    fuzz_forget(a);
+    fuzz_forget(b);
 }
 
 /* ---- With libFuzzer: a program has one target ---- */

@@ -81,7 +81,8 @@ typedef struct fuzz_text {
 
 void fuzz_note_bytes(fuzz_text *text, mcore_slice bytes);
 __attribute__((format(printf, 2, 3))) void fuzz_note(fuzz_text *text, const char *format, ...);
-/* Fails where the two differ, and frees both. */
+void fuzz_forget(fuzz_text *text);
+/* Fails where the two differ, and forgets both. */
 void fuzz_expect_same(fuzz_text *a, fuzz_text *b);
 
 #endif

@@ -425,7 +425,7 @@ mcore_status mcore_writer_finish(mcore_writer *writer, mcore_slice *out) {
     if (writer->format == &mcore__document_format)
         mcore__writer_fail(writer, MCORE_EINVAL, "a document has no bytes");
     mcore_status status = finish(writer);
-    if (status == MCORE_OK) *out = (mcore_slice){writer->bytes.data, writer->bytes.end};
+    if (status == MCORE_OK && out) *out = (mcore_slice){writer->bytes.data, writer->bytes.end};
     return status;
 }
 
@@ -436,6 +436,6 @@ mcore_status mcore_writer_document(mcore_writer *writer, mcore_document **out_do
     if (status == MCORE_OK && !writer->is_resolved) status = mcore__writer_resolve(writer);
     if (status != MCORE_OK) return status;
     writer->is_resolved = 1;
-    *out_document = writer->document;
+    if (out_document) *out_document = writer->document;
     return MCORE_OK;
 }
