@@ -57,40 +57,42 @@ AVX2 static inline uint64_t odd_so_far(uint64_t bits) {
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
-/* ---- UTF-8, by Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte" ----
- */
+/* ---- UTF-8 ---- */
 
+/* "Validating UTF-8 In Less Than One Instruction Per Byte", by Keiser and Lemire: of two bytes in a
+ * row, the halves of the first and the upper half of the second each say what may be wrong. What
+ * all three say, is wrong. */
 enum {
-    TOO_SHORT = 1,   /* a first byte, or ASCII, where a continuation has to be */
-    TOO_LONG = 2,    /* ASCII and a continuation */
-    OVERLONG_3 = 4,  /* E0, and less than A0 */
-    TOO_LARGE = 8,   /* F4, and more than 8F; or more than F4 */
-    SURROGATE = 16,  /* ED, and more than 9F */
-    OVERLONG_2 = 32, /* C0, C1 */
-    LARGER = 64,     /* more than F4, and 80 to 8F; OVERLONG_4: F0, and less than 90 */
-    TWO_MORE = 128,  /* two continuations */
+    TOO_SHORT = 1,            /* no continuation behind a byte that wants one */
+    TOO_LONG = 2,             /* a continuation behind ASCII */
+    OVERLONG_3 = 4,           /* E0, and less than A0 */
+    TOO_LARGE = 8,            /* F4, and more than 8F; or more than F4 */
+    SURROGATE = 16,           /* ED, and more than 9F */
+    OVERLONG_2 = 32,          /* C0, C1 */
+    OVERLONG_4_OR_LARGE = 64, /* F0, and less than 90; or more than F4, and less than 90 */
+    TWO_MORE = 128,           /* two continuations: right behind a byte that wants more */
     ANY = TOO_SHORT | TOO_LONG | TWO_MORE
 };
 
-/* What is wrong with each pair of a byte and the one before it: three half bytes have to agree. */
+/* Of each byte and the one before it. */
 AVX2 static inline __m256i wrong_pairs(__m256i bytes, __m256i before) {
     const __m256i half = _mm256_set1_epi8(0x0F);
     const char two = (char)TWO_MORE, any = (char)ANY;
     const __m256i first_high = TWICE(
         TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, /* ASCII */
         two, two, two, two, TOO_SHORT | OVERLONG_2, TOO_SHORT, TOO_SHORT | OVERLONG_3 | SURROGATE,
-        TOO_SHORT | TOO_LARGE | LARGER);
-    const char more = (char)(ANY | TOO_LARGE | LARGER);
+        TOO_SHORT | TOO_LARGE | OVERLONG_4_OR_LARGE);
+    const char more = (char)(ANY | TOO_LARGE | OVERLONG_4_OR_LARGE);
     const __m256i first_low =
-        TWICE((char)(ANY | OVERLONG_3 | OVERLONG_2 | LARGER), (char)(ANY | OVERLONG_2), any, any,
-              (char)(ANY | TOO_LARGE), more, more, more, more, more, more, more, more,
+        TWICE((char)(ANY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4_OR_LARGE), (char)(ANY | OVERLONG_2),
+              any, any, (char)(ANY | TOO_LARGE), more, more, more, more, more, more, more, more,
               (char)(more | SURROGATE), more, more);
     const char continuation = (char)(TOO_LONG | OVERLONG_2 | TWO_MORE);
     const __m256i second_high = TWICE(
         TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT,
-        (char)(continuation | OVERLONG_3 | LARGER), (char)(continuation | OVERLONG_3 | TOO_LARGE),
-        (char)(continuation | SURROGATE | TOO_LARGE), (char)(continuation | SURROGATE | TOO_LARGE),
-        TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT);
+        (char)(continuation | OVERLONG_3 | OVERLONG_4_OR_LARGE),
+        (char)(continuation | OVERLONG_3 | TOO_LARGE), (char)(continuation | SURROGATE | TOO_LARGE),
+        (char)(continuation | SURROGATE | TOO_LARGE), TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(before, 4), half);
     __m256i high_next = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
     __m256i low = _mm256_and_si256(before, half);

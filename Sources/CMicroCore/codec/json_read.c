@@ -246,12 +246,11 @@ INLINE mcore_status close(reader *r, const hand *h, nest *n, const int builds) {
     return status;
 }
 
-/* The last value is a key. Nearly all are in the input, with bytes behind them. */
-INLINE mcore_status note_key(reader *r, const hand *h) {
+/* The last value is a key: nearly always one with more of the message behind it. */
+INLINE mcore_status note_key(reader *r, const hand *h, const uint8_t *p) {
     const mcore_value *key = h->value - 1;
-    uintptr_t left = (uintptr_t)r->end - (uintptr_t)key->as.text;
-    if (left >= 8 && left <= r->len &&
-        mcore__keys_add_quickly(&r->document->keys, key->as.text, key->len,
+    if (key->as.text == p + 1 && r->end - p > 8 &&
+        mcore__keys_add_quickly(&r->document->keys, p + 1, key->len,
                                 (uint32_t)(key - r->document->values)))
         return MCORE_OK;
     let_go(r, h, 1);
@@ -262,7 +261,7 @@ INLINE mcore_status note_key(reader *r, const hand *h) {
 INLINE mcore_status key(reader *r, hand *h, const uint8_t *p, const int builds) {
     if (RARE(*p != '"')) return MCORE_EPROTO;
     mcore_status status = text(r, h, p, builds);
-    if (!status && builds) status = note_key(r, h);
+    if (!status && builds) status = note_key(r, h, p);
     if (RARE(status)) return status;
     return *next(&h->cursor, &r->index) == ':' ? MCORE_OK : MCORE_EPROTO;
 }
