@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "codec/plain.h"
+#include "mcore/codec.h"
 #include "mcore/writer.h"
 
 #include <math.h>
@@ -205,6 +206,33 @@ TEST(both_ways_to_find_what_is_plain_agree) {
         CHECK_INT(mcore__plain_16_portable(words[0], words[1]), plain);
         CHECK(memcmp(out, in, 16) == 0);
     }
+}
+
+TEST(texts_are_read_as_they_were) {
+    enum { MAX = 100 };
+    uint64_t state = 8;
+    mcore_document *document = mcore_document_create();
+    for (int round = 0; round < 20000; round++) {
+        static const char *const parts[] = {
+            "a",    "\"",       "\\",           "\x01",         "\n",           " long and plain ",
+            "\x7f", "\xc3\xa9", "\xe4\xb8\xad", "\xed\x9f\xbf", "\xef\xbc\x81", "\xf0\x9f\x98\x80"};
+        char text[MAX];
+        size_t len = 0;
+        for (int i = 0; i < 20; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            const char *part = parts[(state >> 33) % (sizeof parts / sizeof *parts)];
+            if (len + strlen(part) > MAX) break;
+            memcpy(text + len, part, strlen(part));
+            len += strlen(part);
+        }
+        begin();
+        CHECK_INT(mcore_writer_text(writer, (mcore_slice){text, len}), MCORE_OK);
+        CHECK_INT(mcore_json_read(document, result(), NULL), MCORE_OK);
+        const mcore_value *value = mcore_document_values(document);
+        CHECK_INT(value->len, len);
+        CHECK(memcmp(value->as.text, text, len) == 0);
+    }
+    mcore_document_destroy(document);
 }
 
 /* ---- Bytes ---- */

@@ -1,6 +1,7 @@
 #include "test.h"
 
 #include "failing_heap.h"
+#include "mcore/codec.h"
 #include "mcore/writer.h"
 
 #include <math.h>
@@ -551,24 +552,21 @@ TEST(length_has_a_limit) {
 
 /* What is far too long is refused before memory is taken for it. */
 TEST(a_long_text_costs_nothing) {
-    enum { LEN = 1 << 20 };
-    char *long_text = malloc(LEN);
-    memset(long_text, 'x', LEN);
-    mcore_slice slice = {long_text, LEN};
-    static const mcore_format formats[] = {MCORE_FORMAT_JSON, MCORE_FORMAT_DOCUMENT};
-    for (size_t i = 0; i < 2; i++)
-        for (uint32_t flags = 0; flags <= MCORE_WRITER_UNORDERED; flags += MCORE_WRITER_UNORDERED) {
+    static char long_text[1 << 20];
+    memset(long_text, 'x', sizeof long_text);
+    for (mcore_format f = MCORE_FORMAT_JSON; f <= MCORE_FORMAT_DOCUMENT; f++)
+        for (uint32_t flags = 0; flags < 4; flags++) {
             CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
-            mcore_writer *writer = make_with(formats[i], flags, 64, 1000);
-            heap.fail_at = heap.made = 0;
-            heap.fail_percent = 0;
+            mcore_writer *writer = make_with(f, flags, 64, 1000);
+            open_map(writer, mcore_writer_top(writer));
+            key(writer, mcore_writer_top(writer), "a");
             size_t made = heap.made;
-            CHECK_INT(mcore_writer_text(writer, slice), MCORE_ELIMIT);
+            CHECK_INT(mcore_writer_text(writer, (mcore_slice){long_text, sizeof long_text}),
+                      MCORE_ELIMIT);
             CHECK_INT(heap.made, made);
             mcore_writer_destroy(writer);
             mcore_set_allocator(NULL);
         }
-    free(long_text);
 }
 
 /* ---- Memory ---- */
@@ -605,9 +603,10 @@ static mcore_status write_all(mcore_format format, uint32_t flags, size_t entrie
 }
 
 TEST(every_failed_allocation_is_told) {
-    static const mcore_format formats[] = {MCORE_FORMAT_JSON, MCORE_FORMAT_DOCUMENT};
+    static const mcore_format formats[] = {MCORE_FORMAT_JSON, MCORE_FORMAT_MSGPACK,
+                                           MCORE_FORMAT_CBOR, MCORE_FORMAT_DOCUMENT};
     CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         for (uint32_t flags = 0; flags < 4; flags++) {
             heap.made = heap.fail_at = 0;
             CHECK_INT(write_all(formats[i], flags, 100), MCORE_OK);
@@ -810,7 +809,9 @@ TEST(any_order_gives_the_same) {
         model m;
         make_model(&m, &state);
         uint32_t flags = round % 2 ? MCORE_WRITER_SORTED : 0;
-        mcore_writer *ordered = make(flags), *unordered = make(flags | MCORE_WRITER_UNORDERED);
+        mcore_format format = (mcore_format)(MCORE_FORMAT_JSON + round % 3);
+        mcore_writer *ordered = make_with(format, flags, 64, SIZE_MAX);
+        mcore_writer *unordered = make_with(format, flags | MCORE_WRITER_UNORDERED, 64, SIZE_MAX);
         write_in_order(ordered, &m, 0, mcore_writer_top(ordered));
         write_in_any_order(unordered, &m, &state);
         mcore_slice expected, found;
@@ -1040,6 +1041,41 @@ TEST(documents_are_sorted_and_know_repeated_keys) {
     }
 }
 
+/* The document of a message is the one that is read from its bytes. */
+TEST(documents_are_what_is_read) {
+    static mcore_status (*const readers[])(mcore_document *, mcore_slice,
+                                           const mcore_read_options *) = {
+        [MCORE_FORMAT_JSON] = mcore_json_read,
+        [MCORE_FORMAT_MSGPACK] = mcore_msgpack_read,
+        [MCORE_FORMAT_CBOR] = mcore_cbor_read,
+    };
+    uint64_t state = 3;
+    mcore_document *read = mcore_document_create(), *written;
+    for (int round = 0; round < 300; round++) {
+        model m;
+        make_model(&m, &state);
+        uint32_t flags = (uint32_t)round % 4;
+        mcore_format format = (mcore_format)(MCORE_FORMAT_JSON + round % 3);
+        if (format == MCORE_FORMAT_CBOR) flags &= ~(uint32_t)MCORE_WRITER_SORTED; /* otherwise */
+        mcore_writer *bytes_of = make_with(format, flags, 64, SIZE_MAX);
+        mcore_writer *document = make_with(MCORE_FORMAT_DOCUMENT, flags, 64, SIZE_MAX);
+        write_in_order(bytes_of, &m, 0, mcore_writer_top(bytes_of));
+        write_in_order(document, &m, 0, mcore_writer_top(document));
+        mcore_slice bytes;
+        CHECK_INT(mcore_writer_finish(bytes_of, &bytes), MCORE_OK);
+        CHECK_INT(readers[format](read, bytes, NULL), MCORE_OK);
+        CHECK_INT(mcore_writer_document(document, &written), MCORE_OK);
+        static dump expected, found;
+        expected.len = found.len = 0;
+        dump_value(&expected, mcore_document_values(read), 0);
+        dump_value(&found, mcore_document_values(written), 0);
+        CHECK_SLICE(text(found.text), expected.text);
+        mcore_writer_destroy(bytes_of);
+        mcore_writer_destroy(document);
+    }
+    mcore_document_destroy(read);
+}
+
 TEST(documents_have_faults_and_limits) {
     mcore_writer *writer = make_with(MCORE_FORMAT_DOCUMENT, 0, 64, SIZE_MAX);
     mcore_place top = mcore_writer_top(writer);
@@ -1081,6 +1117,124 @@ TEST(one_writer_has_all_formats_in_turn) {
         check_result(writer, "1");
     }
     mcore_writer_destroy(writer);
+}
+
+/* ---- Calls by chance ---- */
+
+enum { CALLS = 40 };
+
+typedef enum action { VALUE, AT, OPEN_ARRAY, OPEN_MAP, ELEMENT, KEY, ACTIONS } action;
+
+static mcore_status write_some(mcore_writer *writer, uint64_t dice, mcore_slice some) {
+    switch (dice % 6) {
+    case 0:
+        return mcore_writer_null(writer);
+    case 1:
+        return mcore_writer_text(writer, some);
+    case 2:
+        return mcore_writer_real(writer, dice >> 8 & 63 ? 0.5 : NAN);
+    case 3:
+        return mcore_writer_number(writer, text(dice >> 8 & 63 ? "0.50" : "0."));
+    case 4:
+        return mcore_writer_bytes(writer, some);
+    default:
+        return mcore_writer_integer(writer, (int64_t)(dice >> 20));
+    }
+}
+
+static mcore_status call(mcore_writer *writer, action action, uint64_t dice, mcore_place place,
+                         mcore_place *out_place) {
+    static const char *const texts[] = {"", "a", "b\n", "12", "1.5", "\xc3\xa9", "\xff"};
+    mcore_slice some = text(texts[(dice >> 40) % (dice >> 50 & 31 ? 6 : 7)]);
+    switch (action) {
+    case VALUE:
+        return write_some(writer, dice >> 8, some);
+    case AT:
+        return mcore_writer_at(writer, place);
+    case OPEN_ARRAY:
+        return mcore_writer_open_array(writer, place);
+    case OPEN_MAP:
+        return mcore_writer_open_map(writer, place, dice >> 8 & 1);
+    case ELEMENT:
+        return mcore_writer_element(writer, place, out_place);
+    default:
+        return mcore_writer_key(writer, place, some, out_place);
+    }
+}
+
+/* What makes sense: a value where one is awaited, or one more entry of something. */
+static action choose(const mcore_writer *writer, uint64_t dice, const mcore_place *places,
+                     const action *kinds, size_t count, size_t *out_at) {
+    *out_at = count - 1;
+    if (mcore_writer_is_awaited(writer, places[count - 1]))
+        return dice & 1 ? VALUE : dice & 2 ? OPEN_ARRAY : OPEN_MAP;
+    size_t at = count - 1;
+    int may_be_closed = (dice >> 2 & 15) == 0;
+    for (dice >>= 6; at > 0; at--) {
+        if (kinds[at] == VALUE) continue;
+        int is_open = at == count - 1 || mcore_writer_count(writer, places[at]) > 0;
+        if ((is_open || may_be_closed) && (dice >>= 1) & 1) break;
+    }
+    *out_at = at;
+    return kinds[at] == OPEN_ARRAY ? ELEMENT : KEY;
+}
+
+static mcore_status end(mcore_writer *writer, mcore_format format, mcore_slice *out) {
+    if (format != MCORE_FORMAT_DOCUMENT) return mcore_writer_finish(writer, out);
+    mcore_document *document;
+    mcore_status status = mcore_writer_document(writer, &document);
+    static dump d;
+    d.len = 0;
+    if (status == MCORE_OK) dump_value(&d, mcore_document_values(document), 0);
+    *out = (mcore_slice){d.text, d.len};
+    return status;
+}
+
+/* Where the order is kept, both writers say the same; nothing else does harm. */
+TEST(calls_by_chance_do_no_harm) {
+    uint64_t state = 11;
+    int finished = 0;
+    for (int round = 0; round < 60000; round++) {
+        mcore_format format = (mcore_format)(round % (MCORE_FORMAT_DOCUMENT + 1));
+        uint32_t sorted = round & 1 ? MCORE_WRITER_SORTED : 0;
+        mcore_writer *ordered = make_with(format, sorted, 5, 200);
+        mcore_writer *any = make_with(format, sorted | MCORE_WRITER_UNORDERED, 5, 200);
+        mcore_place places[CALLS + 1] = {mcore_writer_top(ordered)};
+        mcore_place places_of_any[CALLS + 1] = {mcore_writer_top(any)};
+        action kinds[CALLS + 1] = {VALUE};
+        size_t count = 1;
+        for (int i = 0; i < CALLS; i++) {
+            uint64_t dice = next_random(&state) << 31 ^ next_random(&state);
+            size_t at = dice % count;
+            action what = (action)(dice >> 8) % ACTIONS;
+            if (dice >> 20 & 31) what = choose(ordered, dice >> 25, places, kinds, count, &at);
+            dice ^= next_random(&state);
+            places[count] = places_of_any[count] = 0;
+            mcore_status status = call(ordered, what, dice, places[at], &places[count]);
+            call(any, what, dice, places_of_any[at], &places_of_any[count]);
+            if (status != MCORE_OK && i % 2) break;
+            if (what == OPEN_ARRAY || what == OPEN_MAP) kinds[at] = what;
+            if (places[count] == 0 || places_of_any[count] == 0) continue;
+            kinds[count++] = VALUE;
+        }
+        char kept[4096];
+        mcore_slice out = {NULL, 0}, out_of_any = {NULL, 0};
+        if (end(ordered, format, &out) == MCORE_OK) {
+            memcpy(kept, out.data, out.len);
+            CHECK_INT(end(any, format, &out_of_any), MCORE_OK);
+            CHECK_INT(out_of_any.len, out.len);
+            CHECK(memcmp(kept, out_of_any.data, out.len) == 0);
+            if (format == MCORE_FORMAT_JSON)
+                CHECK_INT(mcore_json_validate(out_of_any, 5, NULL), MCORE_OK);
+            finished += out.len > 20;
+        } else {
+            CHECK(*mcore_writer_fault(ordered) != 0);
+            end(any, format, &out_of_any);
+        }
+        mcore_writer_destroy(ordered);
+        mcore_writer_destroy(any);
+    }
+    CHECK(finished > 100);
 }
 
 int main(int argc, char **argv) { return test_main(argc, argv); }

@@ -190,5 +190,6 @@ const mcore__format mcore__form_format = {
     .end = form_end,
     .sort = mcore__writer_sort_bytes,
     .key_byte = form_key_byte,
+    .escapes = "%+",
     .separator_len = 1,
 };

@@ -31,17 +31,31 @@ static uint8_t *put_escape(uint8_t *at, uint8_t byte) {
     return at;
 }
 
-/* Copies characters of three bytes, as most of Asia's are. Returns how many bytes they are. */
-static inline size_t copy_threes(uint8_t *at, const uint8_t *in, size_t len) {
-    uint32_t word, mask, sequence;
-    memcpy(&mask, (const uint8_t[]){0xF0, 0xC0, 0xC0, 0}, 4);
-    memcpy(&sequence, (const uint8_t[]){0xE0, 0x80, 0x80, 0}, 4);
+static inline uint32_t word_of(const uint8_t bytes[4]) {
+    uint32_t word;
+    memcpy(&word, bytes, 4);
+    return word;
+}
+
+/* Copies characters of two and of three bytes, as most are that are not ASCII. Returns how many
+ * bytes they are; the last ones of a text, and those with leads of which not all are valid, are
+ * left to who looks closer. */
+static inline size_t copy_usual(uint8_t *at, const uint8_t *in, size_t len) {
+    static const uint8_t marks[] = {0xE0, 0xC0, 0,    0, 0xC0, 0x80, 0,    0,
+                                    0xF0, 0xC0, 0xC0, 0, 0xE0, 0x80, 0x80, 0};
     size_t i = 0;
-    for (; len - i > 3; i += 3) {
-        memcpy(&word, in + i, 4);
-        /* After two of the leads not everything is valid. */
-        if ((word & mask) != sequence || in[i] == 0xE0 || in[i] == 0xED) break;
-        memcpy(at + i, &word, 4);
+    while (len - i > 3) {
+        uint32_t word = word_of(in + i);
+        if ((word & word_of(marks + 8)) == word_of(marks + 12)) {
+            if (in[i] == 0xE0 || in[i] == 0xED) break;
+            memcpy(at + i, &word, 4);
+            i += 3;
+        } else if ((word & word_of(marks)) == word_of(marks + 4) && in[i] >= 0xC2) {
+            memcpy(at + i, &word, 4);
+            i += 2;
+        } else {
+            break;
+        }
     }
     return i;
 }
@@ -53,7 +67,7 @@ static MCORE__RARE uint8_t *put_mixed(mcore_writer *writer, uint8_t *at, const u
     while (len > 0) {
         size_t n;
         if (*in >= 0x80) {
-            n = copy_threes(at, in, len);
+            n = copy_usual(at, in, len);
             if (n == 0) {
                 n = mcore__utf8_sequence(in, len);
                 for (size_t i = 0; i < n; i++) at[i] = in[i];
@@ -243,5 +257,6 @@ const mcore__format mcore__json_format = {
     .end = json_end,
     .sort = mcore__writer_sort_bytes,
     .key_byte = json_key_byte,
+    .escapes = "\\",
     .separator_len = 1,
 };

@@ -31,21 +31,27 @@ static inline uint32_t mcore__key_mark(uint64_t first, uint64_t last, uint32_t l
     return (uint32_t)(mixed >> 32) + len;
 }
 
+/* Both, where 8 bytes may be read at `text`. */
+static inline void mcore__key_ends(const uint8_t *text, uint32_t len, uint64_t *first,
+                                   uint64_t *last) {
+    memcpy(first, text, sizeof *first);
+    memcpy(last, text + (len < 8 ? 0 : len - 8), sizeof *last);
+    if (len < 8) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        *first = len ? *first >> (64 - 8 * len) : 0;
+#else
+        *first &= (UINT64_C(1) << (8 * len)) - 1;
+#endif
+        *last = *first;
+    }
+}
+
 /* Adds the text at `at` when there is room, and 8 bytes may be read at `text`; else 0. */
 static inline int mcore__keys_add_quickly(mcore__keys *keys, const uint8_t *text, uint32_t len,
                                           uint32_t at) {
     if (keys->count == keys->capacity) return 0;
     uint64_t first, last;
-    memcpy(&first, text, sizeof first);
-    memcpy(&last, text + (len < 8 ? 0 : len - 8), sizeof last);
-    if (len < 8) {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        first = len ? first >> (64 - 8 * len) : 0;
-#else
-        first &= (UINT64_C(1) << (8 * len)) - 1;
-#endif
-        last = first;
-    }
+    mcore__key_ends(text, len, &first, &last);
     keys->entries[keys->count++] = (mcore__key){mcore__key_mark(first, last, len), at};
     return 1;
 }

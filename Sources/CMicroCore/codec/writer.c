@@ -31,11 +31,11 @@ static inline uint32_t depth_of(mcore_place place) {
 
 /* ---- The quick way ---- */
 
-static mcore__level nothing; /* takes nothing */
+static const mcore__level nothing = {.takes = MCORE__TAKES_NOTHING};
 
 static void set_nothing_open(mcore_writer *writer) {
     writer->open = 0;
-    writer->level = &nothing;
+    writer->level = (mcore__level *)(uintptr_t)&nothing; /* is not written to */
 }
 
 static void set_open(mcore_writer *writer) {

@@ -38,6 +38,7 @@ typedef struct mcore__level {
 typedef struct mcore__entry {
     size_t begin, end;
     size_t key, key_len;
+    uint64_t first; /* eight bytes of its key, without escapes, the first one highest */
 } mcore__entry;
 
 /* Out of the way of what is quick: a function that saves no registers. */
@@ -98,6 +99,7 @@ typedef struct mcore__format {
     /* The byte of a written key at `*at`, without escapes, which is then behind it; -1: no more.
      * NULL: keys have no escapes. */
     int (*key_byte)(mcore_slice key, size_t *at);
+    const char *escapes;   /* the bytes with which escapes begin; NULL: there are none */
     uint8_t short_first;   /* sorted keys go by their length first */
     uint8_t separator_len; /* bytes between two entries of a map: 1 for the ',' of JSON */
 } mcore__format;
