@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include "base/buffer.h"
+#include "base/entropy.h"
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/sized.h"
@@ -232,6 +233,14 @@ TEST(sized_structures_meet_older_and_newer_callers) {
     to = (sized){sizeof to + 100, 0, 0};
     mcore__sized_give(&to, &known, sizeof known);
     CHECK(to.struct_size == sizeof to && to.newer == 12);
+}
+
+TEST(entropy_is_never_the_same) {
+    uint8_t first[300], second[300];
+    CHECK_INT(mcore__entropy(first, sizeof first), MCORE_OK);
+    CHECK_INT(mcore__entropy(second, sizeof second), MCORE_OK);
+    CHECK(memcmp(first, second, sizeof first) != 0);
+    CHECK_INT(mcore__entropy(NULL, 0), MCORE_OK);
 }
 
 int main(int argc, char **argv) { return test_main(argc, argv); }

@@ -238,19 +238,26 @@ static __attribute__((noinline)) const uint8_t *read_any(mcore__binary *in, cons
     return *item >> 5 == TAG ? read_tagged(in, item, value) : read_untagged(in, item, value);
 }
 
-/* What most items are, and else any. */
+/* What most items are stands within the walk, so that each of its places has jumps of its own,
+ * which a machine can learn. */
 MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
-    uint8_t first = *item, short_len = first & 0x1F;
+    uint8_t first = *item, info = first & 0x1F;
     if (first < 24) return constant(value, MCORE_VALUE_INTEGER, first, item + 1);
-    if (short_len < 24) {
-        switch (first >> 5) {
-        case TEXT:
-            return mcore__binary_text(in, value, item, item + 1, short_len);
-        case ARRAY:
-            return mcore__binary_array(in, value, item, item + 1, short_len);
-        case MAP:
-            return mcore__binary_map(in, value, item, item + 1, short_len);
-        }
+    switch (first >> 5) {
+    case TEXT:
+        if (info >= 24) break;
+        return mcore__binary_text(in, value, item, item + 1, info);
+    case ARRAY:
+        if (info >= 24) break;
+        return mcore__binary_array(in, value, item, item + 1, info);
+    case MAP:
+        if (info >= 24) break;
+        return mcore__binary_map(in, value, item, item + 1, info);
+    case SIMPLE:
+        if (first <= 0xF5 && first >= 0xF4)
+            return constant(value, MCORE_VALUE_BOOLEAN, first & 1, item + 1);
+        if (first != 0xFB || in->end - item < 9) break;
+        return real(value, mcore__load_double(item + 1), item + 9);
     }
     return read_any(in, item, value);
 }

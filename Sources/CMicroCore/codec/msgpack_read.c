@@ -74,8 +74,9 @@ static const uint8_t *read_long(mcore__binary *in, const uint8_t *item, mcore_va
     return mcore__binary_map(in, value, item, at, len);
 }
 
-/* 0xC0 ... 0xDF. */
-static const uint8_t *read_wide(mcore__binary *in, const uint8_t *item, mcore_value *value) {
+/* 0xC0 ... 0xDF. Within the walk, so that each of its places has jumps of its own, which a machine
+ * can learn. */
+MCORE__INLINE const uint8_t *read_wide(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     switch (*item) {
     case 0xC0:
         return constant(value, MCORE_VALUE_NULL, 0, item + 1);
