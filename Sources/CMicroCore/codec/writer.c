@@ -120,17 +120,17 @@ void mcore_writer_destroy(mcore_writer *writer) {
     mcore__free(writer);
 }
 
-/* Forgets the message before, and gives back what is too much to keep. */
-static void forget(mcore_writer *writer) {
-    mcore__buffer_reset(&writer->bytes, KEPT_MAX);
-    mcore__buffer_reset(&writer->scratch, KEPT_MAX);
+/* Forgets the message before, and gives back what is more than `keep`, of each kind. */
+static void forget(mcore_writer *writer, size_t keep) {
+    mcore__buffer_reset(&writer->bytes, keep);
+    mcore__buffer_reset(&writer->scratch, keep);
     writer->entries_count = 0;
-    if (writer->entries_capacity > KEPT_MAX / sizeof *writer->entries) {
+    if (writer->entries_capacity > keep / sizeof *writer->entries) {
         mcore__free(writer->entries);
         writer->entries = NULL;
         writer->entries_capacity = 0;
     }
-    if (writer->tree) mcore__tree_reset(writer->tree, KEPT_MAX);
+    if (writer->tree) mcore__tree_reset(writer->tree, keep);
     writer->status = MCORE_OK;
     writer->fault = "";
     writer->depth = 0;
@@ -162,7 +162,7 @@ mcore_status mcore_writer_begin(mcore_writer *writer, mcore_format format,
     if (format == MCORE_FORMAT_DOCUMENT && (status = begin_document(writer)) != MCORE_OK)
         return status;
 
-    forget(writer);
+    forget(writer, KEPT_MAX);
     writer->format = formats[format];
     writer->flags = o.flags;
     writer->depth_max = o.depth_max;
@@ -170,6 +170,14 @@ mcore_status mcore_writer_begin(mcore_writer *writer, mcore_format format,
     writer->collects = collects;
     writer->awaited = collects ? 0 : top;
     return collects ? mcore__tree_begin(writer) : MCORE_OK;
+}
+
+void mcore_writer_reset(mcore_writer *writer, size_t keep) {
+    forget(writer, keep);
+    if (writer->document) mcore_document_reset(writer->document, keep);
+    writer->format = NULL;
+    writer->awaited = 0;
+    writer->collects = 0;
 }
 
 mcore_place mcore_writer_top(const mcore_writer *writer) {

@@ -20,22 +20,30 @@ struct MessageEncoder: Encoder {
 }
 
 extension MessageEncoder: SingleValueEncodingContainer {
-    func encodeNil() throws { try message.null() }
-    func encode<T: Encodable>(_ value: T) throws { try message.encode(value, at: place) }
-    func encode(_ value: Bool) throws { try message.boolean(value) }
-    func encode(_ value: String) throws { try message.string(value) }
-    func encode(_ value: Double) throws { try message.double(value) }
-    func encode(_ value: Float) throws { try message.float(value) }
-    func encode(_ value: Int) throws { try message.integer(Int64(value)) }
-    func encode(_ value: Int8) throws { try message.integer(Int64(value)) }
-    func encode(_ value: Int16) throws { try message.integer(Int64(value)) }
-    func encode(_ value: Int32) throws { try message.integer(Int64(value)) }
-    func encode(_ value: Int64) throws { try message.integer(Int64(value)) }
-    func encode(_ value: UInt) throws { try message.natural(UInt64(value)) }
-    func encode(_ value: UInt8) throws { try message.natural(UInt64(value)) }
-    func encode(_ value: UInt16) throws { try message.natural(UInt64(value)) }
-    func encode(_ value: UInt32) throws { try message.natural(UInt64(value)) }
-    func encode(_ value: UInt64) throws { try message.natural(UInt64(value)) }
+    /// The message, whose next value goes to this place.
+    private var target: WrittenMessage {
+        @inline(__always) get throws {
+            try message.select(place)
+            return message
+        }
+    }
+
+    func encodeNil() throws { try target.null() }
+    func encode<T: Encodable>(_ value: T) throws { try target.encode(value, at: place) }
+    func encode(_ value: Bool) throws { try target.boolean(value) }
+    func encode(_ value: String) throws { try target.string(value) }
+    func encode(_ value: Double) throws { try target.double(value) }
+    func encode(_ value: Float) throws { try target.float(value) }
+    func encode(_ value: Int) throws { try target.integer(Int64(value)) }
+    func encode(_ value: Int8) throws { try target.integer(Int64(value)) }
+    func encode(_ value: Int16) throws { try target.integer(Int64(value)) }
+    func encode(_ value: Int32) throws { try target.integer(Int64(value)) }
+    func encode(_ value: Int64) throws { try target.integer(Int64(value)) }
+    func encode(_ value: UInt) throws { try target.natural(UInt64(value)) }
+    func encode(_ value: UInt8) throws { try target.natural(UInt64(value)) }
+    func encode(_ value: UInt16) throws { try target.natural(UInt64(value)) }
+    func encode(_ value: UInt32) throws { try target.natural(UInt64(value)) }
+    func encode(_ value: UInt64) throws { try target.natural(UInt64(value)) }
 }
 
 extension WrittenMessage {

@@ -32,6 +32,9 @@ extension WrittenMessage {
         try accept(mcore_writer_bytes(open, mcore_slice(value)))
     }
 
+    /// The next value is to go to `place`.
+    func select(_ place: MessagePlace) throws { try accept(mcore_writer_at(open, place)) }
+
     /// Begins an entry of the object at `place`: the next value is its value.
     @inline(__always)
     @discardableResult

@@ -9,6 +9,7 @@ final class WrittenMessage {
     let core: OpaquePointer
     private(set) var traits: EncodingTraits
     private(set) var isOpen = false
+    private var finished = FinishedMessage()
 
     private init(_ traits: EncodingTraits) {
         guard let core = mcore_writer_create() else { fatalError("out of memory") }
@@ -29,7 +30,7 @@ final class WrittenMessage {
     ///   - body: Gets the writer, which is to be finished.
     static func with<T>(
         _ traits: EncodingTraits, write: (WrittenMessage, MessagePlace) throws -> Void,
-        _ body: (borrowing FinishedMessage) throws -> T
+        _ body: (FinishedMessage) throws -> T
     ) throws -> T {
         var message = spare() ?? WrittenMessage(traits)
         message.traits = traits
@@ -42,7 +43,7 @@ final class WrittenMessage {
                 throw message.failure(Int32(MCORE_EBUSY))
             }
         }
-        return try body(FinishedMessage(message.core))
+        return try body(message.finished)
     }
 
     /// false: it adds out of order.
@@ -60,10 +61,20 @@ final class WrittenMessage {
         isOpen = true
         defer { isOpen = false }
         try write(self, mcore_writer_top(core))
-        let status = mcore_writer_finish(core, nil)
+        let status = finish()
         if status == Int32(MCORE_EBUSY) { return false }
         if status < 0 { throw failure(status) }
         return true
+    }
+
+    private func finish() -> mcore_status {
+        if traits.format == MCORE_FORMAT_DOCUMENT {
+            return mcore_writer_document(core, &finished.document)
+        }
+        var slice = mcore_slice()
+        let status = mcore_writer_finish(core, &slice)
+        finished.bytes = UnsafeRawBufferPointer(start: slice.data, count: slice.len)
+        return status
     }
 
     private static func spare() -> WrittenMessage? {
@@ -84,22 +95,8 @@ final class WrittenMessage {
 }
 
 /// What was written, as long as it is lent.
-struct FinishedMessage: ~Copyable {
-    private let core: OpaquePointer
-
-    fileprivate init(_ core: OpaquePointer) { self.core = core }
-
-    var bytes: UnsafeRawBufferPointer {
-        var slice = mcore_slice()
-        // It was finished once, and does no more than say where the bytes are.
-        _ = mcore_writer_finish(core, &slice)
-        return UnsafeRawBufferPointer(start: slice.data, count: slice.len)
-    }
-
-    /// Of the format that is a document.
-    var document: OpaquePointer? {
-        var document: OpaquePointer?
-        _ = mcore_writer_document(core, &document)
-        return document
-    }
+struct FinishedMessage {
+    fileprivate(set) var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// Of the format that is one.
+    fileprivate(set) var document: OpaquePointer?
 }
