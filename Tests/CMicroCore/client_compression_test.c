@@ -1,7 +1,7 @@
 /* Compressed messages in both directions, of calls and of streams, and what must not be taken. */
 #include "client_stream_fake.h"
 
-#include "frame/gzip.h"
+#include "frame/coder.h"
 
 #include <zlib.h>
 
@@ -13,7 +13,7 @@ static void frame(mcore__buffer *out, mcore__coding coding, mcore_slice message)
     mcore__buffer packed = {0};
     if (coding == MCORE__CODING_GZIP) {
         mcore__coder *coder = mcore__coder_create();
-        CHECK_INT(mcore__gzip(coder, message, &packed), MCORE_OK);
+        CHECK_INT(mcore__compress(coder, MCORE__CODING_GZIP, message, &packed), MCORE_OK);
         mcore__coder_destroy(coder);
     } else if (coding == MCORE__CODING_DEFLATE) {
         uLongf len = compressBound(message.len);

@@ -178,12 +178,15 @@ typedef struct mcore_reply_head {
     mcore_slice content_type; /* as in mcore_answer */
     const mcore_header *metadata;
     uint32_t metadata_count;
-    uint32_t reserved;
+    /* MCORE_MESSAGE_*. Plain HTTP: the replies are one body, which is compressed as a whole when
+     * this says so, whatever they say themselves, and readable up to each of them when it was
+     * sent. gRPC: the coding of those that say that they are to be compressed. */
+    uint32_t flags;
 } mcore_reply_head;
 
 /* Sends the response headers of a route that streams replies. Without it the first mcore_call_send
- * does, with nothing set. Errors: MCORE_EINVAL (sent before; not valid on the wire; the route does
- * not stream replies), MCORE_ECLOSED, MCORE_ENOMEM. */
+ * does, with nothing set but its flags. Errors: MCORE_EINVAL (sent before; not valid on the wire;
+ * the route does not stream replies), MCORE_ECLOSED, MCORE_ENOMEM. */
 mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head);
 
 /* Queues one reply, copied. Errors: MCORE_ECLOSED (nobody waits any more), MCORE_ELIMIT (larger
