@@ -230,7 +230,8 @@ protoc-plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Tests/CMicroCore \
+C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Sources/ZstdCoding \
+                   Tests/CMicroCore \
                    Tests/TransportKit Examples bench \( -name '*.[ch]' -o -name '*.[ch]pp' \) \
                    -not -path '*/.build/*')
 
@@ -264,6 +265,8 @@ C_LIBRARIES = libuv libnghttp2 openssl sqlite3 zlib
 C_FLAGS     = -std=c11 -Wall -Wextra -Wpedantic \
               -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES))
 C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread -ldl
+# What the tests need besides: the coding that the core does without.
+C_LINK_TEST = $(shell pkg-config --libs libzstd)
 
 # Swift's own linker: GNU gold writes hundreds of warnings about the sanitizers' symbols.
 C_LINKER := $(and $(filter $(SWIFT_DIR)clang,$(C_CC)),$(wildcard $(SWIFT_DIR)ld.lld),-fuse-ld=lld)
@@ -282,7 +285,8 @@ C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
 C_THREAD_TESTS := $(wildcard $(foreach name,limiter loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
 C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
 C_KIT          := $(sort $(wildcard Sources/TransportKit/*.c))
-C_SOURCES      := $(C_CORE) $(C_KIT) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
+C_ZSTD         := $(sort $(wildcard Sources/ZstdCoding/*.c))
+C_SOURCES      := $(C_CORE) $(C_KIT) $(C_ZSTD) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 
 programs = $(patsubst %.c,.build/c/$(1)/%,$(2))
 
@@ -292,7 +296,8 @@ define C_OBJECTS
 	@mkdir -p $$(@D)
 	@echo "cc ($(1)) $$<"
 	@$(2) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) \
-	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) \
+	    $$(if $$(filter $(C_TESTS) $(C_ZSTD),$$<),-ISources/ZstdCoding/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 -include $(patsubst %.c,.build/c/$(1)/%.d,$(3))
 endef
@@ -309,7 +314,7 @@ c-$(1)-programs: $(call programs,$(1),$(2))
 	@ar rcs $$@ $$(filter %.o,$$^)
 
 .build/c/$(1)/%_test: .build/c/$(1)/%_test.o .build/c/$(1)/core.a
-	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
+	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINK_TEST) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
 endef
 
 .SECONDARY:

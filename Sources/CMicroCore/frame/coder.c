@@ -7,7 +7,7 @@ enum {
     RATIO_GUESSED = 3,
     PART_ROOM = 256, /* least room for a part of a body, beside its bytes */
     /* A state that is larger is not kept: a peer may have made it so. */
-    STATE_KEEP_BYTES = 1024 * 1024
+    STATE_KEEP_BYTES = 2 * 1024 * 1024
 };
 
 struct mcore__coder {

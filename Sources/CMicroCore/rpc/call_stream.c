@@ -22,8 +22,8 @@ void mcore__call_deliver(mcore_call *call, const mcore_message *message) {
     call->events->on_message(call->events_ctx, message);
 }
 
-void mcore__call_pump_later(mcore_call *call) {
-    mcore__later_mark(call->server->loop, &call->later);
+void mcore__call_pump(mcore_call *call) {
+    if (!call->why) mcore__later_mark(call->server->loop, &call->later);
 }
 
 int mcore__call_wake(mcore__server_stream *stream) {

@@ -245,8 +245,7 @@ mcore_status mcore__reply_http_head(mcore__server_stream *stream, const mcore_re
     out_reply->has_body = 1;
     put(out_reply, NAME(CONTENT_TYPE, "content-type"), type);
     mcore__coding coding = coding_of_body(stream, head->flags, metadata, out_reply);
-    if (coding != MCORE__CODING_IDENTITY && mcore__flow_encode(stream, coding))
-        put_coding(out_reply, coding);
+    if (mcore__flow_encode(stream, coding)) put_coding(out_reply, coding);
     put_server_name(server, out_reply);
     return put_list(server, metadata, out_reply);
 }

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define PAUSE_NS MCORE__NS_PER_MS
+
 /* ---- Life ---- */
 
 static int equals(const char *text, size_t len, const char *lower) {
@@ -24,6 +26,11 @@ static int is_json(mcore_slice type) {
     return equals(text, len, "application/json") || equals(text, len, "application/x-ndjson");
 }
 
+static void on_pause_end(void *ctx) {
+    mcore__server_flow *flow = ctx;
+    if (flow->stream->call) mcore__call_pump(flow->stream->call);
+}
+
 mcore_status mcore__flow_create(mcore__server_stream *stream) {
     mcore__server_flow *flow = mcore__zalloc(sizeof *flow);
     if (!flow) return MCORE_ENOMEM;
@@ -35,6 +42,7 @@ mcore_status mcore__flow_create(mcore__server_stream *stream) {
         flow->cut == MCORE__CUT_GRPC ? MCORE__CODING_IDENTITY : mcore__coding_of(stream->encoding);
     mcore__line_cutter_init(&flow->lines, stream->cutter.message_bytes_max);
     mcore__list_init(&flow->waiting);
+    mcore__timer_init(&flow->pause, on_pause_end, flow);
     flow->stream = stream;
     stream->flow = flow;
     return MCORE_OK;
@@ -47,6 +55,7 @@ static void close_decoder(mcore__server_stream *stream) {
 }
 
 static void free_buffers(mcore__server_stream *stream) {
+    mcore__timer_stop(stream->conn->server->loop, &stream->flow->pause);
     close_decoder(stream);
     mcore__buffer_free(&stream->flow->plain);
     mcore__buffer_free(&stream->flow->queue);
@@ -55,15 +64,18 @@ static void free_buffers(mcore__server_stream *stream) {
     if (mcore__stream_pulls(stream)) mcore__grpc_cutter_free(&stream->cutter);
 }
 
+static void close_encoder(mcore__server_stream *stream) {
+    if (!stream->flow->encoder.coding) return;
+    mcore__encoder_close(&stream->flow->encoder);
+    stream->conn->server->body_coders--;
+}
+
 void mcore__flow_free(mcore__server_stream *stream) {
     if (!stream->flow) return;
     mcore__flow_drop(stream);
     mcore__list_remove(&stream->flow->waiting);
     free_buffers(stream);
-    if (stream->flow->encoder.coding) {
-        mcore__encoder_close(&stream->flow->encoder);
-        stream->conn->server->body_coders--;
-    }
+    close_encoder(stream);
     mcore__free(stream->flow);
     stream->flow = NULL;
 }
@@ -81,6 +93,8 @@ void mcore__flow_drop(mcore__server_stream *stream) {
 
 int mcore__flow_encode(mcore__server_stream *stream, mcore__coding coding) {
     mcore_server *server = stream->conn->server;
+    close_encoder(stream); /* of a head that could not be sent */
+    if (coding == MCORE__CODING_IDENTITY) return 0;
     if (server->body_coders >= MCORE__SERVER_BODY_CODERS) return 0;
     if (mcore__encoder_open(&stream->flow->encoder, coding)) return 0;
     server->body_coders++;
@@ -224,16 +238,16 @@ static void cut_decoded(mcore__server_stream *stream, mcore_slice *input) {
             flow->plain.begin += have; /* the message lies in there until it is delivered */
             cut_one(stream, &plain);
             if (!flow->dropped) flow->plain.begin = flow->plain.end - plain.len;
-        } else if (made >= MCORE__SERVER_PLAIN_TURN_BYTES) {
-            mcore__call_pump_later(stream->call);
+        } else if (!input->len && !flow->decoder.holding) {
             break;
-        } else if (input->len || flow->decoder.holding) {
+        } else if (made >= MCORE__SERVER_PLAIN_RUN_BYTES) {
+            mcore__timer_start(stream->conn->server->loop, &flow->pause, PAUSE_NS);
+            break;
+        } else {
             mcore__buffer_reset(&flow->plain, MCORE__SERVER_PLAIN_BYTES);
             mcore_status status = decode_some(stream, input);
             if (status) fail(stream, status);
             made += MCORE__SERVER_PLAIN_BYTES;
-        } else {
-            break;
         }
     }
     if (!mcore__buffer_len(&flow->plain)) mcore__buffer_reset(&flow->plain, 0);
@@ -297,6 +311,7 @@ size_t mcore__flow_feed(mcore__server_stream *stream, const uint8_t *data, size_
 
 void mcore__flow_pump(mcore__server_stream *stream) {
     mcore__server_flow *flow = stream->flow;
+    if (mcore__timer_active(&flow->pause)) return;
     size_t waited = mcore__buffer_len(&flow->queue);
     if (has_more(flow) && flow->asked && !flow->dropped) {
         mcore_slice input = {waited ? mcore__buffer_bytes(&flow->queue) : NULL, waited};

@@ -6,7 +6,8 @@
  * bytes are taken as they come, or one that is larger than the window could never arrive.
  *
  * A body that is compressed waits as it came, too: what is made of it in advance is one buffer of
- * MCORE__SERVER_PLAIN_BYTES, whatever it becomes, and what is made in one turn is limited. */
+ * MCORE__SERVER_PLAIN_BYTES, whatever it becomes. What is made without a pause is limited, too: a
+ * few bytes may keep their receiver busy for seconds. */
 #ifndef MCORE_RPC_SERVER_FLOW_H
 #define MCORE_RPC_SERVER_FLOW_H
 
@@ -14,6 +15,7 @@
 #include "base/list.h"
 #include "frame/coder.h"
 #include "frame/line_cutter.h"
+#include "loop/loop_internal.h"
 #include "mcore/server.h"
 
 #include <stdint.h>
@@ -36,6 +38,7 @@ typedef struct mcore__server_flow {
     mcore__decoder decoder; /* opened by its first byte */
     mcore__buffer plain;    /* what the decoder has made and no message was cut from yet */
     uint64_t plain_bytes;   /* that it has made since the last message */
+    mcore__timer pause;     /* until it goes on */
     uint8_t asked;          /* the handler waits for a message */
     uint8_t delivered;      /* CUT_WHOLE: the one message was */
     uint8_t told_end;

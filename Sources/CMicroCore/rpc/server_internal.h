@@ -78,11 +78,12 @@ enum {
     MCORE__SERVER_STREAM_KEEP_BYTES = 4096,
     MCORE__SERVER_SCRATCH_KEEP_BYTES = 256 * 1024,
     /* Bodies of this loop that stream and are compressed, in either direction; each has a state of
-     * some 50 to 100 KiB. Beyond it replies go as they are, and requests are refused. */
-    MCORE__SERVER_BODY_CODERS = 2048,
-    /* What is made of a compressed body that streams before it was asked for, and in one turn. */
+     * some 40 to 300 KiB. Beyond it replies go as they are, and requests are refused. */
+    MCORE__SERVER_BODY_CODERS = 1024,
+    /* What is made of a compressed body that streams before it was asked for, and without a
+     * pause of a millisecond. */
     MCORE__SERVER_PLAIN_BYTES = 16 * 1024,
-    MCORE__SERVER_PLAIN_TURN_BYTES = 256 * 1024,
+    MCORE__SERVER_PLAIN_RUN_BYTES = 256 * 1024,
 };
 
 /* An instance of a transport on this loop. */
