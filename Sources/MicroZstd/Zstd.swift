@@ -13,7 +13,7 @@ public enum Zstd {
 }
 
 extension Compression {
-    /// Like ``gzip(from:)``, with zstd: smaller, and several times faster.
+    /// Like ``gzip(from:)``, with zstd: large messages become smaller, two to three times as fast.
     public static func zstd(from bytes: Int = 1024) -> Compression {
         Zstd.register()
         guard let compression = Compression.coding("zstd", from: bytes) else {

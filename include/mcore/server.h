@@ -138,7 +138,8 @@ mcore_status mcore_call_security(const mcore_call *call, mcore_security *out_sec
  *
  * On plain HTTP a request body is cut into messages at its newlines when its content type is a JSON
  * one (application/json, application/x-ndjson, anything "+json"; empty lines are skipped);
- * otherwise it is one message. Replies are framed as mcore_reply_head says. */
+ * otherwise it is one message. A body with a content-encoding is decompressed before, and the limit
+ * of a message counts what it becomes. Replies are framed as mcore_reply_head says. */
 
 typedef struct mcore_call_events {
     uint32_t struct_size, reserved;
