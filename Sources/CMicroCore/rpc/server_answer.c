@@ -166,6 +166,7 @@ static void put_coding(mcore__reply *reply, mcore__coding coding) {
 static void pack_body(mcore_server *server, const mcore__server_stream *stream,
                       const mcore_answer *answer, mcore__reply *reply) {
     if (!reply->body.len || !reply->has_body) return;
+    if (!(answer->body_flags & MCORE_MESSAGE_COMPRESSED) && !stream->accept_encoding.len) return;
     uint32_t flags = answer->body.len ? answer->body_flags : 0;
     mcore__coding coding = coding_of_body(stream, flags, metadata_of(answer), reply);
     if (coding == MCORE__CODING_IDENTITY) return;

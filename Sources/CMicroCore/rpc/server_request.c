@@ -50,8 +50,11 @@ static mcore_status reserve_head(mcore__server_stream *stream, mcore_slice metho
     size_t entries = count, bytes = method.len + target.len;
     for (size_t i = 0; i < count; i++) {
         bytes += fields[i].name.len + fields[i].value.len;
-        if (is_accept_encoding(&fields[i])) bytes += fields[i].value.len + 1; /* for join_lines */
-        if (fields[i].token != MCORE__HEADER_OTHER || !is_binary(fields[i].name)) continue;
+        if (fields[i].token != MCORE__HEADER_OTHER) {
+            if (is_accept_encoding(&fields[i])) bytes += fields[i].value.len + 1; /* join_lines */
+            continue;
+        }
+        if (!is_binary(fields[i].name)) continue;
         size_t more = commas(fields[i].value);
         entries += more;
         bytes += more * fields[i].name.len;
