@@ -243,8 +243,9 @@ protoc-plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Tests/CMicroCore \
-                   Tests/Fuzz Tests/TransportKit Examples bench \( -name '*.[ch]' -o -name '*.[ch]pp' \) \
+C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Sources/ZstdCoding \
+                   Tests/CMicroCore Tests/Fuzz \
+                   Tests/TransportKit Examples bench \( -name '*.[ch]' -o -name '*.[ch]pp' \) \
                    -not -path '*/.build/*')
 
 format: ## format Swift, and C where clang-format is installed
@@ -277,6 +278,8 @@ C_LIBRARIES = libuv libnghttp2 openssl sqlite3 zlib
 C_FLAGS     = -std=c11 -Wall -Wextra -Wpedantic \
               -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES))
 C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread -ldl
+# What the tests need besides: the coding that the core does without.
+C_LINK_TEST = $(shell pkg-config --libs libzstd)
 
 # Swift's own linker: GNU gold writes hundreds of warnings about the sanitizers' symbols.
 C_LINKER := $(and $(filter $(SWIFT_DIR)clang,$(C_CC)),$(wildcard $(SWIFT_DIR)ld.lld),-fuse-ld=lld)
@@ -295,8 +298,9 @@ C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
 C_THREAD_TESTS := $(wildcard $(foreach name,limiter loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
 C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
 C_KIT          := $(sort $(wildcard Sources/TransportKit/*.c))
+C_ZSTD         := $(sort $(wildcard Sources/ZstdCoding/*.c))
 C_FUZZ         := $(sort $(wildcard Tests/Fuzz/*.c))
-C_SOURCES      := $(C_CORE) $(C_KIT) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
+C_SOURCES      := $(C_CORE) $(C_KIT) $(C_ZSTD) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 
 programs = $(patsubst %.c,.build/c/$(1)/%,$(2))
 
@@ -306,7 +310,8 @@ define C_OBJECTS
 	@mkdir -p $$(@D)
 	@echo "cc ($(1)) $$<"
 	@$(2) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) \
-	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) \
+	    $$(if $$(filter $(C_TESTS) $(C_ZSTD) $(C_FUZZ),$$<),-ISources/ZstdCoding/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 -include $(patsubst %.c,.build/c/$(1)/%.d,$(3))
 endef
@@ -323,7 +328,7 @@ c-$(1)-programs: $(call programs,$(1),$(2))
 	@ar rcs $$@ $$(filter %.o,$$^)
 
 .build/c/$(1)/%_test: .build/c/$(1)/%_test.o .build/c/$(1)/core.a
-	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
+	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINK_TEST) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
 endef
 
 .SECONDARY:
@@ -340,7 +345,7 @@ FUZZ_KIT     := $(filter-out %_fuzz.c %/replay.c,$(C_FUZZ))
 FUZZ_REPLAY  := .build/c/asan/Tests/Fuzz/replay
 # The folders with decoders, and what they stand on.
 FUZZ_CORE    := $(filter $(patsubst %,Sources/CMicroCore/%/%,base codec dns frame hash http2 loop \
-                    mdns net),$(C_CORE))
+                    mdns net),$(C_CORE)) $(C_ZSTD)
 
 C_FLAGS_fuzz := $(C_FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
 
@@ -354,7 +359,7 @@ c-fuzz-programs: $(call programs,fuzz,$(FUZZ_TARGETS))
 	@ar rcs $@ $^
 
 .build/c/fuzz/%_fuzz: .build/c/fuzz/%_fuzz.o .build/c/fuzz/core.a
-	@$(C_CC) $(C_FLAGS_fuzz) -fsanitize=fuzzer $^ $(C_LINK) $(C_LINKER) -o $@
+	@$(C_CC) $(C_FLAGS_fuzz) -fsanitize=fuzzer $^ $(C_LINK) $(C_LINK_TEST) $(C_LINKER) -o $@
 
 # Asked of the compiler itself: where it keeps the library is its own affair.
 $(FUZZ_CORE:%.c=.build/c/fuzz/%.o) $(C_FUZZ:%.c=.build/c/fuzz/%.o): | libfuzzer
@@ -369,7 +374,7 @@ libfuzzer:
 
 c-asan-programs: $(FUZZ_REPLAY)
 $(FUZZ_REPLAY): $(C_FUZZ:%.c=.build/c/asan/%.o) .build/c/asan/core.a
-	@$(C_CC) $(C_FLAGS_asan) $^ $(C_LINK) $(C_LINKER) -o $@
+	@$(C_CC) $(C_FLAGS_asan) $^ $(C_LINK) $(C_LINK_TEST) $(C_LINKER) -o $@
 
 # -- the C library
 
