@@ -122,7 +122,7 @@ uninstall: ## remove what `make install` has installed, with the same PREFIX
 
 ##### Tests #######################################################################################
 
-.PHONY: test tidy c-headers c-test plugins install-test c-tsan c-valgrind swift-test test-one integration faults readme asan tsan
+.PHONY: test tidy c-headers c-test plugins install-test c-tsan c-valgrind fuzz fuzz-merge swift-test test-one integration faults readme asan tsan
 
 # One after the other, also under `make -j`, and the cheap ones first.
 test: ## all that has to pass: tidy, c-test, plugins, install-test, bench-micro, swift-test, check-generated, integration
@@ -146,7 +146,7 @@ c-test: deps ## the C core under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) c-headers
 	@$(MAKE) -j $(JOBS) --output-sync=target c-asan-programs
 	python3 -B Scripts/tidy.py --symbols .build/c/asan
-	Scripts/run_c_tests.sh $(call programs,asan,$(C_TESTS))
+	Scripts/run_c_tests.sh $(call programs,asan,$(C_TESTS)) $(FUZZ_REPLAY)
 
 install-test: deps ## install the C library into a folder, use it from there, and remove it
 	JOBS=$(JOBS) Scripts/test_install.sh
@@ -168,6 +168,18 @@ c-valgrind: deps ## the C tests, built plain, under valgrind
 	@$(MAKE) -j $(JOBS) --output-sync=target c-plain-programs
 	SLOW_TIMES=30 RUNNER="valgrind --fair-sched=yes --quiet --error-exitcode=1 --leak-check=full" \
 	    Scripts/run_c_tests.sh $(call programs,plain,$(C_TESTS))
+
+# TARGET=json chooses some; docs/testing.md says what is looked for. What a run has found is there
+# for the next one, until `make clean`.
+FUZZ = python3 -B Scripts/fuzz.py --programs .build/c/fuzz/Tests/Fuzz --jobs $(JOBS)
+
+fuzz: deps ## feed the decoders of the C core with what nobody would send, for SECONDS=120 in all
+	@$(MAKE) -j $(JOBS) --output-sync=target c-fuzz-programs
+	$(FUZZ) --seconds $(SECONDS) $(TARGET)
+
+fuzz-merge: deps ## take what `make fuzz` has found into the inputs that are kept (Tests/Fuzz/corpus)
+	@$(MAKE) -j $(JOBS) --output-sync=target c-fuzz-programs
+	$(FUZZ) --merge $(TARGET)
 
 # The simulations compute for a minute: beside them the tests with real time would see a machine
 # that is busy with something else.
@@ -231,7 +243,8 @@ protoc-plugins:
 .PHONY: format lint clean
 
 SWIFT_FILES := Package.swift $(wildcard Sources Tests Examples bench)
-C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Tests/CMicroCore \
+C_FILES      = $(shell find include Sources/CMicroCore Sources/TransportKit Sources/ZstdCoding \
+                   Tests/CMicroCore Tests/Fuzz \
                    Tests/TransportKit Examples bench \( -name '*.[ch]' -o -name '*.[ch]pp' \) \
                    -not -path '*/.build/*')
 
@@ -265,6 +278,8 @@ C_LIBRARIES = libuv libnghttp2 openssl sqlite3 zlib
 C_FLAGS     = -std=c11 -Wall -Wextra -Wpedantic \
               -Iinclude -ISources/CMicroCore $(shell pkg-config --cflags $(C_LIBRARIES))
 C_LINK      = $(shell pkg-config --libs $(C_LIBRARIES)) -lpthread -ldl
+# What the tests need besides: the coding that the core does without.
+C_LINK_TEST = $(shell pkg-config --libs libzstd)
 
 # Swift's own linker: GNU gold writes hundreds of warnings about the sanitizers' symbols.
 C_LINKER := $(and $(filter $(SWIFT_DIR)clang,$(C_CC)),$(wildcard $(SWIFT_DIR)ld.lld),-fuse-ld=lld)
@@ -283,7 +298,9 @@ C_TESTS        := $(sort $(wildcard Tests/CMicroCore/*_test.c))
 C_THREAD_TESTS := $(wildcard $(foreach name,limiter loop server tls_rpc guard net,Tests/CMicroCore/$(name)_test.c))
 C_CORE         := $(shell find Sources/CMicroCore -name '*.c' | sort)
 C_KIT          := $(sort $(wildcard Sources/TransportKit/*.c))
-C_SOURCES      := $(C_CORE) $(C_KIT) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
+C_ZSTD         := $(sort $(wildcard Sources/ZstdCoding/*.c))
+C_FUZZ         := $(sort $(wildcard Tests/Fuzz/*.c))
+C_SOURCES      := $(C_CORE) $(C_KIT) $(C_ZSTD) $(filter-out $(C_TESTS),$(wildcard Tests/CMicroCore/*.c))
 
 programs = $(patsubst %.c,.build/c/$(1)/%,$(2))
 
@@ -293,14 +310,15 @@ define C_OBJECTS
 	@mkdir -p $$(@D)
 	@echo "cc ($(1)) $$<"
 	@$(2) $$(C_FLAGS) $$(if $$(filter Tests/%,$$<),-D_GNU_SOURCE) \
-	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	    $$(if $$(filter $(C_TESTS) $(C_KIT),$$<),-ISources/TransportKit/include) \
+	    $$(if $$(filter $(C_TESTS) $(C_ZSTD) $(C_FUZZ),$$<),-ISources/ZstdCoding/include) $$(C_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 -include $(patsubst %.c,.build/c/$(1)/%.d,$(3))
 endef
 
 # $(call C_VARIANT,VARIANT,TESTS)
 define C_VARIANT
-$(call C_OBJECTS,$(1),$(C_CC),$(C_SOURCES) $(C_TESTS))
+$(call C_OBJECTS,$(1),$(C_CC),$(C_SOURCES) $(C_TESTS) $(C_FUZZ))
 
 .PHONY: c-$(1)-programs
 c-$(1)-programs: $(call programs,$(1),$(2))
@@ -310,13 +328,53 @@ c-$(1)-programs: $(call programs,$(1),$(2))
 	@ar rcs $$@ $$(filter %.o,$$^)
 
 .build/c/$(1)/%_test: .build/c/$(1)/%_test.o .build/c/$(1)/core.a
-	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
+	@$(C_CC) $$(C_FLAGS_$(1)) $$^ $$(C_LINK) $$(C_LINK_TEST) $$(C_LINKER) $$(C_LINK_$(1)) -o $$@
 endef
 
 .SECONDARY:
 $(eval $(call C_VARIANT,asan,$(C_TESTS)))
 $(eval $(call C_VARIANT,tsan,$(C_THREAD_TESTS)))
 $(eval $(call C_VARIANT,plain,$(C_TESTS)))
+
+# -- the fuzz targets
+
+# Each Tests/Fuzz/*_fuzz.c is a program with libFuzzer, which comes with clang. Without it all of
+# them together are one, which runs the inputs that are kept.
+FUZZ_TARGETS := $(filter %_fuzz.c,$(C_FUZZ))
+FUZZ_KIT     := $(filter-out %_fuzz.c %/replay.c,$(C_FUZZ))
+FUZZ_REPLAY  := .build/c/asan/Tests/Fuzz/replay
+# The folders with decoders, and what they stand on.
+FUZZ_CORE    := $(filter $(patsubst %,Sources/CMicroCore/%/%,base codec dns frame hash http2 loop \
+                    mdns net),$(C_CORE)) $(C_ZSTD)
+
+C_FLAGS_fuzz := $(C_FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
+
+$(eval $(call C_OBJECTS,fuzz,$(C_CC),$(FUZZ_CORE) $(C_FUZZ)))
+
+.PHONY: c-fuzz-programs libfuzzer
+c-fuzz-programs: $(call programs,fuzz,$(FUZZ_TARGETS))
+
+.build/c/fuzz/core.a: $(FUZZ_CORE:%.c=.build/c/fuzz/%.o) $(FUZZ_KIT:%.c=.build/c/fuzz/%.o)
+	@rm -f $@
+	@ar rcs $@ $^
+
+.build/c/fuzz/%_fuzz: .build/c/fuzz/%_fuzz.o .build/c/fuzz/core.a
+	@$(C_CC) $(C_FLAGS_fuzz) -fsanitize=fuzzer $^ $(C_LINK) $(C_LINK_TEST) $(C_LINKER) -o $@
+
+# Asked of the compiler itself: where it keeps the library is its own affair.
+$(FUZZ_CORE:%.c=.build/c/fuzz/%.o) $(C_FUZZ:%.c=.build/c/fuzz/%.o): | libfuzzer
+libfuzzer:
+	@mkdir -p .build/c/fuzz
+	@echo 'int LLVMFuzzerTestOneInput(void *bytes, unsigned long len) { return bytes && !len; }' \
+	    | $(C_CC) -x c -fsanitize=fuzzer,address - $(C_LINKER) -o .build/c/fuzz/probe \
+	        2>.build/c/fuzz/probe.log \
+	    || { tail -n 3 .build/c/fuzz/probe.log; \
+	         echo 'make fuzz needs libFuzzer, and $(C_CC) has none: clang has (-fsanitize=fuzzer)'; \
+	         exit 1; } >&2
+
+c-asan-programs: $(FUZZ_REPLAY)
+$(FUZZ_REPLAY): $(C_FUZZ:%.c=.build/c/asan/%.o) .build/c/asan/core.a
+	@$(C_CC) $(C_FLAGS_asan) $^ $(C_LINK) $(C_LINK_TEST) $(C_LINKER) -o $@
 
 # -- the C library
 

@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "MicroEtcd", targets: ["MicroEtcd"]),
         .library(name: "MicroProtobuf", targets: ["MicroProtobuf"]),
         .library(name: "MicroTesting", targets: ["MicroTesting"]),
+        .library(name: "MicroZstd", targets: ["MicroZstd"]),
         .library(name: "CMicroCore", targets: ["CMicroCore"]),
         .library(name: "CTransportKit", targets: ["CTransportKit"]),
         .executable(name: "micro-interop", targets: ["micro-interop"]),
@@ -55,6 +56,17 @@ let package = Package(
                 .treatAllWarnings(as: .error),
             ]
         ),
+        // The content coding zstd, for MicroZstd: the core does without libzstd.
+        .target(
+            name: "CZstdCoding",
+            dependencies: ["CMicroCore", "CZstd"],
+            path: "Sources/ZstdCoding",
+            cSettings: [
+                .enableWarning("all"),
+                .enableWarning("extra"),
+                .treatAllWarnings(as: .error),
+            ]
+        ),
         .systemLibrary(
             name: "CNGHTTP2", path: "Sources/System/CNGHTTP2", pkgConfig: "libnghttp2",
             providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
@@ -70,6 +82,9 @@ let package = Package(
         .systemLibrary(
             name: "CZlib", path: "Sources/System/CZlib", pkgConfig: "zlib",
             providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+        .systemLibrary(
+            name: "CZstd", path: "Sources/System/CZstd", pkgConfig: "libzstd",
+            providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
 
         .target(
             name: "Micro",
@@ -99,6 +114,9 @@ let package = Package(
             exclude: ["Protos"],
             swiftSettings: swiftSettings
         ),
+        .target(
+            name: "MicroZstd", dependencies: ["CZstdCoding", "Micro"],
+            swiftSettings: swiftSettings),
         .target(name: "MicroTesting", dependencies: ["Micro"], swiftSettings: swiftSettings),
         // Messages that are known only at run time, for microctl.
         .target(name: "MicroReflection", dependencies: ["Micro"], swiftSettings: swiftSettings),
@@ -141,7 +159,7 @@ let package = Package(
 
         .testTarget(
             name: "MicroTests",
-            dependencies: ["CMicroCore", "Micro", "MicroTesting"],
+            dependencies: ["CMicroCore", "Micro", "MicroTesting", "MicroZstd"],
             swiftSettings: swiftSettings
         ),
         // Generated code alone, of names that are hard to generate for; public, in its own module.
@@ -177,7 +195,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Micro", "MicroEtcd", "MicroTesting",
+                "Micro", "MicroEtcd", "MicroTesting", "MicroZstd",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],

@@ -48,6 +48,7 @@ build)
     need libxml2 has libxml2.so.2
 
     need git command -v git
+    need libzstd-dev pkg-config --exists libzstd
     need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
     need g++ command -v g++
     need_core
@@ -64,6 +65,7 @@ test)
     need nghttp2-client command -v nghttp
     need openssl command -v openssl
     need protobuf-compiler command -v protoc
+    need zstd command -v zstd
     need python3-venv python3 -c 'import ensurepip, venv'
     ;;
 faults)

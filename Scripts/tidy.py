@@ -110,7 +110,8 @@ C_LIBRARIES = [
 C_PUBLIC_INCLUDES = {"stddef.h", "stdint.h"}
 
 # Folder -> how its global symbols begin.
-C_SYMBOL_PREFIXES = {"Sources/CMicroCore": "mcore_", "Sources/TransportKit": "transport_kit_"}
+C_SYMBOL_PREFIXES = {"Sources/CMicroCore": "mcore_", "Sources/TransportKit": "transport_kit_",
+                     "Sources/ZstdCoding": "zstd_coding"}
 
 # ---- Reading -------------------------------------------------------------------------------------
 
@@ -459,6 +460,9 @@ class Tidy:
                 if not (system or name.startswith("mcore/")
                         or name in ("kit.h", "transport_kit.h")):
                     problem = "the kit sees the public headers of the core only"
+            elif path.startswith("Sources/ZstdCoding/"):
+                if not (system or name.startswith("mcore/") or name == "zstd_coding.h"):
+                    problem = "the coding sees the public headers of the core only"
             if problem:
                 self.find_at(path, match, "include", f"{name}: {problem}")
 

@@ -24,9 +24,9 @@ static mcore_status cut_all(const char *bytes, size_t len, size_t step, uint32_t
         } while (!status && (ready || input.len));
     }
     if (!status) {
-        mcore__line_cut_last(&cutter, &ready, &line);
+        status = mcore__line_cut_last(&cutter, &ready, &line);
         if (ready) sprintf(out + strlen(out), "[%.*s]", (int)line.len, (const char *)line.data);
-        mcore__line_cut_last(&cutter, &ready, &line);
+        CHECK_INT(mcore__line_cut_last(&cutter, &ready, &line), MCORE_OK);
         CHECK(!ready);
     }
     mcore__line_cutter_free(&cutter);
@@ -62,8 +62,10 @@ TEST(any_split_gives_the_same_lines) {
 }
 
 TEST(a_line_beyond_the_limit) {
-    static const char *const cases[] = {"01234567890\n", "a\n01234567890\n", "01234567890\r\n",
-                                        "0123456789 0123456789 0123456789", "            \n"};
+    static const char *const cases[] = {"01234567890\n",   "a\n01234567890\n",
+                                        "01234567890\r\n", "01234567890",
+                                        "01234567890\r",   "0123456789 0123456789 0123456789",
+                                        "            \n"};
     char out[200];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t step = 1; step <= 40; step++)

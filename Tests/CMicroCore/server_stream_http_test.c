@@ -463,7 +463,8 @@ TEST(an_end_of_input_behind_a_request_that_waits) {
 static mcore__buffer packed(const void *bytes, size_t len) {
     mcore__buffer out = {0};
     mcore__coder *coder = mcore__coder_create();
-    CHECK_INT(mcore__gzip(coder, (mcore_slice){bytes, len}, &out), MCORE_OK);
+    CHECK_INT(mcore__compress(coder, MCORE__CODING_GZIP, (mcore_slice){bytes, len}, &out),
+              MCORE_OK);
     mcore__coder_destroy(coder);
     return out;
 }
@@ -491,7 +492,7 @@ TEST(compressed_bodies_of_requests) {
         int whole;
     } cases[] = {{"/t/small", "gzip", "413", 1},   {"/t/echo", "gzip", "400", 0},
                  {"/t/echo", "deflate", "400", 1}, {"/t/echo", "br", "415", 1},
-                 {"/s/up", "gzip", "415", 1},      {"/t/echo", "gzip", "200", 1},
+                 {"/s/up", "br", "415", 1},        {"/t/echo", "gzip", "200", 1},
                  {"/t/any", "gzip", "200", -1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *coding = cases[i].coding;
@@ -503,7 +504,7 @@ TEST(compressed_bodies_of_requests) {
         client_pump(d);
         RIG_UNTIL(r, a->closed, 100);
         CHECK_TEXT(a->status, cases[i].status);
-        CHECK_INT(strstr(a->fields, "accept-encoding: gzip, deflate\n") != NULL, i == 3);
+        CHECK_INT(strstr(a->fields, "accept-encoding: gzip, deflate\n") != NULL, i == 3 || i == 4);
         if (i == 5) CHECK_INT(a->body_len, sizeof zeros);
     }
     const mcore__field twice[] = {FIELD("content-encoding", "gzip"),
@@ -556,8 +557,8 @@ TEST(compressed_bodies_of_answers) {
         mcore__buffer plain = {0};
         mcore__coder *coder = mcore__coder_create();
         if (cases[i].packed)
-            CHECK_INT(mcore__inflate(coder, MCORE__CODING_GZIP, (mcore_slice){a->body, a->body_len},
-                                     100, &plain),
+            CHECK_INT(mcore__decompress(coder, MCORE__CODING_GZIP,
+                                        (mcore_slice){a->body, a->body_len}, 100, &plain),
                       MCORE_OK);
         else
             CHECK_TEXT(a->body, "text text text");

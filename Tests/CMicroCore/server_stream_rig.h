@@ -4,7 +4,7 @@
 
 #include "server_rig.h"
 
-#include "frame/gzip.h"
+#include "frame/coder.h"
 
 enum { RIG_STREAMS = 300, RIG_STREAM_TEXT = 4000 };
 
@@ -210,7 +210,8 @@ static inline const char *caller_text(const reply *to) {
         mcore_slice message = {p + 5, len};
         mcore__buffer plain = {0};
         if (p[0]) {
-            assert(mcore__inflate(coder, MCORE__CODING_GZIP, message, 1 << 20, &plain) == MCORE_OK);
+            assert(mcore__decompress(coder, MCORE__CODING_GZIP, message, 1 << 20, &plain) ==
+                   MCORE_OK);
             message = (mcore_slice){mcore__buffer_bytes(&plain), mcore__buffer_len(&plain)};
         }
         at += (size_t)snprintf(text + at, sizeof text - at, "%s[%.*s]", p[0] ? "~" : "",

@@ -261,7 +261,7 @@ TEST(grpc_messages_that_are_none) {
     RIG_UNTIL(r, z->closed, 100);
     CHECK_TEXT(z->grpc_status, "12");
     CHECK_TEXT(z->message,
-               "grpc-encoding \"br\" is not supported, accepted: identity, deflate, gzip");
+               "grpc-encoding \"br\" is not supported, accepted: identity,deflate,gzip");
     CHECK(strstr(z->fields, "grpc-accept-encoding: identity,deflate,gzip\n"));
     CHECK_INT(r->handled, 0);
     client_end(c);

@@ -14,7 +14,10 @@ enum {
 enum {
     /* Received: it was compressed on the wire (and is not any more). To be sent: it is compressed,
      * when the other side takes that. */
-    MCORE_MESSAGE_COMPRESSED = 1
+    MCORE_MESSAGE_COMPRESSED = 1,
+    /* To be sent: with which coding, as mcore_coding_flags says; 0 is gzip. A server takes another
+     * one where its caller does not take this one, or likes another better. */
+    MCORE_MESSAGE_CODING_MASK = 0xff00
 };
 
 typedef struct mcore_message {

@@ -138,7 +138,8 @@ mcore_status mcore_call_security(const mcore_call *call, mcore_security *out_sec
  *
  * On plain HTTP a request body is cut into messages at its newlines when its content type is a JSON
  * one (application/json, application/x-ndjson, anything "+json"; empty lines are skipped);
- * otherwise it is one message. Replies are framed as mcore_reply_head says. */
+ * otherwise it is one message. A body with a content-encoding is decompressed before, and the limit
+ * of a message counts what it becomes. Replies are framed as mcore_reply_head says. */
 
 typedef struct mcore_call_events {
     uint32_t struct_size, reserved;
@@ -178,12 +179,15 @@ typedef struct mcore_reply_head {
     mcore_slice content_type; /* as in mcore_answer */
     const mcore_header *metadata;
     uint32_t metadata_count;
-    uint32_t reserved;
+    /* MCORE_MESSAGE_*. Plain HTTP: the replies are one body, which is compressed as a whole when
+     * this says so, whatever they say themselves, and readable up to each of them when it was
+     * sent. gRPC: the coding of those that say that they are to be compressed. */
+    uint32_t flags;
 } mcore_reply_head;
 
 /* Sends the response headers of a route that streams replies. Without it the first mcore_call_send
- * does, with nothing set. Errors: MCORE_EINVAL (sent before; not valid on the wire; the route does
- * not stream replies), MCORE_ECLOSED, MCORE_ENOMEM. */
+ * does, with nothing set but its flags. Errors: MCORE_EINVAL (sent before; not valid on the wire;
+ * the route does not stream replies), MCORE_ECLOSED, MCORE_ENOMEM. */
 mcore_status mcore_call_begin(mcore_call *call, const mcore_reply_head *head);
 
 /* Queues one reply, copied. Errors: MCORE_ECLOSED (nobody waits any more), MCORE_ELIMIT (larger

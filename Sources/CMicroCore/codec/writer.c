@@ -444,6 +444,6 @@ mcore_status mcore_writer_document(mcore_writer *writer, mcore_document **out_do
     if (status == MCORE_OK && !writer->is_resolved) status = mcore__writer_resolve(writer);
     if (status != MCORE_OK) return status;
     writer->is_resolved = 1;
-    *out_document = writer->document;
+    if (out_document) *out_document = writer->document;
     return MCORE_OK;
 }

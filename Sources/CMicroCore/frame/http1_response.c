@@ -37,10 +37,11 @@ int mcore__h1_response_has_body(const mcore__h1_parser *parser) {
 mcore__h1_event mcore__h1_next_until_close(mcore__h1_parser *parser, mcore_slice *input,
                                            mcore_slice *body) {
     if (input->len == 0) return MCORE__H1_MORE;
-    if (input->len > parser->body_room) return mcore__h1_fail(parser, 413, "body too large");
-    parser->body_room -= input->len;
-    *body = *input;
-    mcore__h1_advance(input, input->len);
+    if (parser->body_room == 0) return mcore__h1_fail(parser, 413, "body too large");
+    size_t take = input->len < parser->body_room ? input->len : (size_t)parser->body_room;
+    *body = (mcore_slice){input->data, take};
+    mcore__h1_advance(input, take);
+    parser->body_room -= take;
     return MCORE__H1_BODY;
 }
 

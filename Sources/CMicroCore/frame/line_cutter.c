@@ -65,10 +65,14 @@ mcore_status mcore__line_cut(mcore__line_cutter *cutter, mcore_slice *input, uin
     return MCORE_OK;
 }
 
-void mcore__line_cut_last(mcore__line_cutter *cutter, uint32_t *out_ready, mcore_slice *out_line) {
+mcore_status mcore__line_cut_last(mcore__line_cutter *cutter, uint32_t *out_ready,
+                                  mcore_slice *out_line) {
     *out_ready = 0;
     drop_handed_out(cutter);
-    if (!mcore__buffer_len(&cutter->partial)) return;
-    *out_line = hand_out(cutter);
-    *out_ready = !is_blank(*out_line);
+    if (!mcore__buffer_len(&cutter->partial)) return MCORE_OK;
+    mcore_slice line = hand_out(cutter);
+    if (line.len > cutter->line_bytes_max) return MCORE_ELIMIT;
+    *out_line = line;
+    *out_ready = !is_blank(line);
+    return MCORE_OK;
 }

@@ -25,7 +25,8 @@ void mcore__line_cutter_free(mcore__line_cutter *cutter);
 mcore_status mcore__line_cut(mcore__line_cutter *cutter, mcore_slice *input, uint32_t *out_ready,
                              mcore_slice *out_line);
 
-/* The input is over: a last line without an end is one, too. */
-void mcore__line_cut_last(mcore__line_cutter *cutter, uint32_t *out_ready, mcore_slice *out_line);
+/* The input is over: a last line without an end is one, too. Errors: MCORE_ELIMIT. */
+mcore_status mcore__line_cut_last(mcore__line_cutter *cutter, uint32_t *out_ready,
+                                  mcore_slice *out_line);
 
 #endif

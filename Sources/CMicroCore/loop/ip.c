@@ -55,7 +55,10 @@ mcore_status mcore__ip_parse(mcore_slice text, mcore__ip *out) {
 size_t mcore__ip_format(const mcore__ip *ip, char out[MCORE__IP_TEXT_BYTES]) {
     char host[INET6_ADDRSTRLEN] = "", scope[IF_NAMESIZE + 1] = "";
     if (ip->version) inet_ntop(ip->version == 4 ? AF_INET : AF_INET6, ip->bytes, host, sizeof host);
-    if (ip->scope && if_indextoname(ip->scope, scope + 1)) scope[0] = '%';
+    if (ip->scope && if_indextoname(ip->scope, scope + 1))
+        scope[0] = '%';
+    else if (ip->scope) /* there is no such interface, or not any more */
+        snprintf(scope, sizeof scope, "%%%u", (unsigned)ip->scope);
     int bracketed = ip->version == 6 && ip->port;
     int len = snprintf(out, MCORE__IP_TEXT_BYTES, "%s%s%s%s", bracketed ? "[" : "", host, scope,
                        bracketed ? "]" : "");

@@ -23,6 +23,8 @@ void mcore__call_fail(mcore__server_stream *stream, const mcore__refusal *why, m
 
 /* Hands over the message that was asked for; NULL: the end. */
 void mcore__call_deliver(mcore_call *call, const mcore_message *message);
+/* There may be more of what it has asked for. */
+void mcore__call_pump(mcore_call *call);
 /* 1 when the handler, which waits to send, may: it is told soon. */
 int mcore__call_wake(mcore__server_stream *stream);
 

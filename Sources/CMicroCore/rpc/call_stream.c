@@ -22,6 +22,10 @@ void mcore__call_deliver(mcore_call *call, const mcore_message *message) {
     call->events->on_message(call->events_ctx, message);
 }
 
+void mcore__call_pump(mcore_call *call) {
+    if (!call->why) mcore__later_mark(call->server->loop, &call->later);
+}
+
 int mcore__call_wake(mcore__server_stream *stream) {
     if (!mcore__conn_writable(stream)) return 0;
     stream->call->writable = 1;
@@ -90,7 +94,7 @@ mcore_status mcore_call_send(mcore_call *call, const mcore_message *message) {
         protocol->unsent(stream) >= call->server->options.output_bytes_max)
         return MCORE_ELIMIT;
     if (!stream->flow->begun) {
-        mcore_reply_head none = {.struct_size = sizeof none};
+        mcore_reply_head none = {.struct_size = sizeof none, .flags = message->flags};
         mcore_status status = begin(stream, &none);
         if (status) return status;
     }

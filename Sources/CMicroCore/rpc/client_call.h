@@ -27,7 +27,8 @@ typedef struct mcore__client_request {
     mcore__field *fields; /* MCORE__CLIENT_OWN_FIELDS free ones, then the metadata */
     size_t field_count, field_capacity;
     mcore_slice path, content_type, body;
-    uint32_t compressed; /* `body` is gzip; of a stream of requests: its messages may be */
+    mcore__coding
+        coding; /* of `body`; of a stream of requests: its messages may be compressed so */
     uint64_t attempt_timeout_ns;
     uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
 } mcore__client_request;

@@ -3,8 +3,8 @@
 
 #include "base/base64.h"
 #include "base/memory.h"
+#include "frame/coder.h"
 #include "frame/grpc.h"
-#include "frame/gzip.h"
 
 #include <string.h>
 
@@ -118,13 +118,18 @@ static void place(const uint8_t **at, mcore_slice *copy) {
     *at += copy->len;
 }
 
+static int is_compressed(const mcore__client_request *request) {
+    return request->coding != MCORE__CODING_IDENTITY;
+}
+
 static mcore_status append_body(const mcore_client *client, const mcore_call_plan *plan,
                                 mcore__client_request *request) {
     request->body = (mcore_slice){NULL, 0};
     if (plan->streaming & MCORE_STREAM_REQUEST) return MCORE_OK; /* messages come by themselves */
-    if (!request->compressed) return append(request, plan->body, 0, &request->body);
+    if (!is_compressed(request)) return append(request, plan->body, 0, &request->body);
     size_t before = mcore__buffer_len(&request->bytes);
-    mcore_status status = mcore__gzip(client->coder, plan->body, &request->bytes);
+    mcore_status status =
+        mcore__compress(client->coder, request->coding, plan->body, &request->bytes);
     if (status != MCORE_OK) return status;
     request->body.len = mcore__buffer_len(&request->bytes) - before;
     return request->body.len > UINT32_MAX ? MCORE_EINVAL : MCORE_OK;
@@ -162,16 +167,21 @@ mcore_status mcore__client_request_copy(const mcore_client *client, const mcore_
     if (status != MCORE_OK) return status;
     status = reserve_fields(request, MCORE__CLIENT_OWN_FIELDS + plan->metadata_count);
     if (status != MCORE_OK) return status;
-    request->compressed = (plan->body_flags & MCORE_MESSAGE_COMPRESSED) != 0;
+    request->coding = plan->body_flags & MCORE_MESSAGE_COMPRESSED
+                          ? mcore__coding_of_flags(plan->body_flags)
+                          : MCORE__CODING_IDENTITY;
+    if (request->coding == MCORE__CODING_UNKNOWN) return MCORE_EINVAL;
     size_t room = plan->path.len + plan->content_type.len;
-    if (!request->compressed && !(plan->streaming & MCORE_STREAM_REQUEST)) room += plan->body.len;
+    if (!is_compressed(request) && !(plan->streaming & MCORE_STREAM_REQUEST))
+        room += plan->body.len;
     status = mcore__buffer_reserve(&request->bytes, room);
     if (status != MCORE_OK) return status;
     request->field_count = MCORE__CLIENT_OWN_FIELDS;
     status = copy_bytes(client, plan, request);
     if (status != MCORE_OK) return status;
     request->attempt_timeout_ns = plan->attempt_timeout_ns;
-    mcore__grpc_prefix(request->prefix, (uint32_t)request->body.len, request->compressed);
+    mcore__grpc_prefix(request->prefix, (uint32_t)request->body.len,
+                       (uint32_t)is_compressed(request));
     return MCORE_OK;
 }
 
@@ -197,7 +207,7 @@ mcore_status mcore__client_request_clone(const mcore__client_request *from,
     request->path = moved(from->path, old, new);
     request->content_type = moved(from->content_type, old, new);
     request->body = moved(from->body, old, new);
-    request->compressed = from->compressed;
+    request->coding = from->coding;
     request->attempt_timeout_ns = from->attempt_timeout_ns;
     memcpy(request->prefix, from->prefix, sizeof request->prefix);
     return MCORE_OK;
@@ -226,8 +236,8 @@ static mcore__field own(mcore__header_token token, const char *name, mcore_slice
     return (mcore__field){token | MCORE__FIELD_CHECKED, text(name), value};
 }
 
-static mcore__field constant(mcore__header_token token, const char *name, const char *value) {
-    return (mcore__field){token | MCORE__FIELD_CONSTANT, text(name), text(value)};
+static mcore__field constant(mcore__header_token token, const char *name, mcore_slice value) {
+    return (mcore__field){token | MCORE__FIELD_CONSTANT, text(name), value};
 }
 
 /* Down to a millisecond, where that is little: calls with the same timeout then send the same
@@ -251,21 +261,22 @@ size_t mcore__client_call_fields(mcore__client_call *call, const mcore__channel 
     uint32_t previous = call->attempt.attempts - 1 + call->others_before;
     scratch->attempts = (char)('0' + previous);
     uint32_t timed = call->attempt_deadline_ns != UINT64_MAX;
-    uint32_t unused = (previous == 0) + !timed + !request->compressed;
+    uint32_t unused = (previous == 0) + !timed + !is_compressed(request);
 
     mcore__field *fields = request->fields + unused;
     mcore__field *at = fields;
-    *at++ = constant(MCORE__HEADER_METHOD, ":method", "POST");
-    *at++ = constant(MCORE__HEADER_SCHEME, ":scheme", mcore__channel_scheme(channel));
+    *at++ = constant(MCORE__HEADER_METHOD, ":method", text("POST"));
+    *at++ = constant(MCORE__HEADER_SCHEME, ":scheme", text(mcore__channel_scheme(channel)));
     *at++ = own(MCORE__HEADER_PATH, ":path", request->path);
     *at++ = (mcore__field){MCORE__HEADER_AUTHORITY, text(":authority"), channel->authority};
-    *at++ = constant(MCORE__HEADER_TE, "te", "trailers");
+    *at++ = constant(MCORE__HEADER_TE, "te", text("trailers"));
     *at++ = own(MCORE__HEADER_CONTENT_TYPE, "content-type", request->content_type);
     *at++ = own(MCORE__HEADER_OTHER, "user-agent", text(call->client->user_agent));
     *at++ = constant(MCORE__HEADER_GRPC_ACCEPT_ENCODING, "grpc-accept-encoding",
-                     "identity,deflate,gzip");
-    if (request->compressed) {
-        *at++ = constant(MCORE__HEADER_GRPC_ENCODING, "grpc-encoding", "gzip");
+                     mcore__codings_of_grpc());
+    if (is_compressed(request)) {
+        *at++ = constant(MCORE__HEADER_GRPC_ENCODING, "grpc-encoding",
+                         mcore__coding_name(request->coding));
     }
     if (timed) {
         *at++ = own(MCORE__HEADER_GRPC_TIMEOUT, "grpc-timeout", time_left(call, scratch));

@@ -282,7 +282,7 @@ static mcore_status decompress(mcore__response *response, mcore_slice *message) 
     uint32_t bytes_max = response->cutter.message_bytes_max;
     mcore__buffer_reset(&response->copy, KEEP_BYTES);
     mcore_status status =
-        mcore__inflate(response->coder, response->coding, *message, bytes_max, &response->copy);
+        mcore__decompress(response->coder, response->coding, *message, bytes_max, &response->copy);
     if (status == MCORE_ENOMEM) return mcore__response_no_memory(response);
     if (status == MCORE_ELIMIT) {
         return give_up(response, MCORE_RPC_RESOURCE_EXHAUSTED, MCORE_ELIMIT,

@@ -5,7 +5,7 @@
 
 #include "base/buffer.h"
 #include "frame/grpc.h"
-#include "frame/gzip.h"
+#include "frame/coder.h"
 #include "http2/http2.h"
 #include "mcore/client.h"
 

@@ -125,9 +125,9 @@ static mcore_status queue(mcore__client_call *call, const mcore_slice frame[2]) 
     return MCORE_OK;
 }
 
-static mcore_status pack(mcore_client *client, mcore_slice *payload) {
+static mcore_status pack(mcore_client *client, mcore__coding coding, mcore_slice *payload) {
     mcore__buffer_reset(&client->packed, KEEP_BYTES);
-    mcore_status status = mcore__gzip(client->coder, *payload, &client->packed);
+    mcore_status status = mcore__compress(client->coder, coding, *payload, &client->packed);
     if (status != MCORE_OK) return status;
     *payload =
         (mcore_slice){mcore__buffer_bytes(&client->packed), mcore__buffer_len(&client->packed)};
@@ -141,11 +141,11 @@ mcore_status mcore_client_send(mcore_client *client, uint64_t call_id,
     mcore_status status = find_sender(client, call_id, &call);
     if (status != MCORE_OK) return status;
     uint32_t compressed = (message->flags & MCORE_MESSAGE_COMPRESSED) != 0;
-    if (compressed && !call->request.compressed) return MCORE_EINVAL;
+    if (compressed && call->request.coding == MCORE__CODING_IDENTITY) return MCORE_EINVAL;
     if (message->bytes.len > UINT32_MAX) return MCORE_ELIMIT;
     if (unsent_of(call) >= client->options.output_bytes_max) return MCORE_ELIMIT;
     mcore_slice payload = message->bytes;
-    if (compressed) status = pack(client, &payload);
+    if (compressed) status = pack(client, call->request.coding, &payload);
     if (status != MCORE_OK) return status;
     uint8_t prefix[MCORE__GRPC_PREFIX_BYTES];
     mcore__grpc_prefix(prefix, (uint32_t)payload.len, compressed);

@@ -129,6 +129,7 @@ void mcore_server_destroy(mcore_server *server) {
     mcore__buffer_free(&server->scratch);
     mcore__buffer_free(&server->plain);
     mcore__buffer_free(&server->packed);
+    mcore__buffer_free(&server->part);
     mcore__coder_destroy(server->coder);
     mcore__h2_pool_destroy(server->h2_pool);
     mcore__free(server->peers);

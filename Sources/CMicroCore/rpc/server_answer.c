@@ -2,12 +2,13 @@
 
 #include "base/base64.h"
 #include "frame/grpc.h"
+#include "rpc/server_conn.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    FIELDS_OWN = 10, /* fields besides the metadata, at most, with those of the protocol */
+    FIELDS_OWN = 12, /* fields besides the metadata, at most, with those of the protocol */
     /* Texts are for people: one that does not fit the peer's header limit would lose the code. */
     MESSAGE_BYTES_MAX = 2048,
     DETAILS_BYTES_MAX = 12 * 1024,
@@ -133,28 +134,44 @@ static mcore_status begin_reply(mcore_server *server, header_list a, header_list
 
 /* ---- Plain HTTP ---- */
 
-int mcore__reply_pack(mcore_server *server, mcore_slice message, mcore_slice *out_packed) {
+int mcore__reply_pack(mcore_server *server, mcore__coding coding, mcore_slice message,
+                      mcore_slice *out_packed) {
     mcore__buffer_reset(&server->packed, MCORE__SERVER_SCRATCH_KEEP_BYTES);
-    if (mcore__gzip(server->coder, message, &server->packed)) return 0;
+    if (mcore__compress(server->coder, coding, message, &server->packed)) return 0;
     *out_packed =
         (mcore_slice){mcore__buffer_bytes(&server->packed), mcore__buffer_len(&server->packed)};
     return 1;
 }
 
-/* A body that the handler wants compressed, for a caller that takes it, and did not compress. */
-static void pack_body(mcore_server *server, const mcore__server_stream *stream,
-                      const mcore_answer *answer, mcore__reply *reply) {
-    if (!(answer->body_flags & MCORE_MESSAGE_COMPRESSED) || !answer->body.len || !reply->has_body)
-        return;
-    for (uint32_t i = 0; i < answer->metadata_count; i++) {
-        mcore_slice name = answer->metadata[i].name;
-        if (mcore__header_token_of(name.data, name.len) == MCORE__HEADER_CONTENT_ENCODING) return;
+/* The coding of a body that the handler wants compressed, or the caller will not have otherwise,
+ * and that the handler did not compress itself. */
+static mcore__coding coding_of_body(const mcore__server_stream *stream, uint32_t flags,
+                                    header_list metadata, mcore__reply *reply) {
+    mcore_slice accept = stream->accept_encoding;
+    if (!(flags & MCORE_MESSAGE_COMPRESSED) && !mcore__coding_is_demanded(accept))
+        return MCORE__CODING_IDENTITY;
+    for (uint32_t i = 0; i < metadata.count; i++) {
+        mcore_slice name = metadata.at[i].name;
+        if (mcore__header_token_of(name.data, name.len) == MCORE__HEADER_CONTENT_ENCODING)
+            return MCORE__CODING_IDENTITY;
     }
     /* Caches are told that others may get it otherwise. */
     put(reply, MCORE__HEADER_OTHER, (mcore_slice){"vary", 4}, (mcore_slice){"accept-encoding", 15});
-    if (!mcore__coding_list_has_gzip(stream->accept_encoding)) return;
-    if (!mcore__reply_pack(server, answer->body, &reply->body)) return;
-    put(reply, NAME(CONTENT_ENCODING, "content-encoding"), (mcore_slice){"gzip", 4});
+    return mcore__coding_choose(accept, mcore__coding_of_flags(flags));
+}
+
+static void put_coding(mcore__reply *reply, mcore__coding coding) {
+    put(reply, NAME(CONTENT_ENCODING, "content-encoding"), mcore__coding_name(coding));
+}
+
+static void pack_body(mcore_server *server, const mcore__server_stream *stream,
+                      const mcore_answer *answer, mcore__reply *reply) {
+    if (!reply->body.len || !reply->has_body) return;
+    if (!(answer->body_flags & MCORE_MESSAGE_COMPRESSED) && !stream->accept_encoding.len) return;
+    uint32_t flags = answer->body.len ? answer->body_flags : 0;
+    mcore__coding coding = coding_of_body(stream, flags, metadata_of(answer), reply);
+    if (coding == MCORE__CODING_IDENTITY) return;
+    if (mcore__reply_pack(server, coding, reply->body, &reply->body)) put_coding(reply, coding);
 }
 
 static mcore_status reply_http(mcore_server *server, const mcore__server_stream *stream,
@@ -218,8 +235,9 @@ static mcore_slice type_of_framing(uint32_t framing) {
     }
 }
 
-mcore_status mcore__reply_http_head(mcore_server *server, const mcore_reply_head *head,
+mcore_status mcore__reply_http_head(mcore__server_stream *stream, const mcore_reply_head *head,
                                     mcore__reply *out_reply) {
+    mcore_server *server = stream->conn->server;
     mcore_slice type = head->content_type.len ? head->content_type : type_of_framing(head->framing);
     if (!mcore__field_value_valid(type)) return MCORE_EINVAL;
     header_list metadata = {head->metadata, head->metadata_count};
@@ -228,8 +246,22 @@ mcore_status mcore__reply_http_head(mcore_server *server, const mcore_reply_head
     out_reply->status = 200;
     out_reply->has_body = 1;
     put(out_reply, NAME(CONTENT_TYPE, "content-type"), type);
+    mcore__coding coding = coding_of_body(stream, head->flags, metadata, out_reply);
+    if (mcore__flow_encode(stream, coding)) put_coding(out_reply, coding);
     put_server_name(server, out_reply);
     return put_list(server, metadata, out_reply);
+}
+
+mcore_status mcore__reply_http_part(mcore__server_stream *stream, mcore_slice part, uint32_t what,
+                                    mcore_slice *out_bytes) {
+    mcore__encoder *encoder = &stream->flow->encoder;
+    *out_bytes = part;
+    if (!encoder->coding) return MCORE_OK;
+    mcore__buffer *space = &stream->conn->server->part;
+    mcore__buffer_reset(space, MCORE__SERVER_SCRATCH_KEEP_BYTES);
+    mcore_status status = mcore__encoder_put(encoder, part, what, space);
+    if (!status) *out_bytes = (mcore_slice){mcore__buffer_bytes(space), mcore__buffer_len(space)};
+    return status;
 }
 
 mcore_status mcore__reply_http_trailers(mcore_server *server, const mcore_answer *answer,
@@ -266,7 +298,7 @@ static mcore_status put_outcome(mcore_server *server, const mcore_answer *answer
 
 /* What every response to a gRPC caller begins with. */
 static mcore_status put_grpc_head(const mcore__server_stream *stream, mcore_slice type,
-                                  uint32_t gzip, uint32_t fails, mcore__reply *reply) {
+                                  mcore__coding coding, uint32_t fails, mcore__reply *reply) {
     if (type.len < 16 || memcmp(type.data, "application/grpc", 16) != 0)
         type = stream->content_type; /* which was checked when it came */
     else if (!mcore__field_value_valid(type))
@@ -277,9 +309,14 @@ static mcore_status put_grpc_head(const mcore__server_stream *stream, mcore_slic
     /* Whoever says nothing of codings has no use for ours; a failure may be due to them. */
     if (fails || stream->accept_encoding.len || stream->encoding.len)
         put(reply, CONSTANT(GRPC_ACCEPT_ENCODING, "grpc-accept-encoding"),
-            (mcore_slice){"identity,deflate,gzip", 21});
-    if (gzip) put(reply, CONSTANT(GRPC_ENCODING, "grpc-encoding"), (mcore_slice){"gzip", 4});
+            mcore__codings_of_grpc());
+    if (coding != MCORE__CODING_IDENTITY)
+        put(reply, CONSTANT(GRPC_ENCODING, "grpc-encoding"), mcore__coding_name(coding));
     return MCORE_OK;
+}
+
+mcore__coding mcore__grpc_coding(const mcore__server_stream *stream, uint32_t flags) {
+    return mcore__coding_choose(stream->accept_encoding, mcore__coding_of_flags(flags));
 }
 
 static size_t outcome_text_bytes(const mcore_answer *answer) {
@@ -290,6 +327,7 @@ static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream 
                                const mcore_answer *answer, uint32_t complete, mcore__reply *reply) {
     if (answer->body.len > UINT32_MAX - MCORE__GRPC_PREFIX_BYTES) return MCORE_EINVAL;
     header_list metadata = metadata_of(answer), trailers = trailers_of(answer);
+    mcore__coding coding = MCORE__CODING_IDENTITY;
     size_t text_bytes = 0;
     mcore_status status = check_list(trailers, &text_bytes);
     if (status) return status;
@@ -299,11 +337,14 @@ static mcore_status reply_grpc(mcore_server *server, const mcore__server_stream 
     if (!complete) {
         reply->has_body = 1;
         reply->body = answer->body;
-        if ((answer->body_flags & MCORE_MESSAGE_COMPRESSED) &&
-            mcore__coding_list_has_gzip(stream->accept_encoding))
-            reply->compressed = (uint32_t)mcore__reply_pack(server, answer->body, &reply->body);
+        if (answer->body_flags & MCORE_MESSAGE_COMPRESSED)
+            coding = mcore__grpc_coding(stream, answer->body_flags);
+        if (coding != MCORE__CODING_IDENTITY)
+            reply->compressed =
+                (uint32_t)mcore__reply_pack(server, coding, answer->body, &reply->body);
     }
-    status = put_grpc_head(stream, answer->content_type, reply->compressed,
+    status = put_grpc_head(stream, answer->content_type,
+                           reply->compressed ? coding : MCORE__CODING_IDENTITY,
                            answer->rpc_code != MCORE_RPC_OK, reply);
     if (!status && complete) status = put_outcome(server, answer, reply);
     if (!status) status = put_list(server, metadata, reply);
@@ -340,10 +381,10 @@ mcore_status mcore__reply_grpc_trailers(mcore_server *server, const mcore_answer
 }
 
 mcore_status mcore__reply_grpc_head(mcore_server *server, const mcore__server_stream *stream,
-                                    const mcore_reply_head *head, uint32_t gzip,
+                                    const mcore_reply_head *head, mcore__coding coding,
                                     mcore__reply *out_reply) {
     header_list metadata = {head->metadata, head->metadata_count};
     mcore_status status = begin_reply(server, metadata, no_headers, 0, out_reply);
-    if (!status) status = put_grpc_head(stream, head->content_type, gzip, 0, out_reply);
+    if (!status) status = put_grpc_head(stream, head->content_type, coding, 0, out_reply);
     return status ? status : put_list(server, metadata, out_reply);
 }

@@ -9,7 +9,7 @@
 typedef struct mcore__reply {
     uint32_t status;
     uint32_t has_body;    /* 0: the status forbids one */
-    uint32_t compressed;  /* gRPC: `body` is gzip */
+    uint32_t compressed;  /* gRPC: `body` is */
     mcore__field *fields; /* server->fields: two are free before it, for the protocol's own */
     size_t count;
     mcore_slice body;
@@ -32,19 +32,27 @@ mcore_status mcore__reply_grpc(mcore_server *server, const mcore__server_stream 
 mcore_status mcore__reply_grpc_trailers(mcore_server *server, const mcore_answer *answer,
                                         uint32_t with_metadata, mcore__reply *out_reply);
 
-/* The head of replies that follow one by one; gRPC's begins with :status. `gzip` 1: some may be
- * compressed. Errors: MCORE_EINVAL (not valid on the wire), MCORE_ENOMEM. */
+/* The head of replies that follow one by one; gRPC's begins with :status. `coding`: some of them
+ * may be compressed with it. Plain HTTP: their encoder is opened when the body is compressed.
+ * Errors: MCORE_EINVAL (not valid on the wire), MCORE_ENOMEM. */
 mcore_status mcore__reply_grpc_head(mcore_server *server, const mcore__server_stream *stream,
-                                    const mcore_reply_head *head, uint32_t gzip,
+                                    const mcore_reply_head *head, mcore__coding coding,
                                     mcore__reply *out_reply);
-mcore_status mcore__reply_http_head(mcore_server *server, const mcore_reply_head *head,
+mcore_status mcore__reply_http_head(mcore__server_stream *stream, const mcore_reply_head *head,
                                     mcore__reply *out_reply);
+/* Plain HTTP: a part of the body of such replies as it is sent. `what` is MCORE_CODING_FLUSH or
+ * MCORE_CODING_END. Valid until the next part of any stream. Errors: MCORE_ENOMEM, from then on. */
+mcore_status mcore__reply_http_part(mcore__server_stream *stream, mcore_slice part, uint32_t what,
+                                    mcore_slice *out_bytes);
 /* Plain HTTP/2: fields behind the replies, perhaps none. Errors: as before. */
 mcore_status mcore__reply_http_trailers(mcore_server *server, const mcore_answer *answer,
                                         uint32_t with_metadata, mcore__reply *out_reply);
 
+/* With what gRPC messages of these flags are compressed, MCORE__CODING_IDENTITY: not at all. */
+mcore__coding mcore__grpc_coding(const mcore__server_stream *stream, uint32_t flags);
 /* Compresses a reply. 0: there was no memory, and it goes as it is. */
-int mcore__reply_pack(mcore_server *server, mcore_slice message, mcore_slice *out_packed);
+int mcore__reply_pack(mcore_server *server, mcore__coding coding, mcore_slice message,
+                      mcore_slice *out_packed);
 
 /* Appends {"type":"about:blank","title":...,"status":...,"detail":...}; bytes of `detail` that are
  * not UTF-8 become U+FFFD. Errors: MCORE_ENOMEM. */

@@ -60,20 +60,28 @@ static mcore__buffer *framing_space(mcore__server_conn *conn) {
     return space;
 }
 
-/* Writes a part of a body that streams. */
-static mcore_status write_part(mcore__server_conn *conn, const mcore__buffer *part) {
-    const h1_session *session = conn->session;
-    mcore_slice bytes = {mcore__buffer_bytes(part), mcore__buffer_len(part)};
+/* Writes a part of a body that streams. `what` is MCORE_CODING_FLUSH or _END. */
+static mcore_status write_part(mcore__server_conn *conn, mcore_slice bytes, uint32_t what) {
+    h1_session *session = conn->session;
+    mcore__server_flow *flow = session->stream.flow;
+    mcore_status status = mcore__reply_http_part(&session->stream, bytes, what, &bytes);
     if (!conn->pending.data) mcore__server_buffer_take(conn->server, &conn->pending);
-    return session->chunked ? mcore__h1_write_chunk(&conn->pending, bytes)
-                            : mcore__buffer_append(&conn->pending, bytes.data, bytes.len);
+    if (!status)
+        status = session->chunked ? mcore__h1_write_chunk(&conn->pending, bytes)
+                                  : mcore__buffer_append(&conn->pending, bytes.data, bytes.len);
+    if (status) mcore__flow_lose(flow);
+    return status;
+}
+
+static mcore_slice slice_of(const mcore__buffer *buffer) {
+    return (mcore_slice){mcore__buffer_bytes(buffer), mcore__buffer_len(buffer)};
 }
 
 static mcore_status h1_begin(mcore__server_stream *stream, const mcore_reply_head *head) {
     mcore__server_conn *conn = stream->conn;
     h1_session *session = conn->session;
     mcore__reply reply;
-    mcore_status status = mcore__reply_http_head(conn->server, head, &reply);
+    mcore_status status = mcore__reply_http_head(stream, head, &reply);
     if (status) return status;
     if (conn->state != MCORE__CONN_OPEN) return MCORE_ECLOSED;
     if (conn->server->drain.started) session->keep_alive = 0;
@@ -93,7 +101,7 @@ static mcore_status h1_send(mcore__server_stream *stream, const mcore_message *m
     if (stream->is_head) return MCORE_OK;
     mcore__buffer *part = framing_space(conn);
     mcore_status status = mcore__framing_write(part, stream->flow->framing, message->bytes);
-    return status ? status : write_part(conn, part);
+    return status ? status : write_part(conn, slice_of(part), MCORE_CODING_FLUSH);
 }
 
 static uint64_t h1_unsent(const mcore__server_stream *stream) {
@@ -104,14 +112,20 @@ static uint64_t h1_unsent(const mcore__server_stream *stream) {
  * events have a way to say that it failed; what was sent still goes out. */
 static mcore_status end_replies(mcore__server_conn *conn, const mcore_answer *answer) {
     h1_session *session = conn->session;
+    const mcore__server_flow *flow = session->stream.flow;
+    mcore_slice last = {NULL, 0};
+    mcore_status status = MCORE_OK;
     if (session->stream.is_head) return MCORE_OK;
+    if (flow->encoder.broken) return MCORE_ECANCELED;
     if (answer->rpc_code) {
-        if (session->stream.flow->framing != MCORE_FRAMING_EVENTS) return MCORE_ECANCELED;
+        if (flow->framing != MCORE_FRAMING_EVENTS) return MCORE_ECANCELED;
         mcore__buffer *event = framing_space(conn);
-        mcore_status status = mcore__framing_write_error(event, answer);
-        if (!status) status = write_part(conn, event);
-        if (status) return status;
+        status = mcore__framing_write_error(event, answer);
+        last = slice_of(event);
     }
+    if (!status && (last.len || flow->encoder.coding))
+        status = write_part(conn, last, MCORE_CODING_END);
+    if (status) return status;
     return session->chunked ? mcore__buffer_append_text(&conn->pending, MCORE__H1_LAST_CHUNK)
                             : MCORE_OK;
 }

@@ -107,13 +107,23 @@ static mcore_status answer_http(mcore__h2 *h2, mcore__server_stream *stream,
  * sent. */
 static mcore_status fail_http_replies(mcore__h2 *h2, mcore__server_stream *stream,
                                       const mcore_answer *answer) {
-    if (stream->flow->framing != MCORE_FRAMING_EVENTS) return mcore__h2_break_off(h2, stream->id);
+    if (stream->flow->framing != MCORE_FRAMING_EVENTS || stream->flow->encoder.broken)
+        return mcore__h2_break_off(h2, stream->id);
     mcore__buffer *space = &server_of(stream)->packed;
     mcore__buffer_reset(space, MCORE__SERVER_SCRATCH_KEEP_BYTES);
     mcore_status status = mcore__framing_write_error(space, answer);
     if (status) return status;
     mcore_slice event = {mcore__buffer_bytes(space), mcore__buffer_len(space)};
-    return mcore__h2_send_data(h2, stream->id, &event, 1, 1);
+    status = mcore__reply_http_part(stream, event, MCORE_CODING_END, &event);
+    return status ? status : mcore__h2_send_data(h2, stream->id, &event, 1, 1);
+}
+
+/* What the encoder still has to say. */
+static mcore_status end_http_body(mcore__h2 *h2, mcore__server_stream *stream) {
+    mcore_slice end = {NULL, 0};
+    if (!stream->flow->encoder.coding) return MCORE_OK;
+    mcore_status status = mcore__reply_http_part(stream, end, MCORE_CODING_END, &end);
+    return status ? status : mcore__h2_send_data(h2, stream->id, &end, 1, 0);
 }
 
 static mcore_status end_http_replies(mcore__h2 *h2, mcore__server_stream *stream,
@@ -124,8 +134,10 @@ static mcore_status end_http_replies(mcore__h2 *h2, mcore__server_stream *stream
         return answer_http(h2, stream, &without);
     }
     if (stream->is_head) return MCORE_OK;
-    if (answer->rpc_code) return fail_http_replies(h2, stream, answer);
-    return send_http_trailers(h2, stream, answer, 1);
+    if (answer->rpc_code || stream->flow->encoder.broken)
+        return fail_http_replies(h2, stream, answer);
+    mcore_status status = end_http_body(h2, stream);
+    return status ? status : send_http_trailers(h2, stream, answer, 1);
 }
 
 /* ---- Both ---- */
@@ -150,14 +162,14 @@ mcore_status mcore__h2_reply_begin(mcore__h2 *h2, mcore__server_stream *stream,
     mcore_status status;
     char code[4];
     if (stream->protocol == MCORE_PROTOCOL_GRPC) {
-        uint32_t gzip = (uint32_t)mcore__coding_list_has_gzip(stream->accept_encoding);
-        stream->flow->gzip = (uint8_t)gzip;
-        status = mcore__reply_grpc_head(server, stream, head, gzip, &reply);
+        mcore__coding coding = mcore__grpc_coding(stream, head->flags);
+        stream->flow->reply_coding = coding;
+        status = mcore__reply_grpc_head(server, stream, head, coding, &reply);
         if (status) return status;
         return closed_or(mcore__h2_respond(h2, stream->id, reply.fields, reply.count, 0));
     }
     stream->flow->framing = head->framing;
-    status = mcore__reply_http_head(server, head, &reply);
+    status = mcore__reply_http_head(stream, head, &reply);
     if (status) return status;
     put_status(&reply, code);
     return closed_or(mcore__h2_respond(h2, stream->id, reply.fields, reply.count, stream->is_head));
@@ -168,8 +180,10 @@ mcore_status mcore__h2_reply_send(mcore__h2 *h2, mcore__server_stream *stream,
     mcore_server *server = server_of(stream);
     mcore_slice bytes = message->bytes;
     if (stream->protocol == MCORE_PROTOCOL_GRPC) {
-        uint32_t compressed = stream->flow->gzip && (message->flags & MCORE_MESSAGE_COMPRESSED) &&
-                              mcore__reply_pack(server, bytes, &bytes);
+        mcore__coding coding = stream->flow->reply_coding;
+        uint32_t compressed = coding != MCORE__CODING_IDENTITY &&
+                              (message->flags & MCORE_MESSAGE_COMPRESSED) &&
+                              mcore__reply_pack(server, coding, bytes, &bytes);
         return closed_or(send_message(h2, stream, bytes, compressed));
     }
     if (stream->is_head) return MCORE_OK;
@@ -180,5 +194,8 @@ mcore_status mcore__h2_reply_send(mcore__h2 *h2, mcore__server_stream *stream,
         bytes =
             (mcore_slice){mcore__buffer_bytes(&server->packed), mcore__buffer_len(&server->packed)};
     }
-    return closed_or(mcore__h2_send_data(h2, stream->id, &bytes, 1, 0));
+    mcore_status status = mcore__reply_http_part(stream, bytes, MCORE_CODING_FLUSH, &bytes);
+    if (!status) status = closed_or(mcore__h2_send_data(h2, stream->id, &bytes, 1, 0));
+    if (status) mcore__flow_lose(stream->flow);
+    return status;
 }

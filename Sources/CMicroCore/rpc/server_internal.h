@@ -20,7 +20,7 @@
 
 #include "base/buffer.h"
 #include "base/list.h"
-#include "frame/gzip.h"
+#include "frame/coder.h"
 #include "frame/header_token.h"
 #include "http2/http2.h"
 #include "limit/shedder.h"
@@ -77,6 +77,13 @@ enum {
     MCORE__SERVER_POOL_BUFFER_BYTES = 256 * 1024,
     MCORE__SERVER_STREAM_KEEP_BYTES = 4096,
     MCORE__SERVER_SCRATCH_KEEP_BYTES = 256 * 1024,
+    /* Bodies of this loop that stream and are compressed, in either direction; each has a state of
+     * some 40 to 300 KiB. Beyond it replies go as they are, and requests are refused. */
+    MCORE__SERVER_BODY_CODERS = 1024,
+    /* What is made of a compressed body that streams before it was asked for, and without a
+     * pause of a millisecond. */
+    MCORE__SERVER_PLAIN_BYTES = 16 * 1024,
+    MCORE__SERVER_PLAIN_RUN_BYTES = 256 * 1024,
 };
 
 /* An instance of a transport on this loop. */
@@ -129,6 +136,8 @@ struct mcore_server {
     mcore__coder *coder;
     mcore__buffer plain;  /* the compressed message of a request, while a handler looks at it */
     mcore__buffer packed; /* a reply, compressed */
+    mcore__buffer part;   /* the same of a body that streams, behind `packed`, its framing */
+    uint32_t body_coders; /* of bodies that stream */
 
     mcore__list free_streams, free_calls;
     uint32_t free_stream_count, free_call_count, free_buffer_count;

@@ -10,6 +10,7 @@
 typedef struct head_facts {
     mcore_slice grpc_timeout, micro_timeout;
     mcore_slice content_encoding, accept_encoding; /* of plain HTTP; kept */
+    uint32_t accept_lines, grpc_accept_lines;
     uint32_t bad_base64;
 } head_facts;
 
@@ -38,6 +39,11 @@ static size_t commas(mcore_slice text) {
     return count;
 }
 
+static int is_accept_encoding(const mcore__field *field) {
+    return field->token == MCORE__HEADER_ACCEPT_ENCODING ||
+           field->token == MCORE__HEADER_GRPC_ACCEPT_ENCODING;
+}
+
 /* The head is stored in one block: the metadata array, then all bytes. Sizing it first keeps every
  * slice where it is written. */
 static mcore_status reserve_head(mcore__server_stream *stream, mcore_slice method,
@@ -46,7 +52,11 @@ static mcore_status reserve_head(mcore__server_stream *stream, mcore_slice metho
     size_t entries = count, bytes = method.len + target.len;
     for (size_t i = 0; i < count; i++) {
         bytes += fields[i].name.len + fields[i].value.len;
-        if (fields[i].token != MCORE__HEADER_OTHER || !is_binary(fields[i].name)) continue;
+        if (fields[i].token != MCORE__HEADER_OTHER) {
+            if (is_accept_encoding(&fields[i])) bytes += fields[i].value.len + 1; /* join_lines */
+            continue;
+        }
+        if (!is_binary(fields[i].name)) continue;
         size_t more = commas(fields[i].value);
         entries += more;
         bytes += more * fields[i].name.len;
@@ -127,6 +137,7 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
         return MCORE_OK;
     case MCORE__HEADER_GRPC_ACCEPT_ENCODING:
         stream->accept_encoding = keep(stream, field->value);
+        facts->grpc_accept_lines++;
         return MCORE_OK;
     case MCORE__HEADER_CONTENT_ENCODING:
         /* One coding upon another is none that we know. */
@@ -135,6 +146,7 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
         return MCORE_OK;
     case MCORE__HEADER_ACCEPT_ENCODING:
         facts->accept_encoding = keep_metadata(stream, field, metadata);
+        facts->accept_lines++;
         return MCORE_OK;
     case MCORE__HEADER_GRPC_TIMEOUT:
         facts->grpc_timeout = field->value;
@@ -151,6 +163,17 @@ static mcore_status keep_field(mcore__server_stream *stream, const mcore__field 
     return MCORE_OK;
 }
 
+/* Several lines of one list are one list (RFC 9110 5.3). */
+static mcore_slice join_lines(mcore__server_stream *stream, const mcore__field *fields,
+                              size_t count, mcore__header_token token) {
+    mcore_slice all = {mcore__buffer_tail(&stream->head), 0};
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].token != token) continue;
+        all.len += keep(stream, fields[i].value).len + keep(stream, (mcore_slice){",", 1}).len;
+    }
+    return all;
+}
+
 static mcore_status keep_head(mcore__server_stream *stream, mcore_slice method, mcore_slice target,
                               const mcore__field *fields, size_t count, head_facts *facts) {
     size_t entries;
@@ -163,6 +186,11 @@ static mcore_status keep_head(mcore__server_stream *stream, mcore_slice method, 
     if (target.len) set_target(stream, target);
     for (size_t i = 0; i < count && !status; i++)
         status = keep_field(stream, &fields[i], metadata, facts);
+    if (facts->accept_lines > 1)
+        facts->accept_encoding = join_lines(stream, fields, count, MCORE__HEADER_ACCEPT_ENCODING);
+    if (facts->grpc_accept_lines > 1)
+        stream->accept_encoding =
+            join_lines(stream, fields, count, MCORE__HEADER_GRPC_ACCEPT_ENCODING);
     return status;
 }
 
@@ -206,12 +234,12 @@ static int set_codings(mcore__server_stream *stream, const head_facts *facts, mc
     if (stream->protocol == MCORE_PROTOCOL_GRPC) return 0;
     stream->encoding = facts->content_encoding;
     stream->accept_encoding = facts->accept_encoding;
-    mcore__coding coding = mcore__coding_of(stream->encoding);
-    if (coding == MCORE__CODING_IDENTITY) return 0;
-    if (coding != MCORE__CODING_UNKNOWN && !(stream->route->streaming & MCORE_STREAM_REQUEST))
-        return 0;
-    why->coding = coding == MCORE__CODING_UNKNOWN;
-    return refuse(why, MCORE_RPC_UNIMPLEMENTED, 415, "the content-encoding is not supported here");
+    if (mcore__coding_of(stream->encoding) != MCORE__CODING_UNKNOWN) return 0;
+    why->coding = 1;
+    mcore_slice known = mcore__codings_of_http();
+    snprintf(why->space, sizeof why->space, "the content-encoding is not supported, accepted: %.*s",
+             (int)known.len, (const char *)known.data);
+    return refuse(why, MCORE_RPC_UNIMPLEMENTED, 415, why->space);
 }
 
 /* The caller's deadline, but not beyond the route's. */
@@ -284,16 +312,22 @@ void mcore__request_fault(const mcore__server_stream *stream, mcore_status statu
         refuse(out_why, MCORE_RPC_INTERNAL, 0, "malformed gRPC message prefix");
 }
 
+void mcore__request_miscoded(mcore__refusal *out_why) {
+    refuse(out_why, MCORE_RPC_INVALID_ARGUMENT, 400,
+           "the body is not what its content-encoding says");
+}
+
 /* Whether a compressed message may come on this stream. */
 static int check_coding(const mcore__server_stream *stream, mcore__refusal *why) {
     mcore__coding coding = mcore__coding_of(stream->encoding);
     if (coding == MCORE__CODING_IDENTITY)
         return refuse(why, MCORE_RPC_INTERNAL, 0, "a compressed message without grpc-encoding");
     if (coding != MCORE__CODING_UNKNOWN) return 0;
+    mcore_slice known = mcore__codings_of_grpc();
     int shown = stream->encoding.len > 64 ? 64 : (int)stream->encoding.len;
     snprintf(why->space, sizeof why->space,
-             "grpc-encoding \"%.*s\" is not supported, accepted: identity, deflate, gzip", shown,
-             (const char *)stream->encoding.data);
+             "grpc-encoding \"%.*s\" is not supported, accepted: %.*s", shown,
+             (const char *)stream->encoding.data, (int)known.len, (const char *)known.data);
     return refuse(why, MCORE_RPC_UNIMPLEMENTED, 0, why->space);
 }
 
@@ -303,13 +337,12 @@ mcore_status mcore__request_inflate(mcore__server_stream *stream, mcore_slice *m
     if (check_coding(stream, out_why)) return MCORE_EPROTO;
     mcore__buffer_reset(&server->plain, MCORE__SERVER_SCRATCH_KEEP_BYTES);
     mcore_status status =
-        mcore__inflate(server->coder, mcore__coding_of(stream->encoding), *message,
-                       stream->cutter.message_bytes_max, &server->plain);
+        mcore__decompress(server->coder, mcore__coding_of(stream->encoding), *message,
+                          stream->cutter.message_bytes_max, &server->plain);
     if (status == MCORE_EPROTO && stream->protocol == MCORE_PROTOCOL_GRPC)
         refuse(out_why, MCORE_RPC_INTERNAL, 0, "a message is not what its grpc-encoding says");
     else if (status == MCORE_EPROTO)
-        refuse(out_why, MCORE_RPC_INVALID_ARGUMENT, 400,
-               "the body is not what its content-encoding says");
+        mcore__request_miscoded(out_why);
     else if (status)
         mcore__request_fault(stream, status, out_why);
     *message =

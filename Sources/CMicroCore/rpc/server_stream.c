@@ -113,7 +113,7 @@ void mcore__stream_refuse(mcore__server_stream *stream, const mcore__refusal *wh
         fields[answer.metadata_count++] = (mcore_header){{"allow", 5}, {"POST", 4}};
     if (why->coding)
         fields[answer.metadata_count++] =
-            (mcore_header){{"accept-encoding", 15}, {"gzip, deflate", 13}};
+            (mcore_header){{"accept-encoding", 15}, mcore__codings_of_http()};
     if (why->unprocessed)
         fields[answer.metadata_count++] = (mcore_header){{"micro-not-processed", 19}, {"1", 1}};
     if (why->retry_ns) fields[answer.metadata_count++] = retry_header(stream, why->retry_ns, space);

@@ -61,7 +61,7 @@ typedef struct mcore__refusal {
     uint32_t unprocessed; /* 1: sending it again does no harm: "micro-not-processed" */
     uint64_t retry_ns;    /* after which it may be sent again; 0: nothing is known of that */
     uint32_t allow_post;  /* 1: "allow: POST" */
-    uint32_t coding;      /* 1: "accept-encoding: gzip, deflate" */
+    uint32_t coding;      /* 1: "accept-encoding" says what is taken */
     char space[200];
 } mcore__refusal;
 
@@ -105,6 +105,8 @@ int mcore__request_crowded(const mcore__server_stream *stream, size_t len, mcore
 /* What to tell the caller of an error of a cutter. */
 void mcore__request_fault(const mcore__server_stream *stream, mcore_status status,
                           mcore__refusal *out_why);
+/* What to tell the caller of a body that cannot be decompressed. */
+void mcore__request_miscoded(mcore__refusal *out_why);
 /* So many bytes of its request wait now. */
 void mcore__stream_recharge(mcore__server_stream *stream, uint64_t held);
 /* The body was handed over, or is not wanted: its bytes are freed and no longer count. */

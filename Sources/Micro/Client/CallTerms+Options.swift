@@ -15,7 +15,9 @@ extension CallTerms {
         plan.waitsForReady = request.options.waitsForReady
         plan.kind = request.kind
         if compression != .off {
-            plan.isCompressed = request.kind.streamsRequests || compression.covers(request.body)
+            plan.flags =
+                request.kind.streamsRequests
+                ? compression.flagsOfAny : compression.flags(for: request.body)
         }
         set(time)
     }

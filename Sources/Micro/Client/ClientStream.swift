@@ -129,8 +129,8 @@ final class ClientStream: ClientStreamWatcher, StreamCall, @unchecked Sendable {
 
     func receive() -> CoreStatus { withID { $0.receive(on: $1) } }
 
-    func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus {
-        withID { $0.send(message, isCompressed: isCompressed, on: $1) }
+    func send(_ message: [UInt8], _ flags: MessageFlags) -> CoreStatus {
+        withID { $0.send(message, flags, on: $1) }
     }
 
     /// What goes along with the request was sent when the call was opened.

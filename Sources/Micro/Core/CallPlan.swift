@@ -11,7 +11,7 @@ struct CallPlan: Sendable {
     var waitsForReady = false
     var kind = CallKind.unary
     /// Of the message; for a stream of requests: whether some of its messages may be.
-    var isCompressed = false
+    var flags = MessageFlags.plain
     /// Calls with the same key go to the same node.
     var hashKey: String?
     /// When a second node is tried while the first goes on; 0: as the call's group says.
@@ -37,7 +37,7 @@ struct CallPlan: Sendable {
                 raw.idempotent = isIdempotent ? 1 : 0
                 raw.wait_for_ready = waitsForReady ? 1 : 0
                 raw.streaming = kind.raw
-                raw.body_flags = messageFlags(isCompressed: isCompressed)
+                raw.body_flags = flags.raw
                 raw.group = group?.pointer
                 raw.hedge_delay_ns = hedgeDelay
                 guard var key = hashKey else { return use(&raw) }

@@ -24,17 +24,30 @@ public enum CallKind: Sendable {
     }
 }
 
-func messageFlags(isCompressed: Bool) -> UInt32 {
-    isCompressed ? UInt32(MCORE_MESSAGE_COMPRESSED) : 0
+/// How a message goes on its way: as it is, or compressed with one of the process's codings.
+@usableFromInline
+struct MessageFlags: Sendable, Hashable {
+    let raw: UInt32
+
+    @usableFromInline
+    static let plain = MessageFlags(raw: 0)
+
+    private init(raw: UInt32) { self.raw = raw }
+
+    /// nil when there is no coding of this name.
+    init?(coding name: String) {
+        var name = name
+        raw = name.withUTF8 { mcore_coding_flags(mcore_slice(UnsafeRawBufferPointer($0))) }
+        if raw == 0 { return nil }
+    }
 }
 
 /// Lends a message in the core's form.
 func withCoreMessage<T>(
-    _ bytes: [UInt8], isCompressed: Bool, _ body: (UnsafePointer<mcore_message>) -> T
+    _ bytes: [UInt8], _ flags: MessageFlags, _ body: (UnsafePointer<mcore_message>) -> T
 ) -> T {
     bytes.withUnsafeBytes {
-        var message = mcore_message(
-            bytes: mcore_slice($0), flags: messageFlags(isCompressed: isCompressed), reserved: 0)
+        var message = mcore_message(bytes: mcore_slice($0), flags: flags.raw, reserved: 0)
         return body(&message)
     }
 }

@@ -280,9 +280,9 @@ final class LoopClient: @unchecked Sendable {  // its state is touched on its lo
     }
 
     /// Queues one message of a stream.
-    func send(_ message: [UInt8], isCompressed: Bool, on id: UInt64) -> CoreStatus {
+    func send(_ message: [UInt8], _ flags: MessageFlags, on id: UInt64) -> CoreStatus {
         guard !isDestroyed else { return .notFound }
-        return withCoreMessage(message, isCompressed: isCompressed) {
+        return withCoreMessage(message, flags) {
             CoreStatus(raw: mcore_client_send(raw, id, $0))
         }
     }

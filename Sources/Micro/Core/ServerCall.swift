@@ -8,7 +8,7 @@ struct OutgoingAnswer: Sendable {
     var message: String = ""
     var details: [UInt8] = []
     var body: [UInt8] = []
-    var isCompressed = false
+    var flags = MessageFlags.plain
     var metadata = Metadata()
     var trailers = Metadata()
 }
@@ -18,6 +18,8 @@ struct ReplyHead: Sendable {
     var framing = Framing.none
     var contentType: [UInt8] = []
     var metadata = Metadata()
+    /// Of plain HTTP: whether all of them together are compressed.
+    var flags = MessageFlags.plain
 
     /// How replies are separated on plain HTTP.
     enum Framing: Sendable {
@@ -71,20 +73,20 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
     private func send(_ answer: borrowing OutgoingAnswer, _ raw: inout mcore_answer) {
         raw.rpc_code = answer.code
         raw.http_status = answer.httpStatus
-        send(answer.body, answer.contentType, isCompressed: answer.isCompressed, &raw)
+        send(answer.body, answer.contentType, answer.flags, &raw)
     }
 
     /// The answer to almost every call: a message and how it is written.
-    func answer(_ message: [UInt8], contentType: [UInt8], isCompressed: Bool) {
+    func answer(_ message: [UInt8], contentType: [UInt8], _ flags: MessageFlags) {
         var raw = mcore_answer()
         raw.struct_size = UInt32(MemoryLayout<mcore_answer>.size)
-        send(message, contentType, isCompressed: isCompressed, &raw)
+        send(message, contentType, flags, &raw)
     }
 
     private func send(
-        _ message: [UInt8], _ contentType: [UInt8], isCompressed: Bool, _ raw: inout mcore_answer
+        _ message: [UInt8], _ contentType: [UInt8], _ flags: MessageFlags, _ raw: inout mcore_answer
     ) {
-        raw.body_flags = messageFlags(isCompressed: isCompressed)
+        raw.body_flags = flags.raw
         contentType.withUnsafeBytes { contentType in
             message.withUnsafeBytes { message in
                 raw.content_type = mcore_slice(contentType)
@@ -125,14 +127,15 @@ struct ServerCall: @unchecked Sendable {  // the pointer is used on the call's l
                 raw.content_type = mcore_slice(contentType)
                 raw.metadata = headers
                 raw.metadata_count = UInt32(clamping: headerCount)
+                raw.flags = head.flags.raw
                 return CoreStatus(raw: mcore_call_begin(self.raw, &raw))
             }
         }
     }
 
     /// Queues one reply.
-    func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus {
-        withCoreMessage(message, isCompressed: isCompressed) {
+    func send(_ message: [UInt8], _ flags: MessageFlags) -> CoreStatus {
+        withCoreMessage(message, flags) {
             CoreStatus(raw: mcore_call_send(raw, $0))
         }
     }

@@ -117,9 +117,9 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
 
     func receive() -> CoreStatus { isEnded ? .closed : call.receive() }
 
-    func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus {
+    func send(_ message: [UInt8], _ flags: MessageFlags) -> CoreStatus {
         let begun = sendHead()
-        return begun == .ok ? call.send(message, isCompressed: isCompressed) : begun
+        return begun == .ok ? call.send(message, flags) : begun
     }
 
     func sendHead() -> CoreStatus {
@@ -127,6 +127,7 @@ final class ServedStream: StreamWatcher, StreamCall, @unchecked Sendable {  // s
         guard sentMetadata == nil else { return .ok }
         var head = reply.head
         head.metadata = context.replyMetadata
+        head.flags = context.compression.flagsOfAny
         let status = call.begin(head)
         if status == .ok { sentMetadata = head.metadata }
         return status

@@ -4,7 +4,7 @@ extension ServerCall {
         guard scope.hasReply else {
             return answer(
                 message, contentType: reply.contentType,
-                isCompressed: scope.origin.compression.covers(message))
+                scope.origin.compression.flags(for: message))
         }
         var answer = OutgoingAnswer()
         answer.body = message
@@ -44,6 +44,6 @@ extension OutgoingAnswer {
             trailers = reply.trailers
             compression = reply.compression
         }
-        isCompressed = code == 0 && compression.covers(body)
+        flags = code == 0 ? compression.flags(for: body) : .plain
     }
 }

@@ -15,7 +15,9 @@ public struct Outbound<Message: Sendable>: Sendable {
 
     /// Sends one message; waits while the other side is slow. When it throws, nothing was sent.
     ///
-    /// - Parameter compression: For this message; nil: that of the call.
+    /// - Parameter compression: Whether this message is compressed; nil: as the call says. A client
+    ///   uses the coding of its call; replies over plain HTTP are compressed as a whole, as the
+    ///   context of the call says before the first.
     /// - Throws: ``MicroError``: what ended the stream, `failedPrecondition` after ``finish()``,
     ///   `resourceExhausted` for a message beyond the limit. `CancellationError` when the task is
     ///   cancelled while it waits.
@@ -25,7 +27,7 @@ public struct Outbound<Message: Sendable>: Sendable {
     {
         let bytes = try encode(message)
         let compression = compression ?? self.compression()
-        try await channel.send(bytes, isCompressed: compression.covers(bytes))
+        try await channel.send(bytes, compression.flags(for: bytes))
     }
 
     /// Says that no message follows. A client's stream of requests ends with it; replies go on. In

@@ -5,7 +5,7 @@
 @usableFromInline
 final class OutboundChannel: @unchecked Sendable {  // its state is touched on the loop only
     private enum Work: Sendable {
-        case message([UInt8], isCompressed: Bool)
+        case message([UInt8], MessageFlags)
         case head
         case end
     }
@@ -36,12 +36,12 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
 
     /// Queues one message, when it makes sense to send one. When it throws, nothing was queued.
     @usableFromInline
-    nonisolated(nonsending) func send(_ message: [UInt8], isCompressed: Bool) async throws {
+    nonisolated(nonsending) func send(_ message: [UInt8], _ flags: MessageFlags) async throws {
         try Task.checkCancellation()
         if loop.isCurrent, senders.isEmpty, isReady {
-            return try sendNow(message, isCompressed: isCompressed)
+            return try sendNow(message, flags)
         }
-        try await wait(Sender(.message(message, isCompressed: isCompressed)))
+        try await wait(Sender(.message(message, flags)))
     }
 
     /// Says that all has been sent, behind what waits. The second time does nothing.
@@ -88,8 +88,8 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
             sender.resume(
                 Result {
                     switch sender.work {
-                    case .message(let message, let isCompressed):
-                        try sendNow(message, isCompressed: isCompressed)
+                    case .message(let message, let flags):
+                        try sendNow(message, flags)
                     case .head: try sendHeadNow()
                     case .end: try finishNow()
                     }
@@ -105,9 +105,9 @@ final class OutboundChannel: @unchecked Sendable {  // its state is touched on t
         return call
     }
 
-    private func sendNow(_ message: [UInt8], isCompressed: Bool) throws {
+    private func sendNow(_ message: [UInt8], _ flags: MessageFlags) throws {
         let call = try openCall()
-        let status = call.send(message, isCompressed: isCompressed)
+        let status = call.send(message, flags)
         switch status {
         case .ok: return
         case .closed, .notFound: throw call.closedError

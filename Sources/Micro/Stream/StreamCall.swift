@@ -7,7 +7,7 @@ protocol StreamCall: AnyObject, Sendable {
     func receive() -> CoreStatus
 
     /// Queues one message.
-    func send(_ message: [UInt8], isCompressed: Bool) -> CoreStatus
+    func send(_ message: [UInt8], _ flags: MessageFlags) -> CoreStatus
 
     /// Whether it makes sense to send more; when it does again, the outbound channel is told.
     var isWritable: Bool { get }

@@ -7,6 +7,7 @@ import base64
 import json
 import sys
 import threading
+import zlib
 
 import grpc
 
@@ -144,6 +145,24 @@ def large(channel):
     reply = call(b"x" * (4 << 20), timeout=60)
     refused = failing(call, b"x" * ((4 << 20) + 1), timeout=60)
     return {"length": len(reply), "refused": refused, "next": len(call(b"abc", timeout=30))}
+
+
+def coding_of(data):
+    return {b"\x1f": "gzip", b"\x78": "deflate"}.get(data[:1], "identity")
+
+
+def codings(_):
+    """Calls that are compressed, and with what the replies are, which grpcio would hide."""
+    text, seen = "crème" * 1000, []
+    options = [("grpc.per_message_decompression", 0), ("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(ADDRESS, options) as channel:
+        call = method(channel, "Echo", deserialize=bytes)
+        for coding in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            reply = call({"text": text}, timeout=30, compression=coding)
+            plain = zlib.decompress(reply, wbits=47)
+            seen.append({"coding": coding.name.lower(), "text": json.loads(plain)["text"],
+                         "replyCoding": coding_of(reply)})
+    return seen
 
 
 def streams(channel):
