@@ -5,6 +5,8 @@ import SwiftProtobuf
 /// Whom there is to measure.
 enum CodecName: String, CaseIterable {
     case json
+    case messagePack = "msgpack"
+    case cbor
     case foundation
     /// `Codable` itself: a decoder that knows the values, and an encoder that forgets them.
     case codable
@@ -19,7 +21,8 @@ enum CodecName: String, CaseIterable {
         switch self {
         case .foundation: "FoundationEssentials of Swift \(Self.swift)"
         case .swiftProtobuf: "swift-protobuf \(SwiftProtobuf.Version.versionString)"
-        case .json, .codable, .value, .protobuf: "micro 0.1.0, Swift \(Self.swift)"
+        case .json, .messagePack, .cbor, .codable, .value, .protobuf:
+            "micro 0.1.0, Swift \(Self.swift)"
         }
     }
 
@@ -33,13 +36,22 @@ enum CodecName: String, CaseIterable {
 }
 
 extension Work {
-    init(_ operation: Operation, _ document: DocumentName, by codec: CodecName) throws {
+    init(
+        _ operation: Operation, _ document: DocumentName, by codec: CodecName, direct: Bool
+    ) throws {
+        if direct {
+            guard codec == .json else { throw Unfit("direct types are measured with JSON only") }
+            self = try document.directWork(operation, MicroCodec(JSONCodec()))
+            return
+        }
         switch codec {
         case .json where operation == .validate:
             self = try ScannerWork.validating(document.json)
         case .json where operation == .read:
             self = try ScannerWork.reading(document.json)
         case .json: self = try document.work(operation, MicroCodec(JSONCodec()))
+        case .messagePack: self = try document.work(operation, MicroCodec(MessagePackCodec()))
+        case .cbor: self = try document.work(operation, MicroCodec(CBORCodec()))
         case .foundation: self = try document.work(operation, FoundationCodec())
         case .codable: self = try CodableAlone.work(operation, document)
         case .value: self = try ValueAlone.work(operation, document)

@@ -11,6 +11,8 @@ struct Measure: ParsableCommand {
     var operation = Operation.decode
     @Option
     var document: DocumentName
+    @Flag(help: "With types that have a direct protocol.")
+    var direct = false
     @Option(help: "CPU seconds that are counted.")
     var seconds = 0.5
     @Option(help: "CPU seconds before that.")
@@ -19,7 +21,7 @@ struct Measure: ParsableCommand {
     var count: Int?
 
     func run() throws {
-        let work = try Work(operation, document, by: codec)
+        let work = try Work(operation, document, by: codec, direct: direct)
         let counted = try count ?? warmed(work)
         let allocations = AllocationCounter()
         let before = (cpu: CPUTime.microseconds, allocations: allocations?.value ?? 0)

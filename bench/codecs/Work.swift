@@ -29,9 +29,13 @@ protocol ValueCodec {
     func decode<T: Decodable>(_ type: T.Type, from message: Message) throws -> T
     func encode<T: Encodable>(_ value: T) throws -> Message
     func count(_ message: Message) -> Int
+    /// Whether others understand it, too.
+    func isRight<T: Model>(_ message: Message, for value: T) throws -> Bool
 }
 
 extension ValueCodec {
+    func isRight<T: Model>(_ message: Message, for value: T) throws -> Bool { true }
+
     func decoding<T: Model>(_ sample: Sample<T>) throws -> Work {
         let message = try message(of: sample.value, json: sample.json)
         guard try decode(T.self, from: message) == sample.value else {
@@ -45,7 +49,7 @@ extension ValueCodec {
     func encoding<T: Model>(_ sample: Sample<T>) throws -> Work {
         let value = sample.value
         let message = try encode(value)
-        guard try decode(T.self, from: message) == value else {
+        guard try decode(T.self, from: message) == value, try isRight(message, for: value) else {
             throw Unfit("what was encoded can't be decoded to the same")
         }
         return Work(bytes: count(message)) { count in

@@ -208,6 +208,7 @@ def micro():
 
 
 DOCUMENTS = {"small": "small message", "records": "100 KB records", "feed": "1 MB feed"}
+BINARY = {"msgpack": "MessagePack", "cbor": "CBOR"}
 CODABLE = "a value of a Codable type"
 
 
@@ -215,11 +216,17 @@ def codecs():
     for operation in ("decode", "encode"):
         for document in DOCUMENTS:
             yield json_codable(operation, document)
+            yield json_direct(operation, document)
     yield codec_case("JSON validate 1 MB feed", "feed", (
         codec("json", "validate", "feed", "it is valid or not; in C"),
         codec("json", "read", "feed", "a document is made of it, in C", "reference",
               "ours-document"),
         codec("simdjson", "read", "feed", "a document is made of it", "peer")))
+    for document, title in DOCUMENTS.items():
+        for name, shown in BINARY.items():
+            yield codec_case(f"{shown} decode {title} Codable", document, (
+                codec(name, "decode", document, CODABLE),
+                codec("json", "decode", document, CODABLE, "reference", "ours-json")))
     for operation in ("decode", "encode"):
         work = "a small message in its binary form"
         yield codec_case(f"protobuf {operation} {DOCUMENTS['small']}", "small", (
@@ -243,15 +250,24 @@ def json_codable(operation, document):
         codec("foundation", operation, document, CODABLE, "peer"), *more))
 
 
+def json_direct(operation, document):
+    return codec_case(f"JSON {operation} {DOCUMENTS[document]} direct", document, (
+        codec("json", operation, document, "a value with a direct protocol, written by hand",
+              direct=True),
+        codec("foundation", operation, document, CODABLE, "peer")))
+
+
 def codec_case(name, document, participants):
     return Case(suite="codecs", name=name, kind="codec", document=document,
                 participants=tuple(participants))
 
 
-def codec(codec_name, operation, document, work, role="ours", name=None):
+def codec(codec_name, operation, document, work, role="ours", name=None, direct=False):
     """One that works on a document. `codec_name` is what the program `codecs` calls it."""
     program = codec_name if role == "peer" else "codecs"
     options = ("--codec", codec_name, "--operation", operation, "--document", document)
+    if direct:
+        options += ("--direct",)
     return Participant(name or ("ours" if role == "ours" else codec_name), program,
                        Setup(options=options), role, work)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from suite.cases import DOCUMENTS
+from suite.cases import BINARY, DOCUMENTS
 
 CPU = "server_cpu_us_per_request"
 
@@ -78,11 +78,17 @@ OVERHEAD_MAX = 0.05  # of protobuf
 
 
 def codec_goals():
-    for operation, times in (("decode", 5), ("encode", 4)):
+    for operation, way, times in (("decode", "Codable", 5), ("decode", "direct", 10),
+                                  ("encode", "Codable", 4), ("encode", "direct", 8)):
         for document in DOCUMENTS.values():
-            case = f"JSON {operation} {document} Codable"
+            case = f"JSON {operation} {document} {way}"
             yield Goal(f"{case}: CPU against Foundation", case, OPERATION_CPU, "foundation",
                        "ratio", least=times)
+    for shown in BINARY.values():
+        for document in DOCUMENTS.values():
+            case = f"{shown} decode {document} Codable"
+            yield Goal(f"{case}: CPU against JSON", case, OPERATION_CPU, "ours-json", "ratio",
+                       least=1)
     yield Goal("JSON validate 1 MB feed: CPU against simdjson", "JSON validate 1 MB feed",
                OPERATION_CPU, "simdjson", "ratio", least=0.5)
     for operation in ("decode", "encode"):

@@ -8,6 +8,12 @@ struct Sample<Value: Model> {
     let value: Value
     let json: [UInt8]
 
+    /// The value is what Foundation reads.
+    init(reading json: [UInt8]) throws {
+        value = try FoundationCodec.read(Value.self, json)
+        self.json = json
+    }
+
     init(_ value: Value, _ style: PlainJSON.Style = .plain) {
         self.value = value
         json = PlainJSON.bytes(of: value, style)
@@ -40,6 +46,15 @@ enum DocumentName: String, CaseIterable {
         case .records: try codec.work(operation, Samples.records)
         case .feed: try codec.work(operation, Samples.feed(sorted: false))
         case .sortedFeed: try codec.work(operation, Samples.feed(sorted: true))
+        }
+    }
+
+    /// The same with the types that have a direct protocol.
+    func directWork(_ operation: Operation, _ codec: some ValueCodec) throws -> Work {
+        switch self {
+        case .small: try codec.work(operation, Sample<Direct.Order>(reading: json))
+        case .records: try codec.work(operation, Sample<[Direct.Record]>(reading: json))
+        case .feed, .sortedFeed: try codec.work(operation, Sample<Direct.Feed>(reading: json))
         }
     }
 }

@@ -11,6 +11,11 @@ struct FoundationCodec: ValueCodec {
 
     func message<T: Encodable>(of value: T, json: [UInt8]) throws -> Data { Data(json) }
 
+    /// What others have to read, too.
+    static func read<T: Decodable>(_ type: T.Type, _ json: [UInt8]) throws -> T {
+        try JSONDecoder().decode(type, from: Data(json))
+    }
+
     func decode<T: Decodable>(_ type: T.Type, from message: Data) throws -> T {
         try decoder.decode(type, from: message)
     }

@@ -16,5 +16,10 @@ struct MicroCodec<Base: Codec>: ValueCodec {
 
     func encode<T: Encodable>(_ value: T) throws -> [UInt8] { try base.encode(value) }
 
+    func isRight<T: Model>(_ message: [UInt8], for value: T) throws -> Bool {
+        guard base.contentType == .json else { return true }
+        return try FoundationCodec.read(T.self, message) == value
+    }
+
     func count(_ message: [UInt8]) -> Int { message.count }
 }
