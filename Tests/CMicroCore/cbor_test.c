@@ -220,13 +220,13 @@ TEST(what_is_not_well_formed_is_refused) {
     check_fault("1f", 0, "an indefinite length where there is none");
     check_fault("3f", 0, "an indefinite length where there is none");
     check_fault("df00", 0, "an indefinite length where there is none");
-    check_fault("ff", 0, "a break where nothing is of indefinite length");
-    check_fault("81ff", 1, "a break where nothing is of indefinite length");
-    check_fault("9f81ff", 2, "a break where nothing is of indefinite length");
+    check_fault("ff", 0, "a break that ends nothing");
+    check_fault("81ff", 1, "a break that ends nothing");
+    check_fault("9f81ff", 2, "a break that ends nothing");
     check_fault("a161ff", 2, "a text is not UTF-8");
-    check_fault("a16161ff", 3, "a break where nothing is of indefinite length");
-    check_fault("bf6161ff", 3, "a break between a key and its value");
-    check_fault("9fc1ff", 2, "a break behind a tag");
+    check_fault("a16161ff", 3, "a break that ends nothing");
+    check_fault("bf6161ff", 3, "a break that ends nothing");
+    check_fault("9fc1ff", 2, "a break that ends nothing");
     check_fault("5f00ff", 1, "expected a chunk of the same type, or a break");
     check_fault("5f6161ff", 1, "expected a chunk of the same type, or a break");
     check_fault("7f4161ff", 1, "expected a chunk of the same type, or a break");
@@ -430,6 +430,109 @@ TEST(every_allocation_may_fail) {
     free(bytes.data);
     CHECK_INT(mcore_set_allocator(NULL), MCORE_OK);
 }
+
+/* ---- Writing ---- */
+
+TEST(the_examples_of_the_rfc_are_written) {
+    for (size_t i = 0; i < EXAMPLES; i++)
+        if (examples[i].is_preferred)
+            rig_check_written(mcore_cbor_read, MCORE_FORMAT_CBOR, examples[i].bytes);
+}
+
+TEST(integers_are_written_in_their_shortest_form) {
+    static const char *const forms[] = {"17",
+                                        "1818",
+                                        "18ff",
+                                        "190100",
+                                        "19ffff",
+                                        "1a00010000",
+                                        "1affffffff",
+                                        "1b0000000100000000",
+                                        "37",
+                                        "3818",
+                                        "38ff",
+                                        "390100",
+                                        "39ffff",
+                                        "3a00010000",
+                                        "3affffffff",
+                                        "3b0000000100000000",
+                                        "1b7fffffffffffffff",
+                                        "1b8000000000000000",
+                                        "3b7fffffffffffffff"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        rig_check_written(mcore_cbor_read, MCORE_FORMAT_CBOR, forms[i]);
+}
+
+TEST(reals_are_written_in_their_shortest_form) {
+    static const char *const forms[] = {"f90000",
+                                        "f98000",
+                                        "f97bff",
+                                        "fa477ff000",
+                                        "f90001",
+                                        "fa33000000",
+                                        "fa7f7fffff",
+                                        "fa00000001",
+                                        "fb47f0000000000000",
+                                        "fb3ff0000000000001",
+                                        "fb0000000000000001",
+                                        "fb7fefffffffffffff",
+                                        "fb3690000000000000"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        rig_check_written(mcore_cbor_read, MCORE_FORMAT_CBOR, forms[i]);
+}
+
+TEST(a_float_is_written_as_a_half_if_it_is_one) {
+    mcore_writer *writer = mcore_writer_create();
+    mcore_slice bytes;
+    static const struct {
+        float value;
+        const char *hex;
+    } floats[] = {{1.5F, "f93e00"}, {1.1F, "fa3f8ccccd"}, {NAN, "f97e00"}, {-INFINITY, "f9fc00"}};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) {
+        CHECK_INT(mcore_writer_begin(writer, MCORE_FORMAT_CBOR, NULL), MCORE_OK);
+        CHECK_INT(mcore_writer_real32(writer, floats[i].value), MCORE_OK);
+        CHECK_INT(mcore_writer_finish(writer, &bytes), MCORE_OK);
+        rig_bytes expected = rig_hex(floats[i].hex);
+        CHECK_INT(bytes.len, expected.len);
+        CHECK(memcmp(bytes.data, expected.data, bytes.len) == 0);
+        free(expected.data);
+    }
+    CHECK_INT(mcore_writer_begin(writer, MCORE_FORMAT_CBOR, NULL), MCORE_OK);
+    CHECK_INT(mcore_writer_number(writer, mcore_slice_of("1.50")), MCORE_OK);
+    CHECK_INT(mcore_writer_finish(writer, &bytes), MCORE_OK);
+    CHECK_SLICE(bytes, "\x64"
+                       "1.50");
+    mcore_writer_destroy(writer);
+}
+
+TEST(heads_are_as_long_as_they_have_to_be) {
+    static const struct {
+        size_t count;
+        const char *array, *map, *text, *bytes;
+    } heads[] = {{0, "80", "a0", "60", "40"},
+                 {1, "81", "a1", "61", "41"},
+                 {23, "97", "b7", "77", "57"},
+                 {24, "9818", "b818", "7818", "5818"},
+                 {255, "98ff", "b8ff", "78ff", "58ff"},
+                 {256, "990100", "b90100", "790100", "590100"},
+                 {65535, "99ffff", "b9ffff", "79ffff", "59ffff"},
+                 {65536, "9a00010000", "ba00010000", "7a00010000", "5a00010000"}};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        size_t n = heads[i].count;
+        rig_check_head(mcore_cbor_read, MCORE_FORMAT_CBOR, MCORE_VALUE_ARRAY, n, heads[i].array);
+        rig_check_head(mcore_cbor_read, MCORE_FORMAT_CBOR, MCORE_VALUE_MAP, n, heads[i].map);
+        rig_check_head(mcore_cbor_read, MCORE_FORMAT_CBOR, MCORE_VALUE_TEXT, n, heads[i].text);
+        rig_check_head(mcore_cbor_read, MCORE_FORMAT_CBOR, MCORE_VALUE_BYTES, n, heads[i].bytes);
+    }
+}
+
+TEST(sorted_keys_go_by_their_length_first) {
+    rig_check_sorted(MCORE_FORMAT_CBOR, "a3 616180 616201 626161a2 617802 617901");
+}
+
+TEST(random_trees_come_back) { rig_check_random(mcore_cbor_read, MCORE_FORMAT_CBOR, 300); }
+
+TEST(what_cannot_be_written_is_refused) { rig_check_refused(MCORE_FORMAT_CBOR); }
 
 /* ---- Numbers of 16 bits ---- */
 

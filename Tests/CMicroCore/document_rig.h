@@ -6,6 +6,7 @@
 
 #include "mcore/allocator.h"
 #include "mcore/codec.h"
+#include "mcore/writer.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -232,6 +233,291 @@ static inline void rig_mutate(rig_read *read, mcore_slice whole, int rounds) {
         free(bytes);
     }
     mcore_document_destroy(document);
+}
+
+/* ---- Writing ---- */
+
+static inline void rig_write_scalar(mcore_writer *writer, const mcore_value *value) {
+    mcore_slice text = {value->as.text, value->len};
+    switch (value->kind) {
+    case MCORE_VALUE_NULL:
+        mcore_writer_null(writer);
+        break;
+    case MCORE_VALUE_BOOLEAN:
+        mcore_writer_boolean(writer, (int)value->as.integer);
+        break;
+    case MCORE_VALUE_INTEGER:
+        mcore_writer_integer(writer, value->as.integer);
+        break;
+    case MCORE_VALUE_NATURAL:
+        mcore_writer_natural(writer, value->as.natural);
+        break;
+    case MCORE_VALUE_REAL:
+        if (value->flags & MCORE_VALUE_SINGLE)
+            mcore_writer_real32(writer, (float)value->as.real);
+        else
+            mcore_writer_real(writer, value->as.real);
+        break;
+    case MCORE_VALUE_TEXT:
+        mcore_writer_text(writer, text);
+        break;
+    case MCORE_VALUE_BYTES:
+        mcore_writer_bytes(writer, text);
+        break;
+    default:
+        CHECK(!"the writer has nothing like it");
+    }
+}
+
+/* Writes the value at `at`, and returns what is behind it. */
+static inline uint32_t rig_write_value(mcore_writer *writer, mcore_place place,
+                                       const mcore_value *values, uint32_t at) {
+    const mcore_value *value = &values[at];
+    uint32_t next = mcore_value_next(values, at);
+    if (value->kind < MCORE_VALUE_ARRAY) {
+        rig_write_scalar(writer, value);
+    } else if (value->kind == MCORE_VALUE_ARRAY) {
+        mcore_writer_open_array(writer, place);
+        for (uint32_t inner = at + 1; inner < next;) {
+            mcore_place element = 0;
+            mcore_writer_element(writer, place, &element);
+            inner = rig_write_value(writer, element, values, inner);
+        }
+    } else {
+        mcore_writer_open_map(writer, place, 0);
+        for (uint32_t inner = at + 1; inner < next;) {
+            mcore_place entry = 0;
+            mcore_slice key = {values[inner].as.text, values[inner].len};
+            CHECK_INT(values[inner].kind, MCORE_VALUE_TEXT);
+            mcore_writer_key(writer, place, key, &entry);
+            inner = rig_write_value(writer, entry, values, inner + 1);
+        }
+    }
+    return next;
+}
+
+/* What is read from these bytes is written as these bytes. */
+static inline void rig_check_written(rig_read *read, mcore_format format, const char *hex) {
+    rig_bytes bytes = rig_hex(hex);
+    mcore_document *document = mcore_document_create();
+    mcore_writer *writer = mcore_writer_create();
+    mcore_slice written = {NULL, 0};
+    CHECK_INT(read(document, rig_slice(bytes), NULL), MCORE_OK);
+    CHECK_INT(mcore_writer_begin(writer, format, NULL), MCORE_OK);
+    rig_write_value(writer, mcore_writer_top(writer), mcore_document_values(document), 0);
+    CHECK_INT(mcore_writer_finish(writer, &written), MCORE_OK);
+    int is_same = written.len == bytes.len && memcmp(written.data, bytes.data, bytes.len) == 0;
+    if (!is_same) fprintf(stderr, "%s is written in another way\n", hex);
+    CHECK(is_same);
+    mcore_writer_destroy(writer);
+    mcore_document_destroy(document);
+    free(bytes.data);
+}
+
+/* ---- Random trees, to one writer and to another ---- */
+
+typedef struct rig_tree {
+    mcore_writer *writers[2]; /* of the format, and of documents */
+    uint64_t random;
+    uint32_t left; /* how many values there may still be */
+} rig_tree;
+
+static inline double rig_random_real(uint64_t *state) {
+    switch (rig_random(state) % 4) {
+    case 0:
+        return (double)rig_random(state) / 8;
+    case 1:
+        return -(double)(rig_random(state) % 2048) / 1024;
+    case 2:
+        return ldexp((double)rig_random(state), (int)(rig_random(state) % 2000) - 1000);
+    default:
+        return rig_random(state) % 2 ? INFINITY : NAN;
+    }
+}
+
+static inline void rig_write_random_scalar(rig_tree *tree) {
+    static const char text[] =
+        "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt";
+    uint64_t *state = &tree->random, kind = rig_random(state) % 8;
+    uint64_t bits = rig_random(state) << 33 ^ rig_random(state) << 10 ^ rig_random(state);
+    int64_t integer = (int64_t)bits >> rig_random(state) % 64;
+    double real = rig_random_real(state);
+    mcore_slice run = {text, rig_random(state) % sizeof text};
+    for (int i = 0; i < 2; i++) {
+        mcore_writer *writer = tree->writers[i];
+        mcore_status status = kind == 0   ? mcore_writer_null(writer)
+                              : kind == 1 ? mcore_writer_boolean(writer, (int)(bits & 1))
+                              : kind == 2 ? mcore_writer_natural(writer, bits)
+                              : kind == 3 ? mcore_writer_real(writer, real)
+                              : kind == 4 ? mcore_writer_real32(writer, (float)(bits % 4096) / 64)
+                              : kind == 5 ? mcore_writer_text(writer, run)
+                              : kind == 6 ? mcore_writer_bytes(writer, run)
+                                          : mcore_writer_integer(writer, integer);
+        CHECK_INT(status, MCORE_OK);
+    }
+}
+
+static inline void rig_write_random(rig_tree *tree, const mcore_place places[2], int depth) {
+    uint64_t kind = depth < 8 ? rig_random(&tree->random) % 6 : 5;
+    if (kind > 1 && depth) {
+        rig_write_random_scalar(tree);
+        return;
+    }
+    uint64_t count = rig_random(&tree->random) % (rig_random(&tree->random) % 8 ? 30 : 400);
+    for (int i = 0; i < 2; i++) {
+        if (kind)
+            CHECK_INT(mcore_writer_open_map(tree->writers[i], places[i], 0), MCORE_OK);
+        else
+            CHECK_INT(mcore_writer_open_array(tree->writers[i], places[i]), MCORE_OK);
+    }
+    for (uint64_t n = 0; n < count && tree->left; n++) {
+        tree->left--;
+        mcore_place inner[2];
+        char name[16];
+        snprintf(name, sizeof name, "k%" PRIu64, rig_random(&tree->random) % 10000);
+        for (int i = 0; i < 2; i++) {
+            mcore_writer *writer = tree->writers[i];
+            if (kind)
+                CHECK_INT(mcore_writer_key(writer, places[i], mcore_slice_of(name), &inner[i]),
+                          MCORE_OK);
+            else
+                CHECK_INT(mcore_writer_element(writer, places[i], &inner[i]), MCORE_OK);
+        }
+        rig_write_random(tree, inner, depth + 1);
+    }
+}
+
+static inline int rig_is_same(const mcore_value *a, const mcore_value *b) {
+    if (a->kind != b->kind || a->len != b->len) return 0;
+    if ((a->flags ^ b->flags) & MCORE_VALUE_SUPERSEDED) return 0;
+    if (a->kind == MCORE_VALUE_TEXT || a->kind == MCORE_VALUE_BYTES)
+        return !a->len || memcmp(a->as.text, b->as.text, a->len) == 0;
+    if (a->kind == MCORE_VALUE_REAL && isnan(a->as.real)) return isnan(b->as.real);
+    if (a->kind >= MCORE_VALUE_ARRAY) return a->as.inside.next == b->as.inside.next;
+    return a->as.natural == b->as.natural;
+}
+
+/* What was written in a format is read as what was written as a document. */
+static inline void rig_check_random(rig_read *read, mcore_format format, int rounds) {
+    rig_tree tree = {.writers = {mcore_writer_create(), mcore_writer_create()}, .random = 3};
+    mcore_document *document = mcore_document_create(), *expected = NULL;
+    for (int round = 0; round < rounds; round++) {
+        CHECK_INT(mcore_writer_begin(tree.writers[0], format, NULL), MCORE_OK);
+        CHECK_INT(mcore_writer_begin(tree.writers[1], MCORE_FORMAT_DOCUMENT, NULL), MCORE_OK);
+        tree.left = 3000;
+        mcore_place tops[2] = {mcore_writer_top(tree.writers[0]),
+                               mcore_writer_top(tree.writers[1])};
+        rig_write_random(&tree, tops, 0);
+        mcore_slice bytes;
+        CHECK_INT(mcore_writer_finish(tree.writers[0], &bytes), MCORE_OK);
+        CHECK_INT(mcore_writer_document(tree.writers[1], &expected), MCORE_OK);
+        rig_bytes copy = rig_copy(bytes.data, bytes.len);
+        CHECK_INT(read(document, rig_slice(copy), NULL), MCORE_OK);
+        const mcore_value *a = mcore_document_values(document);
+        const mcore_value *b = mcore_document_values(expected);
+        CHECK_INT(mcore_value_next(a, 0), mcore_value_next(b, 0));
+        for (uint32_t at = 0; at < mcore_value_next(a, 0); at++) CHECK(rig_is_same(&a[at], &b[at]));
+        free(copy.data);
+    }
+    mcore_document_destroy(document);
+    mcore_writer_destroy(tree.writers[0]);
+    mcore_writer_destroy(tree.writers[1]);
+}
+
+/* A list, or a map, of `count`; a text, or bytes, of that length. Its head is `hex`, and what is
+ * behind it is read again. */
+static inline void rig_check_head(rig_read *read, mcore_format format, mcore_value_kind kind,
+                                  size_t count, const char *hex) {
+    mcore_writer *writer = mcore_writer_create();
+    CHECK_INT(mcore_writer_begin(writer, format, NULL), MCORE_OK);
+    mcore_place top = mcore_writer_top(writer);
+    char *run = calloc(1, count + 1);
+    if (kind == MCORE_VALUE_ARRAY)
+        mcore_writer_open_array(writer, top);
+    else if (kind == MCORE_VALUE_MAP)
+        mcore_writer_open_map(writer, top, 0);
+    else if (kind == MCORE_VALUE_TEXT)
+        mcore_writer_text(writer, (mcore_slice){run, count});
+    else
+        mcore_writer_bytes(writer, (mcore_slice){run, count});
+    for (size_t i = 0; i < count && kind >= MCORE_VALUE_ARRAY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%zu", i);
+        if (kind == MCORE_VALUE_ARRAY)
+            mcore_writer_element(writer, top, NULL);
+        else
+            mcore_writer_key(writer, top, mcore_slice_of(name), NULL);
+        CHECK_INT(mcore_writer_integer(writer, (int64_t)i), MCORE_OK);
+    }
+    free(run);
+    mcore_slice bytes = {NULL, 0};
+    CHECK_INT(mcore_writer_finish(writer, &bytes), MCORE_OK);
+    rig_bytes head = rig_hex(hex);
+    CHECK(bytes.len >= head.len && memcmp(bytes.data, head.data, head.len) == 0);
+    free(head.data);
+    mcore_document *document = mcore_document_create();
+    CHECK_INT(read(document, bytes, NULL), MCORE_OK);
+    const mcore_value *values = mcore_document_values(document);
+    CHECK_INT(values->kind, kind);
+    CHECK_INT(values->len, count);
+    uint32_t step = kind == MCORE_VALUE_MAP ? 2 : 1;
+    for (size_t i = 0; i < count && kind >= MCORE_VALUE_ARRAY; i++)
+        CHECK_INT(values[step * (i + 1)].as.integer, i);
+    mcore_document_destroy(document);
+    mcore_writer_destroy(writer);
+}
+
+/* The map {"b":1,"aa":{"y":1,"x":2},"a":[]}, sorted, is `hex`. */
+static inline void rig_check_sorted(mcore_format format, const char *hex) {
+    mcore_writer *writer = mcore_writer_create();
+    CHECK_INT(mcore_writer_begin(writer, format, NULL), MCORE_OK);
+    mcore_place top = mcore_writer_top(writer), inner = 0;
+    mcore_writer_open_map(writer, top, 1);
+    mcore_writer_key(writer, top, mcore_slice_of("b"), NULL);
+    mcore_writer_integer(writer, 1);
+    mcore_writer_key(writer, top, mcore_slice_of("aa"), &inner);
+    mcore_writer_open_map(writer, inner, 1);
+    mcore_writer_key(writer, inner, mcore_slice_of("y"), NULL);
+    mcore_writer_integer(writer, 1);
+    mcore_writer_key(writer, inner, mcore_slice_of("x"), NULL);
+    mcore_writer_integer(writer, 2);
+    mcore_writer_key(writer, top, mcore_slice_of("a"), &inner);
+    mcore_writer_open_array(writer, inner);
+    mcore_slice bytes = {NULL, 0};
+    CHECK_INT(mcore_writer_finish(writer, &bytes), MCORE_OK);
+    rig_bytes expected = rig_hex(hex);
+    CHECK_INT(bytes.len, expected.len);
+    CHECK(memcmp(bytes.data, expected.data, expected.len) == 0);
+    free(expected.data);
+    mcore_writer_destroy(writer);
+}
+
+/* Bad texts and messages that are too long are errors. */
+static inline void rig_check_refused(mcore_format format) {
+    mcore_writer *writer = mcore_writer_create();
+    mcore_slice out;
+    CHECK_INT(mcore_writer_begin(writer, format, NULL), MCORE_OK);
+    CHECK_INT(mcore_writer_text(writer, (mcore_slice){"a\xFF", 2}), MCORE_EINVAL);
+    CHECK_INT(mcore_writer_finish(writer, &out), MCORE_EINVAL);
+    CHECK_INT(mcore_writer_begin(writer, format, NULL), MCORE_OK);
+    mcore_place top = mcore_writer_top(writer);
+    CHECK_INT(mcore_writer_open_map(writer, top, 0), MCORE_OK);
+    CHECK_INT(mcore_writer_key(writer, top, (mcore_slice){"\xC3", 1}, NULL), MCORE_EINVAL);
+
+    mcore_writer_options options;
+    options.struct_size = 0;
+    mcore_writer_options_default(&options);
+    for (options.bytes_max = 0; options.bytes_max < 100; options.bytes_max++) {
+        CHECK_INT(mcore_writer_begin(writer, format, &options), MCORE_OK);
+        CHECK_INT(mcore_writer_open_array(writer, top),
+                  options.bytes_max ? MCORE_OK : MCORE_ELIMIT);
+        for (int i = 0; i < 99; i++) {
+            mcore_writer_element(writer, top, NULL);
+            mcore_writer_null(writer);
+        }
+        CHECK_INT(mcore_writer_finish(writer, &out), MCORE_ELIMIT);
+    }
+    mcore_writer_destroy(writer);
 }
 
 /* ---- Memory that is counted ---- */

@@ -303,7 +303,7 @@ static void add_text(writer *w) {
 }
 
 static void add_number(writer *w) {
-    char json[64], shown[64];
+    char json[64], shown[80];
     uint64_t value = (uint64_t)chance(UINT32_MAX) << 32 | chance(UINT32_MAX);
     value >>= chance(64);
     switch (chance(4)) {

@@ -280,7 +280,7 @@ TEST(depth_has_a_limit) {
     static char json[2 * MCORE__DEPTH_MAX + 10];
     mcore_document *document = mcore_document_create();
     for (uint32_t depth = 1; depth <= MCORE__DEPTH_MAX; depth++) {
-        mcore_read_options options;
+        mcore_read_options options = {.struct_size = sizeof options};
         mcore_read_options_default(&options);
         options.depth_max = depth;
         for (uint32_t deep = depth; deep <= depth + 1; deep++) {
@@ -316,7 +316,7 @@ TEST(what_comes_first_is_told) {
 }
 
 TEST(keys_that_come_twice_can_be_refused) {
-    mcore_read_options options;
+    mcore_read_options options = {.struct_size = sizeof options};
     mcore_read_options_default(&options);
     options.refuse_duplicates = 1;
     static const struct {
@@ -347,7 +347,7 @@ TEST(keys_that_come_twice_can_be_refused) {
 
 TEST(options_are_checked) {
     mcore_document *document = mcore_document_create();
-    mcore_read_options options;
+    mcore_read_options options = {.struct_size = sizeof options};
     static const uint32_t wrong[] = {0, MCORE__DEPTH_MAX + 1, UINT32_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         mcore_read_options_default(&options);

@@ -28,8 +28,8 @@ typedef struct mcore_read_options {
 
 void mcore_read_options_default(mcore_read_options *out_options);
 
-/* JSON by RFC 8259, in UTF-8 and without a byte order mark. Escapes of lone surrogates are refused:
- * they have no UTF-8. `options` may be NULL, here and below. */
+/* JSON by RFC 8259, in UTF-8 and without a byte order mark, of at most UINT32_MAX bytes. Escapes of
+ * lone surrogates are refused: they have no UTF-8. `options` may be NULL, here and below. */
 mcore_status mcore_json_read(mcore_document *document, mcore_slice bytes,
                              const mcore_read_options *options);
 /* The same check, without a document; `out_fault` may be NULL. Duplicates are not looked for. */
@@ -46,7 +46,8 @@ mcore_status mcore_cbor_read(mcore_document *document, mcore_slice bytes,
                              const mcore_read_options *options);
 
 /* application/x-www-form-urlencoded (WHATWG URL 5.1): a map of texts; a name that comes more than
- * once has an array of them. */
+ * once has an array of them, unless duplicates are refused. Bad escapes and bad UTF-8 are not valid
+ * here; a name without '=' has the empty text. At most 2 GiB. */
 mcore_status mcore_form_read(mcore_document *document, mcore_slice bytes,
                              const mcore_read_options *options);
 

@@ -38,10 +38,11 @@ typedef enum mcore_value_kind {
 } mcore_value_kind;
 
 enum {
-    MCORE_VALUE_TAGGED = 1,    /* `tag` is a tag of CBOR, the innermost */
-    MCORE_VALUE_EXTENSION = 2, /* BYTES of an extension of MessagePack: `tag` is its type, as an
-                                * int8_t is as a uint16_t */
-    MCORE_VALUE_SUPERSEDED = 4 /* a key that a later one of the same map repeats */
+    MCORE_VALUE_TAGGED = 1,     /* `tag` is a tag of CBOR, the innermost */
+    MCORE_VALUE_EXTENSION = 2,  /* BYTES of an extension of MessagePack: `tag` is its type, as an
+                                 * int8_t is as a uint16_t */
+    MCORE_VALUE_SUPERSEDED = 4, /* a key that a later one of the same map repeats */
+    MCORE_VALUE_SINGLE = 8      /* a REAL that was written as a number of 32 bits */
 };
 
 /* A tag that is larger than a uint16_t. */

@@ -63,8 +63,7 @@ mcore_status mcore__binary_begin(mcore__binary *in, mcore_document *document, mc
     /* An item has a byte at least. */
     if (bytes.len < document->count_max) document->count_max = (uint32_t)bytes.len;
     const uint8_t *begin = bytes.data;
-    *in = (mcore__binary){
-        .document = document, .begin = begin, .end = begin + bytes.len, .items = 1, .step = -1};
+    *in = (mcore__binary){.document = document, .begin = begin, .end = begin + bytes.len};
     return MCORE_OK;
 }
 
@@ -79,38 +78,18 @@ mcore_status mcore__binary_end(mcore__binary *in, const uint8_t *at) {
 /* ---- Lists and maps ---- */
 
 mcore_status mcore__binary_open(mcore__binary *in, const uint8_t *at) {
-    mcore_document *document = in->document;
-    if (document->depth) mcore__document_top(document)->count = (uint32_t)(in->items >> in->is_map);
-    mcore_status status = mcore__document_open(document);
-    if (status) return mcore__document_fail(document, status, offset_of(in, at), NULL);
-    const mcore_value *value = &document->values[document->count - 1];
-    in->is_map = value->kind == MCORE_VALUE_MAP;
-    in->step = value->len == MCORE__ENDLESS ? 1 : -1;
-    in->items = value->len == MCORE__ENDLESS ? 0 : (uint64_t)value->len << in->is_map;
-    return MCORE_OK;
+    mcore_status status = mcore__document_open(in->document);
+    return status ? mcore__document_fail(in->document, status, offset_of(in, at), NULL) : MCORE_OK;
 }
 
-mcore_status mcore__binary_close(mcore__binary *in, const uint8_t *at) {
+mcore_status mcore__binary_close(mcore__binary *in, const uint8_t *at, uint32_t count) {
     mcore_document *document = in->document;
-    uint32_t count = document->values[mcore__document_top(document)->at].len;
-    if (count == MCORE__ENDLESS) count = (uint32_t)(in->items >> in->is_map);
     mcore_status status = mcore__document_close(document, count);
-    if (status) {
-        size_t offset = offset_of(in, at);
-        if (status == MCORE_EPROTO)
-            offset = mcore__document_offset(document, document->repeated, input_of(in), offset);
-        return mcore__document_fail(document, status, offset, NULL);
-    }
-    in->items = 0;
-    in->step = -1;
-    in->is_map = 0;
-    if (!document->depth) return MCORE_OK;
-    const mcore__open *around = mcore__document_top(document);
-    const mcore_value *value = &document->values[around->at];
-    in->is_map = value->kind == MCORE_VALUE_MAP;
-    in->step = value->len == MCORE__ENDLESS ? 1 : -1;
-    in->items = (uint64_t)around->count << in->is_map;
-    return MCORE_OK;
+    if (!status) return MCORE_OK;
+    size_t offset = offset_of(in, at);
+    if (status == MCORE_EPROTO)
+        offset = mcore__document_offset(document, document->repeated, input_of(in), offset);
+    return mcore__document_fail(document, status, offset, NULL);
 }
 
 static const char *name_of(uint8_t kind) {
@@ -141,28 +120,6 @@ const uint8_t *mcore__binary_bytes(mcore__binary *in, mcore_value *value, const 
                                    const uint8_t *at, uint64_t len) {
     if (len > (size_t)(in->end - at)) return mcore__binary_lie(in, item, at, "run", len, "bytes");
     if (len > UINT32_MAX) return mcore__binary_too_long(in, item, len, "bytes");
-    value->kind = MCORE_VALUE_BYTES;
-    value->len = (uint32_t)len;
-    value->as.text = at;
+    *value = (mcore_value){.kind = MCORE_VALUE_BYTES, .len = (uint32_t)len, .as.text = at};
     return at + len;
-}
-
-const uint8_t *mcore__binary_array(mcore__binary *in, mcore_value *value, const uint8_t *item,
-                                   const uint8_t *at, uint64_t len) {
-    if (len > (size_t)(in->end - at))
-        return mcore__binary_lie(in, item, at, "list", len, "elements");
-    if (len >= UINT32_MAX) return mcore__binary_too_long(in, item, len, "elements");
-    value->kind = MCORE_VALUE_ARRAY;
-    value->len = (uint32_t)len;
-    return at;
-}
-
-const uint8_t *mcore__binary_map(mcore__binary *in, mcore_value *value, const uint8_t *item,
-                                 const uint8_t *at, uint64_t len) {
-    if (len > (size_t)(in->end - at) / 2)
-        return mcore__binary_lie(in, item, at, "map", len, "entries");
-    if (len >= UINT32_MAX) return mcore__binary_too_long(in, item, len, "entries");
-    value->kind = MCORE_VALUE_MAP;
-    value->len = (uint32_t)len;
-    return at;
 }

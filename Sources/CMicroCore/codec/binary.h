@@ -3,6 +3,7 @@
 #ifndef MCORE_CODEC_BINARY_H
 #define MCORE_CODEC_BINARY_H
 
+#include "codec/big_endian.h"
 #include "codec/document.h"
 #include "codec/utf8.h"
 #include "mcore/codec.h"
@@ -14,11 +15,6 @@ typedef struct mcore__binary {
     mcore_document *document;
     const uint8_t *begin, *end;
     mcore_status status; /* of what returned NULL */
-    /* Of the innermost list or map, or of the message: how many items follow, an entry has two. Of
-     * an endless one: how many there were. */
-    uint64_t items;
-    int64_t step; /* added to it with each item: -1, or 1 of an endless one */
-    int is_map;
 } mcore__binary;
 
 /* Errors: MCORE_EINVAL (options), MCORE_EPROTO: there is nothing. */
@@ -26,32 +22,12 @@ mcore_status mcore__binary_begin(mcore__binary *in, mcore_document *document, mc
                                  const mcore_read_options *options);
 /* All is read up to `at`. Errors: MCORE_EPROTO: there is more. */
 mcore_status mcore__binary_end(mcore__binary *in, const uint8_t *at);
-
-/* The last value is a list or a map of `len`. `at` is where it is announced. */
+/* The last value is a list or a map, and begins at `at`. */
 mcore_status mcore__binary_open(mcore__binary *in, const uint8_t *at);
-/* Closes the innermost. `at` is behind it. */
-mcore_status mcore__binary_close(mcore__binary *in, const uint8_t *at);
-/* The last value is a key. */
+/* The innermost has `count`, and ends at `at`. */
+mcore_status mcore__binary_close(mcore__binary *in, const uint8_t *at, uint32_t count);
+/* The last value is a key, and begins at `at`. */
 mcore_status mcore__binary_key(mcore__binary *in, const uint8_t *at);
-
-static inline int mcore__binary_is_complete(const mcore__binary *in) {
-    return !in->items && in->step < 0;
-}
-
-/* `value` is the last, and was read from `item` up to `at`. Opens it, and closes what it was the
- * last one of. */
-static inline mcore_status mcore__binary_step(mcore__binary *in, const mcore_value *value,
-                                              const uint8_t *item, const uint8_t *at) {
-    mcore_status status = MCORE_OK;
-    in->items += (uint64_t)in->step;
-    if (in->is_map && (in->items & 1))
-        status = mcore__binary_key(in, item);
-    else if (value->kind >= MCORE_VALUE_ARRAY)
-        status = mcore__binary_open(in, item);
-    while (!status && mcore__binary_is_complete(in) && in->document->depth)
-        status = mcore__binary_close(in, at);
-    return status;
-}
 
 /* ---- Faults: each sets `status`, and returns NULL for the caller to hand on ---- */
 
@@ -71,55 +47,44 @@ const uint8_t *mcore__binary_full(mcore__binary *in, const uint8_t *at);
 
 /* ---- Items ---- */
 
-/* The text, the bytes, the list or the map `value`, of which `len` is announced at `item`, and that
- * begins at `at`. Returns what is behind it, or behind its head. */
+/* `len` bytes that begin at `at` are announced at `item`. Returns what is behind them. */
 static inline const uint8_t *mcore__binary_text(mcore__binary *in, mcore_value *value,
                                                 const uint8_t *item, const uint8_t *at,
                                                 uint64_t len) {
     if (len > (size_t)(in->end - at)) return mcore__binary_lie(in, item, at, "text", len, "bytes");
     if (len > UINT32_MAX) return mcore__binary_too_long(in, item, len, "bytes");
     if (!mcore__is_utf8(at, (size_t)len)) return mcore__binary_not_utf8(in, at, (size_t)len);
-    value->kind = MCORE_VALUE_TEXT;
-    value->len = (uint32_t)len;
-    value->as.text = at;
+    *value = (mcore_value){.kind = MCORE_VALUE_TEXT, .len = (uint32_t)len, .as.text = at};
     return at + len;
 }
 
 const uint8_t *mcore__binary_bytes(mcore__binary *in, mcore_value *value, const uint8_t *item,
                                    const uint8_t *at, uint64_t len);
-const uint8_t *mcore__binary_array(mcore__binary *in, mcore_value *value, const uint8_t *item,
-                                   const uint8_t *at, uint64_t len);
-const uint8_t *mcore__binary_map(mcore__binary *in, mcore_value *value, const uint8_t *item,
-                                 const uint8_t *at, uint64_t len);
+
+/* A list, or a map, of `len`. Returns `at`, where its first item is. */
+static inline const uint8_t *mcore__binary_array(mcore__binary *in, mcore_value *value,
+                                                 const uint8_t *item, const uint8_t *at,
+                                                 uint64_t len) {
+    if (len > (size_t)(in->end - at))
+        return mcore__binary_lie(in, item, at, "list", len, "elements");
+    if (len >= MCORE__ENDLESS) return mcore__binary_too_long(in, item, len, "elements");
+    *value = (mcore_value){.kind = MCORE_VALUE_ARRAY, .len = (uint32_t)len};
+    return at;
+}
+
+static inline const uint8_t *mcore__binary_map(mcore__binary *in, mcore_value *value,
+                                               const uint8_t *item, const uint8_t *at,
+                                               uint64_t len) {
+    if (len > (size_t)(in->end - at) / 2)
+        return mcore__binary_lie(in, item, at, "map", len, "entries");
+    if (len >= MCORE__ENDLESS) return mcore__binary_too_long(in, item, len, "entries");
+    *value = (mcore_value){.kind = MCORE_VALUE_MAP, .len = (uint32_t)len};
+    return at;
+}
 
 static inline void mcore__binary_natural(mcore_value *value, uint64_t number) {
-    value->kind = number > INT64_MAX ? MCORE_VALUE_NATURAL : MCORE_VALUE_INTEGER;
-    value->as.natural = number;
-}
-
-/* Big endian, which is one load. */
-static inline uint16_t mcore__load16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
-
-static inline uint32_t mcore__load32(const uint8_t *at) {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static inline uint64_t mcore__load64(const uint8_t *at) {
-    return (uint64_t)mcore__load32(at) << 32 | mcore__load32(at + 4);
-}
-
-static inline float mcore__load_float(const uint8_t *at) {
-    uint32_t bits = mcore__load32(at);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline double mcore__load_double(const uint8_t *at) {
-    uint64_t bits = mcore__load64(at);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    mcore_value_kind kind = number > INT64_MAX ? MCORE_VALUE_NATURAL : MCORE_VALUE_INTEGER;
+    *value = (mcore_value){.kind = (uint8_t)kind, .as.natural = number};
 }
 
 #endif

@@ -1,9 +1,9 @@
 /* CBOR after RFC 8949: appendix C says what is well-formed. */
-#include "codec/binary.h"
+#include "codec/binary_walk.h"
 #include "codec/half.h"
 
 enum major { NATURAL, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE };
-enum { BREAK = 0xFF, INDEFINITE = 31, TAG_BIGNUM = 2, TAG_NEGATIVE_BIGNUM = 3 };
+enum { INDEFINITE = 31, TAG_BIGNUM = 2, TAG_NEGATIVE_BIGNUM = 3 };
 
 /* The longest: -18446744073709551616, which are 9 bytes of CBOR. */
 enum { NUMBER_TEXT_MAX = 21, NUMBER_BYTES = 9 };
@@ -54,8 +54,7 @@ static int is_indefinite(uint8_t first) { return (first & 0x1F) == INDEFINITE; }
 /* The number -1 - `number`; 0: no memory. */
 static int put_negative(mcore__binary *in, mcore_value *value, uint64_t number) {
     if (number <= INT64_MAX) {
-        value->kind = MCORE_VALUE_INTEGER;
-        value->as.integer = -1 - (int64_t)number;
+        *value = (mcore_value){.kind = MCORE_VALUE_INTEGER, .as.integer = -1 - (int64_t)number};
         return 1;
     }
     uint8_t digits[NUMBER_TEXT_MAX];
@@ -69,50 +68,47 @@ static int put_negative(mcore__binary *in, mcore_value *value, uint64_t number) 
     uint8_t *text = texts(in, len);
     if (!text) return 0;
     memcpy(text, digits + at, len);
-    value->kind = MCORE_VALUE_NUMBER;
-    value->len = (uint32_t)len;
-    value->as.text = text;
+    *value = (mcore_value){.kind = MCORE_VALUE_NUMBER, .len = (uint32_t)len, .as.text = text};
     return 1;
 }
 
 /* Bytes that are a bignum become an integer if it fits. Returns 0: no memory. */
-static int take_bignum(mcore__binary *in, mcore_value *value) {
-    if (!(value->flags & MCORE_VALUE_TAGGED) ||
-        (value->tag != TAG_BIGNUM && value->tag != TAG_NEGATIVE_BIGNUM))
-        return 1;
-    int is_negative = value->tag == TAG_NEGATIVE_BIGNUM;
+static int take_bignum(mcore__binary *in, mcore_value *value, int is_negative) {
     const uint8_t *at = value->as.text;
     uint32_t len = value->len;
     for (; len && !*at; len--) at++;
-    if (len > sizeof(uint64_t)) return 1;
     uint64_t number = 0;
+    if (len > sizeof number) return 1;
     for (uint32_t i = 0; i < len; i++) number = number << 8 | at[i];
-    *value = (mcore_value){.kind = MCORE_VALUE_NULL};
     if (is_negative) return put_negative(in, value, number);
     mcore__binary_natural(value, number);
     return 1;
 }
 
-static const uint8_t *real(mcore_value *value, double number, const uint8_t *behind) {
-    value->kind = MCORE_VALUE_REAL;
-    value->as.real = number;
+static inline const uint8_t *constant(mcore_value *value, mcore_value_kind kind, int64_t integer,
+                                      const uint8_t *behind) {
+    *value = (mcore_value){.kind = (uint8_t)kind, .as.integer = integer};
     return behind;
 }
 
-/* Major type 7, all but the break. */
+static inline const uint8_t *real(mcore_value *value, double number, const uint8_t *behind) {
+    *value = (mcore_value){.kind = MCORE_VALUE_REAL, .as.real = number};
+    return behind;
+}
+
+/* Major type 7. */
 static const uint8_t *read_simple(mcore__binary *in, const uint8_t *item, mcore_value *value) {
+    if (*item == MCORE__BREAK) return mcore__binary_fault(in, item, "a break that ends nothing");
     uint64_t number;
     const uint8_t *behind = head(in, item, &number);
     if (!behind) return NULL;
     switch (*item) {
     case 0xF4:
     case 0xF5:
-        value->kind = MCORE_VALUE_BOOLEAN;
-        value->as.integer = *item & 1;
-        return behind;
+        return constant(value, MCORE_VALUE_BOOLEAN, *item & 1, behind);
     case 0xF6:
     case 0xF7: /* undefined */
-        return behind;
+        return constant(value, MCORE_VALUE_NULL, 0, behind);
     case 0xF9:
         return real(value, mcore__half_to_double((uint16_t)number), behind);
     case 0xFA:
@@ -124,9 +120,7 @@ static const uint8_t *read_simple(mcore__binary *in, const uint8_t *item, mcore_
             return mcore__binary_fault(in, item, "a simple value below 32 in two bytes");
         break;
     }
-    value->kind = MCORE_VALUE_SIMPLE;
-    value->as.integer = (int64_t)number;
-    return behind;
+    return constant(value, MCORE_VALUE_SIMPLE, (int64_t)number, behind);
 }
 
 /* ---- Texts and bytes in chunks ---- */
@@ -143,7 +137,7 @@ static const uint8_t *read_chunks(mcore__binary *in, const uint8_t *item, chunks
     unsigned major = *item >> 5;
     for (;;) {
         if (at == in->end) return mcore__binary_cut(in);
-        if (*at == BREAK) return at + 1;
+        if (*at == MCORE__BREAK) return at + 1;
         if (*at >> 5 != major || is_indefinite(*at))
             return mcore__binary_fault(in, at, "expected a chunk of the same type, or a break");
         uint64_t len;
@@ -162,7 +156,7 @@ static const uint8_t *read_chunks(mcore__binary *in, const uint8_t *item, chunks
 
 /* They are known to be good. */
 static void join_chunks(mcore__binary *in, const uint8_t *at, uint8_t *to) {
-    while (*at != BREAK) {
+    while (*at != MCORE__BREAK) {
         uint64_t len;
         at = head(in, at, &len);
         if (len) memcpy(to, at, (size_t)len);
@@ -177,9 +171,9 @@ static const uint8_t *read_chunked(mcore__binary *in, const uint8_t *item, mcore
     if (!behind) return NULL;
     if (chunks.len > UINT32_MAX)
         return mcore__binary_too_long(in, item, chunks.len, "bytes in chunks");
-    value->kind = *item >> 5 == TEXT ? MCORE_VALUE_TEXT : MCORE_VALUE_BYTES;
-    value->len = (uint32_t)chunks.len;
-    value->as.text = chunks.last;
+    *value = (mcore_value){.kind = *item >> 5 == TEXT ? MCORE_VALUE_TEXT : MCORE_VALUE_BYTES,
+                           .len = (uint32_t)chunks.len,
+                           .as.text = chunks.last};
     if (chunks.count < 2) return behind;
     uint8_t *joined = texts(in, chunks.len);
     if (!joined) return mcore__binary_no_memory(in);
@@ -190,74 +184,75 @@ static const uint8_t *read_chunked(mcore__binary *in, const uint8_t *item, mcore
 
 /* ---- Items ---- */
 
-static const uint8_t *read_bytes(mcore__binary *in, const uint8_t *item, mcore_value *value) {
-    uint64_t len;
-    const uint8_t *at;
-    if (is_indefinite(*item)) {
-        at = read_chunked(in, item, value);
-    } else {
-        at = head(in, item, &len);
-        if (at) at = mcore__binary_bytes(in, value, item, at, len);
-    }
-    if (at && !take_bignum(in, value)) return mcore__binary_no_memory(in);
-    return at;
-}
-
-/* The tags before an item, of which the innermost stays. Returns the item. */
-static const uint8_t *read_tags(mcore__binary *in, const uint8_t *at, mcore_value *value) {
-    while (*at >> 5 == TAG) {
-        uint64_t tag;
-        at = head(in, at, &tag);
-        if (!at) return NULL;
-        value->flags = MCORE_VALUE_TAGGED;
-        value->tag = (uint16_t)(tag < MCORE_TAG_OTHER ? tag : MCORE_TAG_OTHER);
-        if (at == in->end) return mcore__binary_cut(in);
-    }
-    return at;
-}
-
-/* What begins at `item`, which is neither a tag nor a break. Returns what is behind it, or behind
- * the head of a list or a map; NULL: see `status`. */
-static inline const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
+/* Any but tags. */
+static const uint8_t *read_untagged(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     uint64_t argument;
-    const uint8_t *at;
     enum major major = *item >> 5;
     if (major == SIMPLE) return read_simple(in, item, value);
-    if (major == BYTES) return read_bytes(in, item, value);
-    if (is_indefinite(*item) && major >= TEXT) {
-        if (major == TEXT) return read_chunked(in, item, value);
-        value->kind = major == ARRAY ? MCORE_VALUE_ARRAY : MCORE_VALUE_MAP;
-        value->len = MCORE__ENDLESS;
+    if (is_indefinite(*item) && major >= BYTES) {
+        if (major <= TEXT) return read_chunked(in, item, value);
+        mcore_value_kind kind = major == ARRAY ? MCORE_VALUE_ARRAY : MCORE_VALUE_MAP;
+        *value = (mcore_value){.kind = (uint8_t)kind, .len = MCORE__ENDLESS};
         return item + 1;
     }
-    at = head(in, item, &argument);
+    const uint8_t *at = head(in, item, &argument);
     if (!at) return NULL;
     switch (major) {
+    case NEGATIVE:
+        return put_negative(in, value, argument) ? at : mcore__binary_no_memory(in);
+    case BYTES:
+        return mcore__binary_bytes(in, value, item, at, argument);
     case TEXT:
         return mcore__binary_text(in, value, item, at, argument);
     case ARRAY:
         return mcore__binary_array(in, value, item, at, argument);
     case MAP:
         return mcore__binary_map(in, value, item, at, argument);
-    case NEGATIVE:
-        return put_negative(in, value, argument) ? at : mcore__binary_no_memory(in);
     default:
         mcore__binary_natural(value, argument);
         return at;
     }
 }
 
-/* The break at `at`. Closes what it ends, and all that this completes. */
-static mcore_status read_break(mcore__binary *in, const uint8_t *at) {
-    if (in->step < 0)
-        return mcore__binary_fault(in, at, "a break where nothing is of indefinite length"),
-               in->status;
-    if (in->is_map && (in->items & 1))
-        return mcore__binary_fault(in, at, "a break between a key and its value"), in->status;
-    mcore_status status = MCORE_OK;
-    do status = mcore__binary_close(in, at + 1);
-    while (!status && mcore__binary_is_complete(in) && in->document->depth);
-    return status;
+/* An item with tags, of which the innermost stays. */
+static const uint8_t *read_tagged(mcore__binary *in, const uint8_t *at, mcore_value *value) {
+    uint64_t tag = 0;
+    while (*at >> 5 == TAG) {
+        at = head(in, at, &tag);
+        if (!at) return NULL;
+        if (at == in->end) return mcore__binary_cut(in);
+    }
+    at = read_untagged(in, at, value);
+    if (!at) return NULL;
+    if (value->kind == MCORE_VALUE_BYTES && (tag == TAG_BIGNUM || tag == TAG_NEGATIVE_BIGNUM)) {
+        if (!take_bignum(in, value, tag == TAG_NEGATIVE_BIGNUM)) return mcore__binary_no_memory(in);
+        if (value->kind != MCORE_VALUE_BYTES) return at;
+    }
+    value->flags = MCORE_VALUE_TAGGED;
+    value->tag = (uint16_t)(tag < MCORE_TAG_OTHER ? tag : MCORE_TAG_OTHER);
+    return at;
+}
+
+static __attribute__((noinline)) const uint8_t *read_any(mcore__binary *in, const uint8_t *item,
+                                                         mcore_value *value) {
+    return *item >> 5 == TAG ? read_tagged(in, item, value) : read_untagged(in, item, value);
+}
+
+/* What most items are, and else any. */
+MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
+    uint8_t first = *item, short_len = first & 0x1F;
+    if (first < 24) return constant(value, MCORE_VALUE_INTEGER, first, item + 1);
+    if (short_len < 24) {
+        switch (first >> 5) {
+        case TEXT:
+            return mcore__binary_text(in, value, item, item + 1, short_len);
+        case ARRAY:
+            return mcore__binary_array(in, value, item, item + 1, short_len);
+        case MAP:
+            return mcore__binary_map(in, value, item, item + 1, short_len);
+        }
+    }
+    return read_any(in, item, value);
 }
 
 mcore_status mcore_cbor_read(mcore_document *document, mcore_slice bytes,
@@ -265,27 +260,6 @@ mcore_status mcore_cbor_read(mcore_document *document, mcore_slice bytes,
     mcore__binary in;
     mcore_status status = mcore__binary_begin(&in, document, bytes, options);
     if (status) return status;
-    const uint8_t *at = in.begin;
-    do {
-        if (at == in.end) return mcore__binary_cut(&in), in.status;
-        if (*at == BREAK) {
-            status = read_break(&in, at++);
-            if (status) return status;
-            continue;
-        }
-        mcore_value *value = mcore__document_add(document, MCORE_VALUE_NULL);
-        if (!value) return mcore__binary_full(&in, at), in.status;
-        const uint8_t *item = at;
-        if (*at >> 5 == TAG) {
-            item = read_tags(&in, at, value);
-            if (!item) return in.status;
-            if (*item == BREAK)
-                return mcore__binary_fault(&in, item, "a break behind a tag"), in.status;
-        }
-        at = read_item(&in, item, value);
-        if (!at) return in.status;
-        status = mcore__binary_step(&in, value, item, at);
-        if (status) return status;
-    } while (!mcore__binary_is_complete(&in));
-    return mcore__binary_end(&in, at);
+    return mcore__binary_walk(
+        &in, (mcore__binary_format){.read = read_item, .short_text = 0x60, .has_breaks = 1});
 }

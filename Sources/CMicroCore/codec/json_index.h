@@ -31,12 +31,17 @@ typedef struct mcore__json_cursor {
     const uint8_t *base;      /* they count from here */
 } mcore__json_cursor;
 
+/* What a block leaves to the next one, in all bits or the lowest. */
+typedef struct mcore__json_carry {
+    uint64_t in_string, is_escaped, is_scalar;
+    uint64_t controls; /* not 0: there was one in a string */
+} mcore__json_carry;
+
 struct mcore__json_index {
     mcore__json_cursor cursor;
     mcore__json_indexer *indexer;
     const uint8_t *next, *end; /* bytes that were not looked at yet */
-    /* What the last block leaves to the next one, in all bits or the lowest. */
-    uint64_t in_string, is_escaped, is_scalar;
+    mcore__json_carry carry;
     /* UTF-8: of AVX2 the last 32 bytes and which of them want more behind them; else the first byte
      * that was not checked. */
     uint8_t previous[32], wanting[32];
@@ -53,7 +58,7 @@ static inline void mcore__json_index_begin(mcore__json_index *index, mcore_slice
     index->indexer = indexer;
     index->next = index->unchecked = data;
     index->end = data + bytes.len;
-    index->in_string = index->is_escaped = index->is_scalar = 0;
+    index->carry = (mcore__json_carry){0};
     for (int i = 0; i < 32; i++) index->previous[i] = index->wanting[i] = 0;
     index->is_bad = 0;
 }
@@ -70,12 +75,12 @@ typedef struct mcore__json_classes {
 } mcore__json_classes;
 
 /* The backslashes that begin an escape, and the bytes behind them. */
-static inline uint64_t mcore__json_escapes(mcore__json_index *index, uint64_t backslashes,
+static inline uint64_t mcore__json_escapes(mcore__json_carry *carry, uint64_t backslashes,
                                            uint64_t *out_escaped) {
     const uint64_t odd = UINT64_C(0xAAAAAAAAAAAAAAAA);
-    uint64_t is_escaped = index->is_escaped;
+    uint64_t is_escaped = carry->is_escaped;
     *out_escaped = is_escaped;
-    index->is_escaped = 0;
+    carry->is_escaped = 0;
     if (!backslashes) return 0;
     /* In a run of them every other one begins an escape. A subtraction runs through all runs at
      * once: from the place behind its first backslash, it flips the bits at odd places up to its
@@ -84,22 +89,22 @@ static inline uint64_t mcore__json_escapes(mcore__json_index *index, uint64_t ba
     uint64_t either = (((may_begin << 1) | odd) - may_begin) ^ odd;
     uint64_t begins = either & backslashes;
     *out_escaped = either ^ (backslashes | is_escaped);
-    index->is_escaped = begins >> 63;
+    carry->is_escaped = begins >> 63;
     return begins;
 }
 
-/* The places that matter in a block. `quotes_before` counts for each byte the quotes up to it: all
- * bits that are odd. */
-static inline uint64_t mcore__json_places(mcore__json_index *index,
+/* The places that matter in a block. `in_string` has for each byte whether the quotes of the block
+ * up to it are odd: with the first of two, without the second. */
+static inline uint64_t mcore__json_places(mcore__json_carry *carry,
                                           const mcore__json_classes *classes, uint64_t quotes,
                                           uint64_t escapes, uint64_t in_string) {
-    in_string ^= index->in_string; /* with the first quote, without the last */
-    index->in_string = 0 - (in_string >> 63);
-    index->is_bad |= (classes->controls & in_string) != 0;
+    in_string ^= carry->in_string;
+    carry->in_string = 0 - (in_string >> 63);
+    carry->controls |= classes->controls & in_string;
     uint64_t scalars = ~(classes->marks | classes->blanks);
     uint64_t plain = scalars & ~quotes;
-    uint64_t begins = scalars & ~(plain << 1 | index->is_scalar);
-    index->is_scalar = plain >> 63;
+    uint64_t begins = scalars & ~(plain << 1 | carry->is_scalar);
+    carry->is_scalar = plain >> 63;
     return ((classes->marks | begins) & ~in_string) | quotes | (escapes & in_string);
 }
 

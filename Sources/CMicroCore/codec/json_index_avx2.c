@@ -11,6 +11,14 @@ typedef struct block {
     __m256i low, high;
 } block;
 
+AVX2 static inline __m256i load(const uint8_t *bytes) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
+}
+
+AVX2 static inline void store(uint8_t *bytes, __m256i vector) {
+    _mm256_storeu_si256((__m256i *)(void *)bytes, vector);
+}
+
 /* ---- Classes ---- */
 
 AVX2 static inline uint64_t bits(__m256i low, __m256i high) {
@@ -49,40 +57,42 @@ AVX2 static inline uint64_t odd_so_far(uint64_t bits) {
     return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
-/* ---- UTF-8, by Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte" ----
- */
+/* ---- UTF-8 ---- */
 
+/* "Validating UTF-8 In Less Than One Instruction Per Byte", by Keiser and Lemire: of two bytes in a
+ * row, the halves of the first and the upper half of the second each say what may be wrong. What
+ * all three say, is wrong. */
 enum {
-    TOO_SHORT = 1,   /* a first byte, or ASCII, where a continuation has to be */
-    TOO_LONG = 2,    /* ASCII and a continuation */
-    OVERLONG_3 = 4,  /* E0, and less than A0 */
-    TOO_LARGE = 8,   /* F4, and more than 8F; or more than F4 */
-    SURROGATE = 16,  /* ED, and more than 9F */
-    OVERLONG_2 = 32, /* C0, C1 */
-    LARGER = 64,     /* more than F4, and 80 to 8F; OVERLONG_4: F0, and less than 90 */
-    TWO_MORE = 128,  /* two continuations */
+    TOO_SHORT = 1,            /* no continuation behind a byte that wants one */
+    TOO_LONG = 2,             /* a continuation behind ASCII */
+    OVERLONG_3 = 4,           /* E0, and less than A0 */
+    TOO_LARGE = 8,            /* F4, and more than 8F; or more than F4 */
+    SURROGATE = 16,           /* ED, and more than 9F */
+    OVERLONG_2 = 32,          /* C0, C1 */
+    OVERLONG_4_OR_LARGE = 64, /* F0, and less than 90; or more than F4, and less than 90 */
+    TWO_MORE = 128,           /* two continuations: right behind a byte that wants more */
     ANY = TOO_SHORT | TOO_LONG | TWO_MORE
 };
 
-/* What is wrong with each pair of a byte and the one before it: three half bytes have to agree. */
+/* Of each byte and the one before it. */
 AVX2 static inline __m256i wrong_pairs(__m256i bytes, __m256i before) {
     const __m256i half = _mm256_set1_epi8(0x0F);
     const char two = (char)TWO_MORE, any = (char)ANY;
     const __m256i first_high = TWICE(
         TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, /* ASCII */
         two, two, two, two, TOO_SHORT | OVERLONG_2, TOO_SHORT, TOO_SHORT | OVERLONG_3 | SURROGATE,
-        TOO_SHORT | TOO_LARGE | LARGER);
-    const char more = (char)(ANY | TOO_LARGE | LARGER);
+        TOO_SHORT | TOO_LARGE | OVERLONG_4_OR_LARGE);
+    const char more = (char)(ANY | TOO_LARGE | OVERLONG_4_OR_LARGE);
     const __m256i first_low =
-        TWICE((char)(ANY | OVERLONG_3 | OVERLONG_2 | LARGER), (char)(ANY | OVERLONG_2), any, any,
-              (char)(ANY | TOO_LARGE), more, more, more, more, more, more, more, more,
+        TWICE((char)(ANY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4_OR_LARGE), (char)(ANY | OVERLONG_2),
+              any, any, (char)(ANY | TOO_LARGE), more, more, more, more, more, more, more, more,
               (char)(more | SURROGATE), more, more);
     const char continuation = (char)(TOO_LONG | OVERLONG_2 | TWO_MORE);
     const __m256i second_high = TWICE(
         TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT,
-        (char)(continuation | OVERLONG_3 | LARGER), (char)(continuation | OVERLONG_3 | TOO_LARGE),
-        (char)(continuation | SURROGATE | TOO_LARGE), (char)(continuation | SURROGATE | TOO_LARGE),
-        TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT);
+        (char)(continuation | OVERLONG_3 | OVERLONG_4_OR_LARGE),
+        (char)(continuation | OVERLONG_3 | TOO_LARGE), (char)(continuation | SURROGATE | TOO_LARGE),
+        (char)(continuation | SURROGATE | TOO_LARGE), TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(before, 4), half);
     __m256i high_next = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), half);
     __m256i low = _mm256_and_si256(before, half);
@@ -146,46 +156,41 @@ AVX2 static inline uint16_t *write(uint16_t *out, uint64_t places, size_t at) {
     return end;
 }
 
-AVX2 static inline uint16_t *index_block(mcore__json_index *index, const uint8_t *bytes, utf8 *u,
-                                         uint16_t *out, size_t at) {
-    block b = {_mm256_loadu_si256((const __m256i *)(const void *)bytes),
-               _mm256_loadu_si256((const __m256i *)(const void *)(bytes + 32))};
-    mcore__json_classes classes = classify(b);
-    uint64_t escaped, escapes = mcore__json_escapes(index, classes.backslashes, &escaped);
-    uint64_t quotes = classes.quotes & ~escaped;
-    check_characters(u, b);
-    uint64_t places = mcore__json_places(index, &classes, quotes, escapes, odd_so_far(quotes));
-    return write(out, places, at);
-}
-
 AVX2 static int index_avx2(mcore__json_index *index) {
     if (index->is_bad || index->next == index->end) return 0;
     const uint8_t *base = index->next;
+    size_t left = (size_t)(index->end - base);
+    if (left > MCORE__JSON_BATCH) left = MCORE__JSON_BATCH;
     uint16_t *out = index->places;
-    size_t left = (size_t)(index->end - base), at = 0;
-    size_t whole = (left < MCORE__JSON_BATCH ? left : MCORE__JSON_BATCH) & ~(size_t)63;
-    utf8 u = {_mm256_loadu_si256((const __m256i *)(const void *)index->previous),
-              _mm256_loadu_si256((const __m256i *)(const void *)index->wanting),
-              _mm256_setzero_si256()};
-    for (; at < whole; at += MCORE__JSON_BLOCK) out = index_block(index, base + at, &u, out, at);
-    if (at < MCORE__JSON_BATCH && at < left) { /* the last one is not whole */
-        uint8_t last[MCORE__JSON_BLOCK];
-        memset(last, ' ', sizeof last);
-        memcpy(last, base + at, left - at);
-        out = index_block(index, last, &u, out, at);
-        at = left;
+    mcore__json_carry carry = index->carry;
+    utf8 u = {load(index->previous), load(index->wanting), _mm256_setzero_si256()};
+    uint8_t last[MCORE__JSON_BLOCK];
+    for (size_t at = 0; at < left; at += MCORE__JSON_BLOCK) {
+        const uint8_t *bytes = base + at;
+        if (left - at < MCORE__JSON_BLOCK) {
+            memset(last, ' ', sizeof last);
+            memcpy(last, bytes, left - at);
+            bytes = last;
+        }
+        block b = {load(bytes), load(bytes + 32)};
+        mcore__json_classes classes = classify(b);
+        uint64_t escaped, escapes = mcore__json_escapes(&carry, classes.backslashes, &escaped);
+        uint64_t quotes = classes.quotes & ~escaped;
+        check_characters(&u, b);
+        out = write(out, mcore__json_places(&carry, &classes, quotes, escapes, odd_so_far(quotes)),
+                    at);
     }
-    index->next = base + at;
+    index->next = base + left;
+    index->carry = carry;
     if (index->next == index->end) u.wrong = _mm256_or_si256(u.wrong, u.wanting);
-    _mm256_storeu_si256((__m256i *)(void *)index->previous, u.previous);
-    _mm256_storeu_si256((__m256i *)(void *)index->wanting, u.wanting);
-    index->is_bad |= !_mm256_testz_si256(u.wrong, u.wrong);
+    store(index->previous, u.previous);
+    store(index->wanting, u.wanting);
+    index->is_bad |= carry.controls || !_mm256_testz_si256(u.wrong, u.wrong);
     index->cursor = (mcore__json_cursor){index->places, out, base};
     return !index->is_bad;
 }
 
 mcore__json_indexer *mcore__json_indexer_best(void) {
-    __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                    __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("pclmul")
                ? index_avx2

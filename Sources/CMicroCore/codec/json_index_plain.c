@@ -15,32 +15,39 @@ static void classify(const uint8_t *block, uint8_t *out) {
     }
 }
 
-/* The bit `shift` of each of 8 bytes, as 8 bits. */
-static uint64_t gather(uint64_t bytes, int shift) {
-    bytes = bytes >> shift & UINT64_C(0x0101010101010101);
-    return bytes * UINT64_C(0x0102040810204080) >> 56;
+enum { WORDS = MCORE__JSON_BLOCK / 8 };
+
+/* The bit `shift` of each byte of a block. */
+static uint64_t gather(const uint64_t words[WORDS], int shift) {
+    uint64_t bits = 0;
+    for (int i = WORDS - 1; i >= 0; i--) {
+        uint64_t word = words[i] >> shift & UINT64_C(0x0101010101010101);
+        bits = bits << 8 | word * UINT64_C(0x0102040810204080) >> 56;
+    }
+    return bits;
 }
 
-/* Returns which bytes are not ASCII. */
-static uint64_t collect(const uint8_t *block, mcore__json_classes *out) {
+/* Returns whether all bytes are ASCII. Classes that are rare cost nothing where they are not. */
+static int collect(const uint8_t *block, mcore__json_classes *out) {
     uint8_t bytes[MCORE__JSON_BLOCK];
-    uint64_t not_ascii = 0;
+    uint64_t words[WORDS], any = 0;
     classify(block, bytes);
-    *out = (mcore__json_classes){0};
-    for (int i = 0; i < MCORE__JSON_BLOCK; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, sizeof word);
+    for (int i = 0; i < WORDS; i++) {
+        memcpy(&words[i], bytes + 8 * i, sizeof words[i]);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        word = __builtin_bswap64(word);
+        words[i] = __builtin_bswap64(words[i]);
 #endif
-        out->quotes |= gather(word, 0) << i;
-        out->backslashes |= gather(word, 1) << i;
-        out->blanks |= gather(word, 2) << i;
-        out->marks |= gather(word, 3) << i;
-        out->controls |= gather(word, 4) << i;
-        not_ascii |= gather(word, 5) << i;
+        any |= words[i];
     }
-    return not_ascii;
+    any |= any >> 32;
+    any |= any >> 16;
+    any |= any >> 8;
+    out->quotes = any & QUOTE ? gather(words, 0) : 0;
+    out->backslashes = any & BACKSLASH ? gather(words, 1) : 0;
+    out->blanks = any & BLANK ? gather(words, 2) : 0;
+    out->marks = any & MARK ? gather(words, 3) : 0;
+    out->controls = any & CONTROL ? gather(words, 4) : 0;
+    return !(any & NOT_ASCII);
 }
 
 /* The length of the character at `p`; 0: it is none. */
@@ -82,28 +89,29 @@ static uint64_t odd_so_far(uint64_t bits) {
 int mcore__json_index_plain(mcore__json_index *index) {
     if (index->is_bad || index->next == index->end) return 0;
     const uint8_t *base = index->next;
+    size_t left = (size_t)(index->end - base);
+    if (left > MCORE__JSON_BATCH) left = MCORE__JSON_BATCH;
     uint16_t *out = index->places;
     uint8_t last[MCORE__JSON_BLOCK];
-    for (size_t at = 0; at < MCORE__JSON_BATCH && index->next < index->end;
-         at += MCORE__JSON_BLOCK) {
-        const uint8_t *block = index->next;
-        size_t len = (size_t)(index->end - block);
-        if (len < MCORE__JSON_BLOCK) {
+    for (size_t at = 0; at < left; at += MCORE__JSON_BLOCK) {
+        const uint8_t *block = base + at;
+        if (left - at < MCORE__JSON_BLOCK) {
             memset(last, ' ', sizeof last);
-            memcpy(last, block, len);
-        } else {
-            len = MCORE__JSON_BLOCK;
+            memcpy(last, block, left - at);
+            block = last;
         }
         mcore__json_classes classes;
-        uint64_t not_ascii = collect(len < MCORE__JSON_BLOCK ? last : block, &classes), escaped;
-        if (not_ascii && !check_characters(index, block)) index->is_bad = 1;
-        uint64_t escapes = mcore__json_escapes(index, classes.backslashes, &escaped);
+        if (!collect(block, &classes) && !check_characters(index, base + at)) index->is_bad = 1;
+        uint64_t escaped,
+            escapes = mcore__json_escapes(&index->carry, classes.backslashes, &escaped);
         uint64_t quotes = classes.quotes & ~escaped;
-        uint64_t places = mcore__json_places(index, &classes, quotes, escapes, odd_so_far(quotes));
+        uint64_t places =
+            mcore__json_places(&index->carry, &classes, quotes, escapes, odd_so_far(quotes));
         for (; places; places &= places - 1)
             *out++ = (uint16_t)(at + (size_t)__builtin_ctzll(places));
-        index->next += len;
     }
+    index->next = base + left;
+    index->is_bad |= index->carry.controls != 0;
     index->cursor = (mcore__json_cursor){index->places, out, base};
     return !index->is_bad;
 }

@@ -1,32 +1,36 @@
 #include "codec/json_text.h"
 
+#include <string.h>
+
 const uint8_t mcore__json_ends[256] = {[' '] = 1, ['\n'] = 1, ['\r'] = 1, ['\t'] = 1,
                                        [','] = 1, [']'] = 1,  ['}'] = 1};
 
 /* ---- Numbers ---- */
 
+/* Whether each of 8 bytes is a digit: 3 is its upper half, and still is when 6 is added. */
+static int are_digits(const uint8_t *p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    const uint64_t upper = UINT64_C(0xF0F0F0F0F0F0F0F0), three = UINT64_C(0x3030303030303030);
+    return (word & upper) == three && ((word + UINT64_C(0x0606060606060606)) & upper) == three;
+}
+
 static const uint8_t *skip_digits(const uint8_t *p, const uint8_t *end) {
+    while (end - p >= 8 && are_digits(p)) p += 8;
     while (p < end && (uint8_t)(*p - '0') < 10) p++;
     return p;
 }
 
-/* Behind a number without a sign; NULL when there is none. */
-static const uint8_t *skip_number(const uint8_t *p, const uint8_t *end, int *out_is_whole) {
-    const uint8_t *from = p;
-    *out_is_whole = 1;
-    p = skip_digits(p, end);
-    if (p == from || (*from == '0' && p - from > 1)) return NULL;
+const uint8_t *mcore__json_fraction(const uint8_t *p, const uint8_t *end) {
     if (p < end && *p == '.') {
-        *out_is_whole = 0;
-        from = ++p;
+        const uint8_t *from = ++p;
         p = skip_digits(p, end);
         if (p == from) return NULL;
     }
     if (p < end && (*p | 0x20) == 'e') {
-        *out_is_whole = 0;
         p++;
         if (p < end && (*p == '+' || *p == '-')) p++;
-        from = p;
+        const uint8_t *from = p;
         p = skip_digits(p, end);
         if (p == from) return NULL;
     }
@@ -46,12 +50,14 @@ static int natural(const uint8_t *p, const uint8_t *end, uint64_t *out) {
 }
 
 int mcore__json_number(const uint8_t *p, const uint8_t *end, mcore_value *out) {
-    int is_negative = p < end && *p == '-', is_whole;
-    const uint8_t *digits = p + is_negative, *behind = skip_number(digits, end, &is_whole);
+    int is_negative = p < end && *p == '-';
+    const uint8_t *digits = p + is_negative, *point = skip_digits(digits, end);
+    if (point == digits || (*digits == '0' && point - digits > 1)) return 0;
+    const uint8_t *behind = mcore__json_fraction(point, end);
     if (!behind || (behind < end && !mcore__json_ends[*behind])) return 0;
     if (!out) return 1;
     uint64_t value;
-    if (is_whole && !(is_negative && *digits == '0') && natural(digits, behind, &value) &&
+    if (behind == point && !(is_negative && *digits == '0') && natural(digits, point, &value) &&
         value <= (is_negative ? UINT64_C(1) << 63 : UINT64_MAX)) {
         out->kind = is_negative || value <= INT64_MAX ? MCORE_VALUE_INTEGER : MCORE_VALUE_NATURAL;
         out->as.natural = is_negative ? 0 - value : value;
@@ -64,6 +70,9 @@ int mcore__json_number(const uint8_t *p, const uint8_t *end, mcore_value *out) {
 }
 
 /* ---- Escapes ---- */
+
+const uint8_t mcore__json_escaped[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                          ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
 
 /* The four digits at `p`; more than 0xFFFF when they are none. */
 static uint32_t code_unit(const uint8_t *p) {
@@ -100,14 +109,11 @@ static size_t write_utf8(uint8_t out[4], uint32_t code) {
 }
 
 size_t mcore__json_escape(const uint8_t *p, const uint8_t *end, uint8_t out[4], size_t *out_len) {
-    static const uint8_t characters[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',
-                                            ['b'] = '\b', ['f'] = '\f',  ['n'] = '\n',
-                                            ['r'] = '\r', ['t'] = '\t'};
     enum { UNIT = 6 /* \uXXXX */ };
     size_t left = (size_t)(end - p);
     if (left < 2) return 0;
-    if (characters[p[1]]) {
-        out[0] = characters[p[1]];
+    if (mcore__json_escaped[p[1]]) {
+        out[0] = mcore__json_escaped[p[1]];
         *out_len = 1;
         return 2;
     }

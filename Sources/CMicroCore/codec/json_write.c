@@ -8,8 +8,8 @@
 
 #include <math.h>
 
-/* What may stand around a text, and what copying in blocks writes beyond its end. */
-enum { AROUND = 4, BEYOND = 16, ESCAPE_MAX = 6 };
+/* What may stand around a text, and the longest escape. */
+enum { AROUND = 4, ESCAPE_MAX = 6 };
 
 /* ---- Texts ---- */
 
@@ -31,25 +31,61 @@ static uint8_t *put_escape(uint8_t *at, uint8_t byte) {
     return at;
 }
 
-/* A text that is not plain throughout. There is room for `len`, AROUND and BEYOND; so there is
- * after each round. */
-static uint8_t *put_mixed(mcore_writer *writer, uint8_t *at, const uint8_t *in, size_t len) {
+static inline uint32_t word_of(const uint8_t bytes[4]) {
+    uint32_t word;
+    memcpy(&word, bytes, 4);
+    return word;
+}
+
+/* Copies characters of two and of three bytes, as most are that are not ASCII. Returns how many
+ * bytes they are; the last ones of a text, and those with leads of which not all are valid, are
+ * left to who looks closer. */
+static inline size_t copy_usual(uint8_t *at, const uint8_t *in, size_t len) {
+    static const uint8_t marks[] = {0xE0, 0xC0, 0,    0, 0xC0, 0x80, 0,    0,
+                                    0xF0, 0xC0, 0xC0, 0, 0xE0, 0x80, 0x80, 0};
+    size_t i = 0;
+    while (len - i > 3) {
+        uint32_t word = word_of(in + i);
+        if ((word & word_of(marks + 8)) == word_of(marks + 12)) {
+            if (in[i] == 0xE0 || in[i] == 0xED) break;
+            memcpy(at + i, &word, 4);
+            i += 3;
+        } else if ((word & word_of(marks)) == word_of(marks + 4) && in[i] >= 0xC2) {
+            memcpy(at + i, &word, 4);
+            i += 2;
+        } else {
+            break;
+        }
+    }
+    return i;
+}
+
+/* Writes a text that is not plain throughout, from `at` on. There is room for `len` and AROUND; so
+ * there is after each round, and behind what is returned. NULL: it failed. */
+static MCORE__RARE uint8_t *put_mixed(mcore_writer *writer, uint8_t *at, const uint8_t *in,
+                                      size_t len) {
     while (len > 0) {
         size_t n;
         if (*in >= 0x80) {
-            n = mcore__utf8_character(in, len);
+            n = copy_usual(at, in, len);
             if (n == 0) {
-                mcore__writer_fail(writer, MCORE_EINVAL, "the text is not UTF-8");
+                n = mcore__utf8_sequence(in, len);
+                for (size_t i = 0; i < n; i++) at[i] = in[i];
+            }
+            if (n == 0) {
+                mcore__writer_fail_utf8(writer);
                 return NULL;
             }
-            for (size_t i = 0; i < n; i++) *at++ = in[i];
+            at += n;
         } else if (mcore__is_plain(*in)) {
             n = mcore__copy_plain(at, in, len);
+            if (n == 0)
+                for (; n < len && mcore__is_plain(in[n]); n++) at[n] = in[n];
             at += n;
         } else {
             n = 1;
             writer->bytes.end = (size_t)(at - writer->bytes.data);
-            at = mcore__writer_room(writer, len - 1 + ESCAPE_MAX + AROUND + BEYOND);
+            at = mcore__writer_room(writer, len - 1 + ESCAPE_MAX + AROUND);
             if (!at) return NULL;
             at = put_escape(at, *in);
         }
@@ -59,21 +95,24 @@ static uint8_t *put_mixed(mcore_writer *writer, uint8_t *at, const uint8_t *in, 
     return at;
 }
 
-/* There is room for the text, AROUND and BEYOND; there is as much behind what is returned.
- * NULL: it failed. */
-static inline uint8_t *put_text(mcore_writer *writer, uint8_t *at, mcore_slice text) {
-    size_t plain = mcore__copy_plain(at, text.data, text.len);
-    at += plain;
-    if (plain == text.len) return at;
-    return put_mixed(writer, at, (const uint8_t *)text.data + plain, text.len - plain);
+/* The functions that write texts have a quick way, in which nothing is called. */
+
+static MCORE__RARE mcore_status mixed_text(mcore_writer *writer, mcore_slice text) {
+    uint8_t *at = mcore__writer_room(writer, text.len + AROUND);
+    if (!at) return writer->status;
+    *at++ = '"';
+    at = put_mixed(writer, at, text.data, text.len);
+    if (!at) return writer->status;
+    *at++ = '"';
+    return mcore__writer_wrote(writer, at);
 }
 
 static mcore_status json_text(mcore_writer *writer, mcore_slice text) {
-    uint8_t *at = mcore__writer_room(writer, text.len + AROUND + BEYOND);
-    if (!at) return writer->status;
+    if (!mcore__writer_has_room(writer, text.len + AROUND)) return mixed_text(writer, text);
+    uint8_t *at = mcore__writer_end(writer);
     *at++ = '"';
-    at = put_text(writer, at, text);
-    if (!at) return writer->status;
+    if (mcore__copy_plain(at, text.data, text.len) < text.len) return mixed_text(writer, text);
+    at += text.len;
     *at++ = '"';
     return mcore__writer_wrote(writer, at);
 }
@@ -149,19 +188,34 @@ static mcore_status json_element(mcore_writer *writer, mcore__level *level) {
     return level->count > 1 ? put(writer, ",", 1) : MCORE_OK;
 }
 
-static mcore_status json_key(mcore_writer *writer, mcore__level *level, mcore_slice key) {
-    uint8_t *at = mcore__writer_room(writer, key.len + AROUND + BEYOND);
-    if (!at) return writer->status;
+/* The comma, if one is needed, and the first mark. */
+static inline uint8_t *begin_key(const mcore_writer *writer, mcore__level *level, uint8_t *at) {
     if (level->count > 1) *at++ = ',';
     level->entry = (size_t)(at - writer->bytes.data);
-    *at++ = '"';
     level->key = level->entry + 1;
-    at = put_text(writer, at, key);
+    *at++ = '"';
+    return at;
+}
+
+static MCORE__RARE mcore_status mixed_key(mcore_writer *writer, mcore__level *level,
+                                          mcore_slice key) {
+    uint8_t *at = mcore__writer_room(writer, key.len + AROUND);
+    if (!at) return writer->status;
+    at = put_mixed(writer, begin_key(writer, level, at), key.data, key.len);
     if (!at) return writer->status;
     level->key_len = (size_t)(at - writer->bytes.data) - level->key;
-    *at++ = '"';
-    *at++ = ':';
-    return mcore__writer_wrote(writer, at);
+    memcpy(at, "\":", 2);
+    return mcore__writer_wrote(writer, at + 2);
+}
+
+static mcore_status json_key(mcore_writer *writer, mcore__level *level, mcore_slice key) {
+    if (!mcore__writer_has_room(writer, key.len + AROUND)) return mixed_key(writer, level, key);
+    uint8_t *at = begin_key(writer, level, mcore__writer_end(writer));
+    if (mcore__copy_plain(at, key.data, key.len) < key.len) return mixed_key(writer, level, key);
+    level->key_len = key.len;
+    at += key.len;
+    memcpy(at, "\":", 2);
+    return mcore__writer_wrote(writer, at + 2);
 }
 
 static mcore_status json_end(mcore_writer *writer, mcore__level *level) {
@@ -203,5 +257,6 @@ const mcore__format mcore__json_format = {
     .end = json_end,
     .sort = mcore__writer_sort_bytes,
     .key_byte = json_key_byte,
+    .escapes = "\\",
     .separator_len = 1,
 };

@@ -5,6 +5,7 @@
 
 #include "base/entropy.h"
 #include "base/memory.h"
+#include "codec/wide.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -40,17 +41,8 @@ static uint64_t load64(const uint8_t *at) {
 /* Both halves of the product: every bit of it hangs on every bit of `a` and `b`. Each of them has a
  * part of the seed in it, so that nobody can make one of them 0. */
 static uint64_t fold(uint64_t a, uint64_t b) {
-#ifdef __SIZEOF_INT128__
-    __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-#else
-    uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX), high = (a >> 32) * (b >> 32);
-    uint64_t left = (a >> 32) * (b & UINT32_MAX), right = (a & UINT32_MAX) * (b >> 32);
-    uint64_t middle = (low >> 32) + (left & UINT32_MAX) + (right & UINT32_MAX);
-    high += (left >> 32) + (right >> 32) + (middle >> 32);
-    return (middle << 32 | (low & UINT32_MAX)) ^ high;
-#endif
+    mcore__wide product = mcore__wide_product(a, b);
+    return product.low ^ product.high;
 }
 
 static uint64_t hash_text(const uint8_t *text, size_t len, const uint64_t seed[2]) {
@@ -83,6 +75,24 @@ static uint32_t hash_of(const mcore_value *key, const uint64_t seed[2]) {
                                  : fold(key->as.natural ^ seed[1], seed[0]);
     hash += key->kind;
     return (uint32_t)(hash ^ hash >> 32);
+}
+
+static uint32_t mark_of(const mcore_value *key) {
+    if (!is_text(key)) return (uint32_t)(key->as.natural ^ key->as.natural >> 32) + key->kind;
+    const uint8_t *text = key->as.text;
+    uint64_t first = 0, last;
+    if (key->len >= 8) {
+        first = load64(text);
+        last = load64(text + key->len - 8);
+    } else {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        for (uint32_t i = 0; i < key->len; i++) first = first << 8 | text[i];
+#else
+        for (uint32_t i = key->len; i > 0; i--) first = first << 8 | text[i - 1];
+#endif
+        last = first;
+    }
+    return mcore__key_mark(first, last, key->len);
 }
 
 static int is_same(const mcore_value *a, const mcore_value *b) {
@@ -118,26 +128,35 @@ static mcore_status grow(mcore__keys *keys) {
 
 mcore_status mcore__keys_add(mcore__keys *keys, const mcore_value *values, uint32_t at) {
     if (keys->count == keys->capacity && grow(keys) != MCORE_OK) return MCORE_ENOMEM;
-    keys->entries[keys->count++] = (mcore__key){hash_of(&values[at], keys->seed), at};
+    keys->entries[keys->count++] = (mcore__key){mark_of(&values[at]), at};
     return MCORE_OK;
 }
 
-static int has_equal_hashes(const mcore__key *keys, uint32_t count) {
-    uint32_t hashes[PAIRS_MAX];
-    for (uint32_t i = 0; i < count; i++) hashes[i] = keys[i].hash;
-    uint32_t equal = 0;
-    for (uint32_t i = 1; i < count; i++)
-        for (uint32_t j = 0; j < i; j++) equal |= hashes[i] == hashes[j];
-    return (int)equal;
+/* Whether two marks may be equal: of more than a few, when their last bits are. */
+static int may_have_equal_marks(const mcore__key *keys, uint32_t count) {
+    enum { FEW = 8 };
+    uint64_t again = 0;
+    if (count <= FEW) {
+        for (uint32_t i = 1; i < count; i++)
+            for (uint32_t j = 0; j < i; j++) again |= keys[i].mark == keys[j].mark;
+        return again != 0;
+    }
+    uint64_t seen[64] = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t *word = &seen[keys[i].mark >> 6 & 63], bit = UINT64_C(1) << (keys[i].mark & 63);
+        again |= *word & bit;
+        *word |= bit;
+    }
+    return again != 0;
 }
 
 static void settle_pairs(const mcore__key *keys, uint32_t count, mcore_value *values,
                          uint32_t *out_repeated, uint32_t *out_at) {
-    if (!has_equal_hashes(keys, count)) return;
+    if (!may_have_equal_marks(keys, count)) return;
     for (uint32_t i = 0; i < count; i++) {
         mcore_value *key = &values[keys[i].at];
         for (uint32_t j = i + 1; j < count; j++) {
-            if (keys[i].hash != keys[j].hash || !is_same(key, &values[keys[j].at])) continue;
+            if (keys[i].mark != keys[j].mark || !is_same(key, &values[keys[j].at])) continue;
             key->flags |= MCORE_VALUE_SUPERSEDED;
             *out_at = keys[j].at;
             ++*out_repeated;
@@ -147,18 +166,19 @@ static void settle_pairs(const mcore__key *keys, uint32_t count, mcore_value *va
 }
 
 /* Open addressing; a slot is 0 or, plus 1, the number of a key that is not repeated so far. */
-static mcore_status settle_table(const mcore__key *keys, uint32_t count, mcore_value *values,
-                                 uint32_t *out_repeated, uint32_t *out_at) {
+static mcore_status settle_table(mcore__key *keys, uint32_t count, const uint64_t seed[2],
+                                 mcore_value *values, uint32_t *out_repeated, uint32_t *out_at) {
     size_t size = 4 * PAIRS_MAX;
     while (size / 4 * 3 < count) size *= 2;
     if (size > SIZE_MAX / sizeof(uint32_t)) return MCORE_ENOMEM;
     uint32_t *slots = mcore__zalloc(size * sizeof *slots);
     if (!slots) return MCORE_ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
-        size_t slot = keys[i].hash & (size - 1);
+        keys[i].mark = hash_of(&values[keys[i].at], seed);
+        size_t slot = keys[i].mark & (size - 1);
         for (; slots[slot]; slot = (slot + 1) & (size - 1)) {
             const mcore__key *earlier = &keys[slots[slot] - 1];
-            if (earlier->hash != keys[i].hash ||
+            if (earlier->mark != keys[i].mark ||
                 !is_same(&values[earlier->at], &values[keys[i].at]))
                 continue;
             values[earlier->at].flags |= MCORE_VALUE_SUPERSEDED;
@@ -175,11 +195,12 @@ static mcore_status settle_table(const mcore__key *keys, uint32_t count, mcore_v
 mcore_status mcore__keys_settle(mcore__keys *keys, mcore_value *values, uint32_t first,
                                 uint32_t *out_repeated, uint32_t *out_at) {
     uint32_t count = keys->count - first;
-    const mcore__key *run = count ? keys->entries + first : NULL;
+    mcore__key *run = count ? keys->entries + first : NULL;
     *out_repeated = 0;
     *out_at = MCORE_NOWHERE;
     keys->count = first;
-    if (count > PAIRS_MAX) return settle_table(run, count, values, out_repeated, out_at);
+    if (count > PAIRS_MAX)
+        return settle_table(run, count, keys->seed, values, out_repeated, out_at);
     settle_pairs(run, count, values, out_repeated, out_at);
     return MCORE_OK;
 }

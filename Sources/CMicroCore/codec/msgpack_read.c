@@ -1,5 +1,5 @@
 /* MessagePack after its specification (github.com/msgpack/msgpack/blob/master/spec.md). */
-#include "codec/binary.h"
+#include "codec/binary_walk.h"
 
 /* The number of `width` bytes behind the first one of `item`; NULL: it is not there. */
 static inline const uint8_t *head(mcore__binary *in, const uint8_t *item, size_t width,
@@ -22,10 +22,9 @@ static inline const uint8_t *head(mcore__binary *in, const uint8_t *item, size_t
     return at + width;
 }
 
-static const uint8_t *constant(mcore_value *value, mcore_value_kind kind, int64_t integer,
-                               const uint8_t *behind) {
-    value->kind = (uint8_t)kind;
-    value->as.integer = integer;
+static inline const uint8_t *constant(mcore_value *value, mcore_value_kind kind, int64_t integer,
+                                      const uint8_t *behind) {
+    *value = (mcore_value){.kind = (uint8_t)kind, .as.integer = integer};
     return behind;
 }
 
@@ -44,9 +43,11 @@ static const uint8_t *read_number(mcore__binary *in, const uint8_t *item, mcore_
         mcore__binary_natural(value, number);
         return behind;
     }
-    value->kind = MCORE_VALUE_REAL;
-    value->as.real =
-        *item == 0xCA ? (double)mcore__load_float(item + 1) : mcore__load_double(item + 1);
+    int is_single = *item == 0xCA;
+    *value = (mcore_value){.kind = MCORE_VALUE_REAL,
+                           .flags = is_single ? MCORE_VALUE_SINGLE : 0,
+                           .as.real = is_single ? (double)mcore__load_float(item + 1)
+                                                : mcore__load_double(item + 1)};
     return behind;
 }
 
@@ -54,9 +55,10 @@ static const uint8_t *read_number(mcore__binary *in, const uint8_t *item, mcore_
 static const uint8_t *extension(mcore__binary *in, const uint8_t *item, mcore_value *value,
                                 const uint8_t *at, uint64_t len) {
     if (at == in->end) return mcore__binary_cut(in);
+    const uint8_t *behind = mcore__binary_bytes(in, value, item, at + 1, len);
     value->flags = MCORE_VALUE_EXTENSION;
     value->tag = (uint16_t)(int8_t)*at;
-    return mcore__binary_bytes(in, value, item, at + 1, len);
+    return behind;
 }
 
 /* 0xC4 ... 0xC9, 0xD9 ... 0xDF: what has a length of its own. */
@@ -109,8 +111,7 @@ static const uint8_t *read_wide(mcore__binary *in, const uint8_t *item, mcore_va
     }
 }
 
-/* Returns what is behind the item, or behind the head of a list or a map; NULL: see `status`. */
-static inline const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
+MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     uint8_t first = *item;
     if (first < 0x80 || first >= 0xE0)
         return constant(value, MCORE_VALUE_INTEGER, (int8_t)first, item + 1);
@@ -125,16 +126,5 @@ mcore_status mcore_msgpack_read(mcore_document *document, mcore_slice bytes,
     mcore__binary in;
     mcore_status status = mcore__binary_begin(&in, document, bytes, options);
     if (status) return status;
-    const uint8_t *at = in.begin;
-    do {
-        if (at == in.end) return mcore__binary_cut(&in), in.status;
-        mcore_value *value = mcore__document_add(document, MCORE_VALUE_NULL);
-        if (!value) return mcore__binary_full(&in, at), in.status;
-        const uint8_t *item = at;
-        at = read_item(&in, item, value);
-        if (!at) return in.status;
-        status = mcore__binary_step(&in, value, item, at);
-        if (status) return status;
-    } while (!mcore__binary_is_complete(&in));
-    return mcore__binary_end(&in, at);
+    return mcore__binary_walk(&in, (mcore__binary_format){.read = read_item, .short_text = 0xA0});
 }

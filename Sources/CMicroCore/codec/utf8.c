@@ -21,7 +21,7 @@ size_t mcore__utf8_valid(const uint8_t *text, size_t len) {
     const uint8_t *at = text, *end = text + len;
     while ((at = skip_ascii(at, end)) < end) {
         do {
-            size_t step = mcore__utf8_character(at, (size_t)(end - at));
+            size_t step = mcore__utf8_sequence(at, (size_t)(end - at));
             if (!step) return (size_t)(at - text);
             at += step;
         } while (at < end && *at >= 0x80);

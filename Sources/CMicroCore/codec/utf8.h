@@ -1,4 +1,5 @@
-/* UTF-8 by RFC 3629: no surrogates, nothing beyond U+10FFFF, no longer form than needed. */
+/* Whether a text is UTF-8 by Unicode 15, table 3-7: no overlong forms, no surrogates, nothing
+ * beyond U+10FFFF. */
 #ifndef MCORE_CODEC_UTF8_H
 #define MCORE_CODEC_UTF8_H
 
@@ -6,27 +7,25 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline int mcore__utf8_continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
-
-/* The length of the character at `in`, whose first byte is not ASCII; 0 when it is not valid. */
-static inline size_t mcore__utf8_character(const uint8_t *in, size_t len) {
-    uint8_t lead = in[0];
-    if (lead < 0xC2 || len < 2 || !mcore__utf8_continues(in[1])) return 0;
-    if (lead < 0xE0) return 2;
-    if (len < 3 || !mcore__utf8_continues(in[2])) return 0;
-    if (lead < 0xF0) {
-        if (lead == 0xE0 && in[1] < 0xA0) return 0;  /* two bytes would do */
-        if (lead == 0xED && in[1] >= 0xA0) return 0; /* a surrogate */
-        return 3;
-    }
-    if (lead > 0xF4 || len < 4 || !mcore__utf8_continues(in[3])) return 0;
-    if (lead == 0xF0 && in[1] < 0x90) return 0;  /* three bytes would do */
-    if (lead == 0xF4 && in[1] >= 0x90) return 0; /* beyond U+10FFFF */
-    return 4;
-}
-
 /* How many bytes of `text` are valid: `len`, or the place of the first sequence that is not. */
 size_t mcore__utf8_valid(const uint8_t *text, size_t len);
+
+static inline int mcore__utf8_continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+
+/* The length of the sequence of more than one byte at `at`; 0: it is not valid. */
+static inline size_t mcore__utf8_sequence(const uint8_t *at, size_t left) {
+    uint8_t lead = at[0];
+    if (lead < 0xC2 || lead > 0xF4 || left < 2 || !mcore__utf8_continues(at[1])) return 0;
+    if (lead < 0xE0) return 2;
+    if (left < 3 || !mcore__utf8_continues(at[2])) return 0;
+    if (lead < 0xF0) {
+        if ((lead == 0xE0 && at[1] < 0xA0) || (lead == 0xED && at[1] > 0x9F)) return 0;
+        return 3;
+    }
+    if (left < 4 || !mcore__utf8_continues(at[3])) return 0;
+    if ((lead == 0xF0 && at[1] < 0x90) || (lead == 0xF4 && at[1] > 0x8F)) return 0;
+    return 4;
+}
 
 /* For up to 16 bytes, which most keys and many texts are. */
 static inline int mcore__is_short_ascii(const uint8_t *text, size_t len) {

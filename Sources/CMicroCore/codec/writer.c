@@ -25,7 +25,28 @@ static const mcore__format *const formats[] = {
 
 static const mcore_place top = 1;
 
-static inline uint32_t depth_of(mcore_place place) { return (uint32_t)(place >> 32); }
+static inline uint32_t depth_of(mcore_place place) {
+    return (uint32_t)(place >> MCORE__PLACE_DEPTH);
+}
+
+/* ---- The quick way ---- */
+
+static const mcore__level nothing = {.takes = MCORE__TAKES_NOTHING};
+
+static void set_nothing_open(mcore_writer *writer) {
+    writer->open = 0;
+    writer->level = (mcore__level *)(uintptr_t)&nothing; /* is not written to */
+}
+
+static void set_open(mcore_writer *writer) {
+    if (writer->depth == 0) {
+        set_nothing_open(writer);
+    } else {
+        writer->level = &writer->levels[writer->depth - 1];
+        writer->open = writer->level->place;
+        writer->inside = (mcore_place)writer->depth << MCORE__PLACE_DEPTH;
+    }
+}
 
 /* ---- Errors ---- */
 
@@ -34,6 +55,7 @@ mcore_status mcore__writer_fail(mcore_writer *writer, mcore_status status, const
         writer->status = status;
         writer->fault = fault;
         writer->awaited = 0;
+        set_nothing_open(writer);
     }
     return writer->status;
 }
@@ -49,6 +71,10 @@ mcore_status mcore__writer_fail_depth(mcore_writer *writer) {
 
 mcore_status mcore__writer_fail_unopened(mcore_writer *writer) {
     return mcore__writer_fail(writer, MCORE_EINVAL, "no list and no map was opened here");
+}
+
+mcore_status mcore__writer_fail_utf8(mcore_writer *writer) {
+    return mcore__writer_fail(writer, MCORE_EINVAL, "the text is not UTF-8");
 }
 
 mcore_status mcore__writer_too_long(mcore_writer *writer) {
@@ -77,7 +103,11 @@ void mcore_writer_options_default(mcore_writer_options *out_options) {
     mcore__sized_give(out_options, &options, sizeof options);
 }
 
-mcore_writer *mcore_writer_create(void) { return mcore__zalloc(sizeof(mcore_writer)); }
+mcore_writer *mcore_writer_create(void) {
+    mcore_writer *writer = mcore__zalloc(sizeof *writer);
+    if (writer) set_nothing_open(writer);
+    return writer;
+}
 
 void mcore_writer_destroy(mcore_writer *writer) {
     if (!writer) return;
@@ -90,26 +120,28 @@ void mcore_writer_destroy(mcore_writer *writer) {
     mcore__free(writer);
 }
 
-/* Forgets the message before, and gives back what is too much to keep. */
-static void forget(mcore_writer *writer) {
-    mcore__buffer_reset(&writer->bytes, KEPT_MAX);
-    mcore__buffer_reset(&writer->scratch, KEPT_MAX);
+/* Forgets the message before, and gives back what is more than `keep`, of each kind. */
+static void forget(mcore_writer *writer, size_t keep) {
+    mcore__buffer_reset(&writer->bytes, keep);
+    mcore__buffer_reset(&writer->scratch, keep);
     writer->entries_count = 0;
-    if (writer->entries_capacity > KEPT_MAX / sizeof *writer->entries) {
+    if (writer->entries_capacity > keep / sizeof *writer->entries) {
         mcore__free(writer->entries);
         writer->entries = NULL;
         writer->entries_capacity = 0;
     }
-    if (writer->tree) mcore__tree_reset(writer->tree, KEPT_MAX);
+    if (writer->tree) mcore__tree_reset(writer->tree, keep);
     writer->status = MCORE_OK;
     writer->fault = "";
     writer->depth = 0;
     writer->serial = 1;
+    set_nothing_open(writer);
 }
 
 static mcore_status begin_document(mcore_writer *writer) {
     if (!writer->document) writer->document = mcore_document_create();
     if (!writer->document) return MCORE_ENOMEM;
+    writer->is_resolved = 0;
     mcore_document_reset(writer->document, KEPT_MAX);
     return mcore__document_begin(writer->document, NULL);
 }
@@ -130,7 +162,7 @@ mcore_status mcore_writer_begin(mcore_writer *writer, mcore_format format,
     if (format == MCORE_FORMAT_DOCUMENT && (status = begin_document(writer)) != MCORE_OK)
         return status;
 
-    forget(writer);
+    forget(writer, KEPT_MAX);
     writer->format = formats[format];
     writer->flags = o.flags;
     writer->depth_max = o.depth_max;
@@ -138,6 +170,14 @@ mcore_status mcore_writer_begin(mcore_writer *writer, mcore_format format,
     writer->collects = collects;
     writer->awaited = collects ? 0 : top;
     return collects ? mcore__tree_begin(writer) : MCORE_OK;
+}
+
+void mcore_writer_reset(mcore_writer *writer, size_t keep) {
+    forget(writer, keep);
+    if (writer->document) mcore_document_reset(writer->document, keep);
+    writer->format = NULL;
+    writer->awaited = 0;
+    writer->collects = 0;
 }
 
 mcore_place mcore_writer_top(const mcore_writer *writer) {
@@ -162,16 +202,21 @@ static mcore_status open_level(mcore_writer *writer, int is_map, int sorted) {
     if (depth >= writer->depth_max) return mcore__writer_fail_depth(writer);
     if (depth == writer->levels_capacity && grow_levels(writer) != MCORE_OK) return writer->status;
     mcore__level *level = &writer->levels[depth];
+    sorted = is_map && (sorted || (writer->flags & MCORE_WRITER_SORTED));
     *level = (mcore__level){
-        .serial = (uint32_t)writer->awaited,
+        .place = writer->awaited,
         .is_map = (uint8_t)is_map,
-        .is_sorted = is_map && (sorted || (writer->flags & MCORE_WRITER_SORTED)),
+        .is_sorted = (uint8_t)sorted,
+        .takes = sorted   ? MCORE__TAKES_NOTHING
+                 : is_map ? MCORE__TAKES_KEYS
+                          : MCORE__TAKES_ELEMENTS,
         .entries = (uint32_t)writer->entries_count,
         .begin = writer->bytes.end,
         .key_len = MCORE__NO_KEY,
     };
     writer->depth = depth + 1;
     writer->awaited = 0;
+    set_open(writer);
     return writer->format->begin(writer, level);
 }
 
@@ -183,6 +228,7 @@ static mcore_status close_level(mcore_writer *writer) {
     }
     if (writer->format->end(writer, level) != MCORE_OK) return writer->status;
     writer->depth--;
+    set_open(writer);
     return MCORE_OK;
 }
 
@@ -196,31 +242,26 @@ static mcore_status settle(mcore_writer *writer, uint32_t depth) {
 
 static inline int is_open(const mcore_writer *writer, mcore_place place) {
     uint32_t depth = depth_of(place);
-    return depth < writer->depth && writer->levels[depth].serial == (uint32_t)place;
+    return depth < writer->depth && writer->levels[depth].place == place;
 }
 
 /* The list or map at `place`, with all within it closed; NULL: there is none. */
-static inline mcore__level *enter(mcore_writer *writer, mcore_place place) {
-    if (writer->status != MCORE_OK || !is_open(writer, place)) return NULL;
-    uint32_t depth = depth_of(place) + 1;
-    if ((writer->depth > depth || writer->awaited) && settle(writer, depth) != MCORE_OK)
+static mcore__level *enter(mcore_writer *writer, mcore_place place) {
+    if (writer->status != MCORE_OK) return NULL;
+    if (!is_open(writer, place)) {
+        if (place == writer->awaited)
+            mcore__writer_fail_unopened(writer);
+        else
+            mcore__writer_fail(writer, MCORE_EBUSY, "the list or map is closed");
         return NULL;
-    return &writer->levels[depth - 1];
+    }
+    return settle(writer, depth_of(place) + 1) == MCORE_OK ? writer->level : NULL;
 }
 
-/* Why nothing can be added to `place`. */
-static mcore_status refuse_addition(mcore_writer *writer, mcore_place place) {
-    if (writer->status != MCORE_OK) return writer->status;
-    if (place == writer->awaited) return mcore__writer_fail_unopened(writer);
-    return mcore__writer_fail(writer, MCORE_EBUSY, "the list or map is closed");
-}
-
-static inline mcore_status await(mcore_writer *writer, mcore_place *out_place) {
-    if (++writer->serial == 0)
-        return mcore__writer_fail(writer, MCORE_ELIMIT, "more than 4294967295 values");
-    writer->awaited = (mcore_place)writer->depth << 32 | writer->serial;
+/* The place of a value in the innermost list or map. */
+static inline void await(mcore_writer *writer, mcore_place *out_place) {
+    writer->awaited = writer->inside | ++writer->serial;
     if (out_place) *out_place = writer->awaited;
-    return MCORE_OK;
 }
 
 static mcore_status open_at(mcore_writer *writer, mcore_place place, int is_map, int sorted) {
@@ -241,99 +282,116 @@ mcore_status mcore_writer_open_map(mcore_writer *writer, mcore_place place, int 
     return open_at(writer, place, 1, sorted);
 }
 
-mcore_status mcore_writer_element(mcore_writer *writer, mcore_place place, mcore_place *out_place) {
+static MCORE__RARE mcore_status add_element(mcore_writer *writer, mcore_place place,
+                                            mcore_place *out_place) {
+    if (writer->collects) return mcore__tree_element(writer, place, out_place);
     mcore__level *level = enter(writer, place);
-    if (!level) {
-        if (writer->collects) return mcore__tree_element(writer, place, out_place);
-        return refuse_addition(writer, place);
-    }
+    if (!level) return writer->status;
     if (level->is_map) return mcore__writer_fail_kind(writer, 1);
     level->count++;
-    if (writer->format->element(writer, level) != MCORE_OK) return writer->status;
-    return await(writer, out_place);
+    await(writer, out_place);
+    return writer->format->element(writer, level);
+}
+
+static MCORE__RARE mcore_status add_key(mcore_writer *writer, mcore_place place, mcore_slice key,
+                                        mcore_place *out_place) {
+    if (writer->collects) return mcore__tree_key(writer, place, key, out_place);
+    mcore__level *level = enter(writer, place);
+    if (!level) return writer->status;
+    if (!level->is_map) return mcore__writer_fail_kind(writer, 0);
+    level->count++;
+    level->key_len = MCORE__NO_KEY;
+    await(writer, out_place);
+    if (writer->format->key(writer, level, key) != MCORE_OK) return writer->status;
+    return level->is_sorted ? mcore__writer_note_entry(writer, level) : MCORE_OK;
+}
+
+/* The next entry of what is innermost, which is what happens nearly always, is for the format at
+ * once. */
+mcore_status mcore_writer_element(mcore_writer *writer, mcore_place place, mcore_place *out_place) {
+    mcore__level *level = writer->level;
+    if (place != writer->open || writer->awaited || level->takes != MCORE__TAKES_ELEMENTS)
+        return add_element(writer, place, out_place);
+    level->count++;
+    await(writer, out_place);
+    return writer->format->element(writer, level);
 }
 
 mcore_status mcore_writer_key(mcore_writer *writer, mcore_place place, mcore_slice key,
                               mcore_place *out_place) {
-    mcore__level *level = enter(writer, place);
-    if (!level) {
-        if (writer->collects) return mcore__tree_key(writer, place, key, out_place);
-        return refuse_addition(writer, place);
-    }
-    if (!level->is_map) return mcore__writer_fail_kind(writer, 0);
+    mcore__level *level = writer->level;
+    if (place != writer->open || writer->awaited || level->takes != MCORE__TAKES_KEYS)
+        return add_key(writer, place, key, out_place);
     level->count++;
     level->key_len = MCORE__NO_KEY;
-    if (writer->format->key(writer, level, key) != MCORE_OK) return writer->status;
-    if (level->is_sorted && mcore__writer_note_entry(writer, level) != MCORE_OK)
-        return writer->status;
-    return await(writer, out_place);
+    await(writer, out_place);
+    return writer->format->key(writer, level, key);
 }
 
 /* ---- Values ---- */
 
 /* 1 when a value may be written now. */
 static inline int take(mcore_writer *writer) {
-    if (writer->awaited == 0) return 0; /* also after an error */
+    mcore_place awaited = writer->awaited;
     writer->awaited = 0;
-    return 1;
+    return awaited != 0; /* it is 0 after an error, too */
 }
 
 static mcore_status refuse_value(mcore_writer *writer) {
     return mcore__writer_fail(writer, MCORE_EINVAL, "no value is awaited");
 }
 
-static mcore_status collect(mcore_writer *writer, const mcore__scalar *scalar) {
-    return writer->collects ? mcore__tree_value(writer, scalar) : refuse_value(writer);
+static MCORE__RARE mcore_status collect(mcore_writer *writer, mcore__scalar scalar) {
+    return writer->collects ? mcore__tree_value(writer, &scalar) : refuse_value(writer);
 }
 
 mcore_status mcore_writer_null(mcore_writer *writer) {
     if (take(writer)) return writer->format->null(writer);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_NULL});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_NULL});
 }
 
 mcore_status mcore_writer_boolean(mcore_writer *writer, int value) {
     if (take(writer)) return writer->format->boolean(writer, value != 0);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_BOOLEAN, .as.integer = value});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_BOOLEAN, .as.integer = value});
 }
 
 mcore_status mcore_writer_integer(mcore_writer *writer, int64_t value) {
     if (take(writer)) return writer->format->integer(writer, value);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_INTEGER, .as.integer = value});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_INTEGER, .as.integer = value});
 }
 
 mcore_status mcore_writer_natural(mcore_writer *writer, uint64_t value) {
     if (take(writer)) return writer->format->natural(writer, value);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_NATURAL, .as.natural = value});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_NATURAL, .as.natural = value});
 }
 
 mcore_status mcore_writer_real(mcore_writer *writer, double value) {
     if (take(writer)) return writer->format->real(writer, value);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_REAL, .as.real = value});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_REAL, .as.real = value});
 }
 
 mcore_status mcore_writer_real32(mcore_writer *writer, float value) {
     if (take(writer)) return writer->format->real32(writer, value);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_REAL32, .as.real32 = value});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_REAL32, .as.real32 = value});
 }
 
 mcore_status mcore_writer_number(mcore_writer *writer, mcore_slice text) {
     double value;
-    if (mcore_number_real(text, &value) == MCORE_EINVAL) {
-        if (!writer->awaited && !writer->collects) return refuse_value(writer);
+    if (!writer->awaited && !writer->collects) return refuse_value(writer);
+    if (mcore_number_real(text, &value) == MCORE_EINVAL)
         return mcore__writer_fail(writer, MCORE_EINVAL, "the text is no number of RFC 8259");
-    }
     if (take(writer)) return writer->format->number(writer, text);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_NUMBER, .as.text = text});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_NUMBER, .as.text = text});
 }
 
 mcore_status mcore_writer_text(mcore_writer *writer, mcore_slice text) {
     if (take(writer)) return writer->format->text(writer, text);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_TEXT, .as.text = text});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_TEXT, .as.text = text});
 }
 
 mcore_status mcore_writer_bytes(mcore_writer *writer, mcore_slice bytes) {
     if (take(writer)) return writer->format->bytes(writer, bytes);
-    return collect(writer, &(mcore__scalar){.kind = MCORE__SCALAR_BYTES, .as.text = bytes});
+    return collect(writer, (mcore__scalar){.kind = MCORE__SCALAR_BYTES, .as.text = bytes});
 }
 
 mcore_status mcore_writer_at(mcore_writer *writer, mcore_place place) {
@@ -375,7 +433,7 @@ mcore_status mcore_writer_finish(mcore_writer *writer, mcore_slice *out) {
     if (writer->format == &mcore__document_format)
         mcore__writer_fail(writer, MCORE_EINVAL, "a document has no bytes");
     mcore_status status = finish(writer);
-    if (status == MCORE_OK) *out = (mcore_slice){writer->bytes.data, writer->bytes.end};
+    if (status == MCORE_OK && out) *out = (mcore_slice){writer->bytes.data, writer->bytes.end};
     return status;
 }
 
@@ -383,6 +441,9 @@ mcore_status mcore_writer_document(mcore_writer *writer, mcore_document **out_do
     if (writer->format != &mcore__document_format)
         mcore__writer_fail(writer, MCORE_EINVAL, "the format is not that of documents");
     mcore_status status = finish(writer);
-    if (status == MCORE_OK) *out_document = writer->document;
-    return status;
+    if (status == MCORE_OK && !writer->is_resolved) status = mcore__writer_resolve(writer);
+    if (status != MCORE_OK) return status;
+    writer->is_resolved = 1;
+    *out_document = writer->document;
+    return MCORE_OK;
 }

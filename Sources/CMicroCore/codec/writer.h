@@ -7,35 +7,55 @@
 
 #include "base/buffer.h"
 
+/* A place is the depth at which its value is, and the number of the place. */
+#define MCORE__PLACE_DEPTH 48u
+
+/* What may be added to a list or map in the quick way. */
+typedef enum mcore__takes {
+    MCORE__TAKES_NOTHING,
+    MCORE__TAKES_ELEMENTS,
+    MCORE__TAKES_KEYS
+} mcore__takes;
+
 /* A list or a map that is open. */
 typedef struct mcore__level {
-    uint32_t serial;  /* of the place where it was opened */
-    uint32_t entries; /* sorted: where its entries begin in the writer's */
-    uint8_t is_map;   /* or a list */
+    mcore_place place; /* where it was opened */
+    uint32_t entries;  /* sorted: where its entries begin in the writer's */
+    uint8_t is_map;    /* or a list */
     uint8_t is_sorted;
-    size_t begin; /* in the bytes: of the list or map, with what announces it */
-    size_t count; /* elements or entries so far, with the open one */
+    uint8_t takes; /* an mcore__takes */
+    size_t begin;  /* in the bytes: of the list or map, with what announces it */
+    size_t count;  /* elements or entries so far, with the open one */
     /* Of a map, in the bytes; `key` of the format says them. */
     size_t entry;        /* the last entry, without what separates it from the one before */
     size_t key, key_len; /* its key as the format wrote it, without its marks */
 } mcore__level;
 
-/* The `key_len` of a map without an entry, or of which a key could not be written. */
+/* The `key_len` of a map without an entry, or whose last key could not be written. */
 #define MCORE__NO_KEY SIZE_MAX
 
 /* An entry of a map that will be sorted. */
 typedef struct mcore__entry {
     size_t begin, end;
     size_t key, key_len;
+    uint64_t first; /* eight bytes of its key, without escapes, the first one highest */
 } mcore__entry;
+
+/* Out of the way of what is quick: a function that saves no registers. */
+#define MCORE__RARE __attribute__((noinline))
 
 struct mcore__tree;
 
 struct mcore_writer {
     const struct mcore__format *format;
     mcore_place awaited; /* where the next value goes; 0: nowhere, or to the tree */
+    /* The innermost list or map that is open, for the quick way; after an error, or when there is
+     * none, 0 and one that takes nothing. */
+    mcore_place open;
+    mcore_place inside; /* the depth of what is added to it, as of a place */
+    uint64_t serial;    /* of the place that was made last */
+    mcore__level *level;
     mcore_status status; /* the first error */
-    uint32_t serial;     /* of the place that was made last */
     uint32_t depth;      /* how many lists and maps are open */
     uint32_t depth_max;
     mcore__level *levels;
@@ -45,8 +65,9 @@ struct mcore_writer {
     size_t bytes_max;
     mcore__entry *entries; /* of the sorted maps that are open */
     size_t entries_count, entries_capacity;
-    mcore__buffer scratch; /* of sorting */
-    mcore_document *document;
+    mcore__buffer scratch;    /* of sorting */
+    mcore_document *document; /* its texts are `bytes` */
+    uint8_t is_resolved;      /* the document: its texts are pointers */
     struct mcore__tree *tree; /* kept for the next message that is unordered */
     uint8_t collects;         /* into the tree */
     const char *fault;
@@ -78,6 +99,7 @@ typedef struct mcore__format {
     /* The byte of a written key at `*at`, without escapes, which is then behind it; -1: no more.
      * NULL: keys have no escapes. */
     int (*key_byte)(mcore_slice key, size_t *at);
+    const char *escapes;   /* the bytes with which escapes begin; NULL: there are none */
     uint8_t short_first;   /* sorted keys go by their length first */
     uint8_t separator_len; /* bytes between two entries of a map: 1 for the ',' of JSON */
 } mcore__format;
@@ -91,17 +113,24 @@ extern const mcore__format mcore__json_format, mcore__msgpack_format, mcore__cbo
 mcore_status mcore__writer_fail(mcore_writer *writer, mcore_status status, const char *fault);
 /* The list or map there is of the other kind than was meant. */
 mcore_status mcore__writer_fail_kind(mcore_writer *writer, int is_map);
+mcore_status mcore__writer_fail_utf8(mcore_writer *writer);
 mcore_status mcore__writer_fail_depth(mcore_writer *writer);
 /* There is none at a place that is awaited. */
 mcore_status mcore__writer_fail_unopened(mcore_writer *writer);
 
+static inline uint8_t *mcore__writer_end(const mcore_writer *writer) {
+    return writer->bytes.data + writer->bytes.end;
+}
+
 /* Room for `len` bytes behind the last one, of which all but 64 will be written. NULL: it failed,
  * and `writer->status` says how. What was pointed at before has moved. */
 uint8_t *mcore__writer_grow(mcore_writer *writer, size_t len);
+static inline int mcore__writer_has_room(const mcore_writer *writer, size_t len) {
+    return writer->bytes.capacity - writer->bytes.end >= len;
+}
 static inline uint8_t *mcore__writer_room(mcore_writer *writer, size_t len) {
-    mcore__buffer *bytes = &writer->bytes;
-    if (bytes->capacity - bytes->end < len) return mcore__writer_grow(writer, len);
-    return bytes->data + bytes->end;
+    if (!mcore__writer_has_room(writer, len)) return mcore__writer_grow(writer, len);
+    return mcore__writer_end(writer);
 }
 
 /* The bytes go up to `end`, which is in the room. */
@@ -115,6 +144,9 @@ static inline mcore_status mcore__writer_wrote(mcore_writer *writer, const uint8
 static inline mcore__level *mcore__writer_level(const mcore_writer *writer) {
     return writer->depth > 0 ? &writer->levels[writer->depth - 1] : NULL;
 }
+
+/* Ends the writer's document: texts become pointers, and keys that come twice are marked. */
+mcore_status mcore__writer_resolve(mcore_writer *writer);
 
 /* ---- Sorting ---- */
 

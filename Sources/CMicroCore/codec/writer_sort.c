@@ -21,11 +21,12 @@ static int compare_with_escapes(mcore_slice a, mcore_slice b, int (*byte)(mcore_
     }
 }
 
-static int is_after(const mcore_writer *writer, const mcore__entry *first,
-                    const mcore__entry *second) {
+static int is_after(const mcore_writer *writer, const mcore__entry *one,
+                    const mcore__entry *other) {
     const mcore__format *format = writer->format;
-    mcore_slice a = key_of(writer, first), b = key_of(writer, second);
-    if (format->short_first && a.len != b.len) return a.len > b.len;
+    if (format->short_first && one->key_len != other->key_len) return one->key_len > other->key_len;
+    if (one->first != other->first) return one->first > other->first;
+    mcore_slice a = key_of(writer, one), b = key_of(writer, other);
     if (format->key_byte) return compare_with_escapes(a, b, format->key_byte) > 0;
     size_t len = a.len < b.len ? a.len : b.len;
     int order = len ? memcmp(a.data, b.data, len) : 0;
@@ -92,10 +93,47 @@ static mcore_status reserve_entries(mcore_writer *writer, size_t extra) {
     return MCORE_OK;
 }
 
+static int has_byte(uint64_t word, char byte) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    word ^= ones * (uint8_t)byte;
+    return ((word - ones) & ~word & ones * 0x80) != 0;
+}
+
+static uint64_t load_4(const uint8_t *in) {
+    return (uint64_t)in[0] << 24 | (uint64_t)in[1] << 16 | (uint64_t)in[2] << 8 | in[3];
+}
+
+/* The first byte of memory is the highest. */
+static uint64_t load_8(const uint8_t *in) { return load_4(in) << 32 | load_4(in + 4); }
+
+/* What most keys differ in already. */
+static uint64_t first_bytes(const mcore_writer *writer, mcore_slice key) {
+    const mcore__format *format = writer->format;
+    const uint8_t *in = key.data;
+    uint64_t word = 0;
+    if (key.len >= 8)
+        word = load_8(in);
+    else if (key.len >= 4)
+        word = load_4(in) << 32 | load_4(in + key.len - 4) << 8 * (8 - key.len);
+    else
+        for (size_t i = 0; i < key.len; i++) word |= (uint64_t)in[i] << (56 - 8 * i);
+    const char *escape = format->escapes;
+    while (escape && *escape && !has_byte(word, *escape)) escape++;
+    if (!escape || !*escape) return word;
+    word = 0;
+    size_t at = 0;
+    for (int i = 0, byte; i < 8 && (byte = format->key_byte(key, &at)) >= 0; i++)
+        word |= (uint64_t)byte << (56 - 8 * i);
+    return word;
+}
+
 mcore_status mcore__writer_note_entry(mcore_writer *writer, const mcore__level *level) {
     if (reserve_entries(writer, 1) != MCORE_OK) return writer->status;
-    writer->entries[writer->entries_count++] =
-        (mcore__entry){.begin = level->entry, .key = level->key, .key_len = level->key_len};
+    mcore__entry *entry = &writer->entries[writer->entries_count++];
+    entry->begin = level->entry;
+    entry->key = level->key;
+    entry->key_len = level->key_len;
+    entry->first = first_bytes(writer, key_of(writer, entry));
     return MCORE_OK;
 }
 

@@ -100,13 +100,13 @@ static mcore_slice text_at(const mcore__tree *tree, size_t at, size_t len) {
 }
 
 static mcore_place place_of(const mcore__tree *tree, uint32_t at) {
-    return (mcore_place)tree->nodes[at].depth << 32 | (at + 1);
+    return (mcore_place)tree->nodes[at].depth << MCORE__PLACE_DEPTH | (at + 1);
 }
 
 /* NULL: there is no such place. */
 static node *find(const mcore__tree *tree, mcore_place place) {
-    uint32_t at = (uint32_t)place - 1;
-    return at < tree->count && place_of(tree, at) == place ? &tree->nodes[at] : NULL;
+    uint64_t at = (place & ((UINT64_C(1) << MCORE__PLACE_DEPTH) - 1)) - 1;
+    return at < tree->count && place_of(tree, (uint32_t)at) == place ? &tree->nodes[at] : NULL;
 }
 
 mcore_status mcore__tree_begin(mcore_writer *writer) {
@@ -279,8 +279,7 @@ mcore_status mcore__tree_replay(mcore_writer *writer) {
         if (next == 0) return MCORE_OK;
         at = &tree->nodes[next];
         /* What it is in is open, with more inside perhaps. */
-        uint32_t depth = at->depth - 1u;
-        mcore_place around = (mcore_place)depth << 32 | writer->levels[depth].serial;
+        mcore_place around = writer->levels[at->depth - 1].place;
         mcore_status status =
             at->key_len == MCORE__NO_KEY
                 ? mcore_writer_element(writer, around, NULL)

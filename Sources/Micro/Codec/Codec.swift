@@ -26,3 +26,8 @@ public protocol Codec: Sendable {
     ///   that decodes a reply reports it as the service's fault.
     func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T
 }
+
+/// Whether a type is `Codable` in at least one direction.
+func isCodable(_ type: Any.Type) -> Bool {
+    type is any Decodable.Type || type is any Encodable.Type
+}

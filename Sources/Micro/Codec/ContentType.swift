@@ -66,6 +66,12 @@ public struct ContentType: Sendable, Hashable, CustomStringConvertible {
     static let jsonLines = ContentType("application", "x-ndjson")
     /// `text/event-stream`: server-sent events.
     static let events = ContentType("text", "event-stream")
+    /// `application/msgpack`.
+    public static let messagePack = ContentType("application", "msgpack")
+    /// `application/cbor`.
+    public static let cbor = ContentType("application", "cbor")
+    /// `application/x-www-form-urlencoded`: a form of the web.
+    public static let form = ContentType("application", "x-www-form-urlencoded")
     /// `application/protobuf`.
     public static let protobuf = ContentType("application", "protobuf")
     /// `application/octet-stream`.

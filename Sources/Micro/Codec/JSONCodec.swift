@@ -1,29 +1,35 @@
-#if canImport(FoundationEssentials)
-    internal import FoundationEssentials
-#else
-    internal import Foundation
-#endif
+internal import CMicroCore
 
-/// `Codable` types as JSON: `application/json`.
+/// `Codable` types as JSON: `application/json`, by RFC 8259.
 ///
 /// Reading is strict: UTF-8 without a byte order mark, no trailing commas, a bounded depth; fields
-/// that the type doesn't know are skipped. Writing is deterministic: keys are sorted, slashes are
-/// not escaped. `Date` travels as its `Codable` form, seconds since 2001: contracts between
-/// services are better off with a number of milliseconds or a string.
+/// that the type doesn't know are skipped. Numbers are exact: one that doesn't fit its type is an
+/// error. Of a field that is there twice the last one counts, unless that is refused.
+///
+/// Writing is deterministic: fields in the order in which the type writes them, dictionaries sorted
+/// by their keys, numbers as short as they can be (RFC 8785), slashes not escaped.
+///
+/// `Date` is what ``DateCoding`` says; `Data` travels in base64, `URL` as a string, `Decimal` as a
+/// number.
 public struct JSONCodec: Codec {
-    // Neither is changed after init, so that all threads can share them.
-    private let encoder: JSONEncoder
-    private let decoder: JSONDecoder
-    private let maximumDepth: Int
+    private let format: CoreFormat
 
-    /// Makes the codec.
+    /// Makes the codec. Make one and keep it: it can be used by all threads.
     ///
-    /// - Parameter maximumDepth: How deep lists and objects may be nested, 1 to 512. Default 64.
-    public init(maximumDepth: Int = 64) {
-        encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        decoder = JSONDecoder()
-        self.maximumDepth = min(max(maximumDepth, 1), 512)
+    /// - Parameters:
+    ///   - maximumDepth: How deep lists and objects may be nested, 1 to 512. Default 64.
+    ///   - refusesDuplicates: Whether an object that has a field twice is an error. Default false.
+    ///   - sortsKeys: Whether the fields of all objects are sorted. Default false.
+    ///   - dates: How a `Date` is read and written. Default: as it codes itself, seconds since 2001.
+    ///   - userInfo: For the types that ask for it.
+    public init(
+        maximumDepth: Int = 64, refusesDuplicates: Bool = false, sortsKeys: Bool = false,
+        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:]
+    ) {
+        format = CoreFormat(
+            "JSON", MCORE_FORMAT_JSON, read: { mcore_json_read($0, $1, $2) },
+            depthMax: maximumDepth, refusesDuplicates: refusesDuplicates, isSorted: sortsKeys,
+            dates: dates, userInfo: userInfo)
     }
 
     /// `application/json`.
@@ -33,53 +39,19 @@ public struct JSONCodec: Codec {
     public var name: String { "json" }
 
     /// Every type that is `Codable` in at least one direction.
-    public func canCarry(_ type: Any.Type) -> Bool {
-        type is any Decodable.Type || type is any Encodable.Type
-    }
+    public func canCarry(_ type: Any.Type) -> Bool { isCodable(type) }
 
     /// The JSON of `value`.
     ///
     /// - Throws: ``MicroError`` with `internal` that names the field, for numbers that are not
     ///   finite and what the type itself refuses.
-    public func encode<T: Encodable>(_ value: T) throws -> [UInt8] {
-        do {
-            return [UInt8](try encoder.encode(value))
-        } catch {
-            throw MicroError(error, id: "")
-        }
-    }
+    public func encode<T: Encodable>(_ value: T) throws -> [UInt8] { try format.encode(value) }
 
     /// The value in `bytes`. ``Empty`` is also read from no bytes at all.
     ///
     /// - Throws: ``MicroError`` with `invalidArgument`: the line and the column of a syntax error,
     ///   or the path of the field that doesn't fit, also in `metadata["field"]`.
     public func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
-        if bytes.isEmpty {
-            if let empty = Empty() as? T { return empty }
-            throw MicroError.invalid(
-                "", "the message is empty: send the JSON of a \(T.self)")
-        }
-        let bytes = [UInt8](copying: bytes)
-        if let fault = JSONSyntax.firstFault(in: bytes, maximumDepth: maximumDepth) {
-            throw MicroError.invalid(
-                "",
-                "not valid JSON at line \(fault.line), column \(fault.column): \(fault.what)")
-        }
-        do {
-            return try decoder.decode(type, from: Data(bytes))
-        } catch let DecodingError.dataCorrupted(context) where context.saysOnlyInvalidJSON {
-            // The syntax is right, so it is the one thing that this decoder reports so.
-            throw MicroError.invalid(
-                "",
-                "a number does not fit its field: a fraction or too many digits for a \(T.self)")
-        } catch {
-            throw MicroError(error, id: "")
-        }
-    }
-}
-
-extension DecodingError.Context {
-    fileprivate var saysOnlyInvalidJSON: Bool {
-        codingPath.isEmpty && debugDescription == "The given data was not valid JSON."
+        try format.decode(type, from: bytes)
     }
 }

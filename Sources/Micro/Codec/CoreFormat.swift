@@ -1,0 +1,81 @@
+internal import CMicroCore
+
+/// A format that the core reads and writes, with the choices of one codec.
+final class CoreFormat: Sendable {
+    typealias Read =
+        @Sendable @convention(c) (
+            OpaquePointer?, mcore_slice, UnsafePointer<mcore_read_options>?
+        ) -> mcore_status
+
+    private let name: String
+    private let read: Read
+    private let depthMax: UInt32
+    private let refusesDuplicates: Bool
+    private let decoding: DecodingTraits
+    private let encoding: EncodingTraits
+
+    /// - Parameters:
+    ///   - name: For people: "JSON".
+    ///   - depthMax: Of lists and objects within each other, 1 to 512.
+    init(
+        _ name: String, _ format: mcore_format, read: @escaping Read, depthMax: Int = 64,
+        refusesDuplicates: Bool = false, isSorted: Bool = false,
+        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:],
+        readsScalarsFromTexts: Bool = false
+    ) {
+        self.name = name
+        self.read = read
+        self.depthMax = UInt32(min(max(depthMax, 1), 512))
+        self.refusesDuplicates = refusesDuplicates
+        decoding = DecodingTraits(
+            readsScalarsFromTexts: readsScalarsFromTexts, dates: dates, userInfo: userInfo)
+        encoding = EncodingTraits(
+            format, depthMax: Int(self.depthMax), isSorted: isSorted, dates: dates,
+            userInfo: userInfo)
+    }
+
+    /// See ``Codec/decode(_:from:)``.
+    func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
+        if bytes.isEmpty {
+            if let empty = Empty() as? T { return empty }
+            throw MicroError.invalid("", "the message is empty: send the \(name) of a \(T.self)")
+        }
+        do {
+            return try bytes.withUnsafeBytes { bytes in
+                try ReadDocument.with(decoding, read: { try self.read(bytes, into: $0) }) {
+                    try $0.decodeMessage(type)
+                }
+            }
+        } catch {
+            throw MicroError(error, id: "")
+        }
+    }
+
+    /// See ``Codec/encode(_:)``.
+    func encode<T: Encodable>(_ value: T) throws -> [UInt8] {
+        do {
+            return try WrittenMessage.with(encoding, write: { try $0.encodeMessage(value, at: $1) })
+            { [UInt8]($0.bytes) }
+        } catch {
+            throw MicroError(error, id: "")
+        }
+    }
+
+    private func read(_ bytes: UnsafeRawBufferPointer, into document: OpaquePointer) throws {
+        var options = mcore_read_options()
+        mcore_read_options_default(&options)
+        options.depth_max = depthMax
+        options.refuse_duplicates = refusesDuplicates ? 1 : 0
+        let status = read(document, mcore_slice(bytes), &options)
+        if status < 0 { throw failure(status, document) }
+    }
+
+    private func failure(_ status: mcore_status, _ document: OpaquePointer) -> MicroError {
+        guard status == Int32(MCORE_EPROTO) || status == Int32(MCORE_ELIMIT),
+            let fault = mcore_document_fault(document)?.pointee
+        else { return MicroError("", CoreStatus(raw: status).code, CoreStatus(raw: status).text) }
+        let place =
+            fault.line > 0 ? "line \(fault.line), column \(fault.column)" : "byte \(fault.offset)"
+        return .invalid("", "not valid \(name) at \(place): \(fault.text)")
+    }
+}

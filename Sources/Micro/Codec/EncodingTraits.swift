@@ -1,0 +1,24 @@
+internal import CMicroCore
+
+/// What a codec has to say about how Swift's values become its own. Shared by all threads.
+final class EncodingTraits: Sendable {
+    let format: mcore_format
+    let depthMax: UInt32
+    let isSorted: Bool
+    let dates: DateCoding
+    let userInfo: [CodingUserInfoKey: any Sendable]
+
+    init(
+        _ format: mcore_format, depthMax: Int = 64, isSorted: Bool = false,
+        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:]
+    ) {
+        self.format = format
+        self.depthMax = UInt32(depthMax)
+        self.isSorted = isSorted
+        self.dates = dates
+        self.userInfo = userInfo
+    }
+
+    /// Whether the format has bytes of its own, so that they need not be a list of numbers.
+    var hasBytes: Bool { format != MCORE_FORMAT_JSON && format != MCORE_FORMAT_FORM }
+}

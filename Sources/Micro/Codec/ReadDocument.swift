@@ -1,0 +1,113 @@
+internal import CMicroCore
+
+/// A message that was read, for as long as something is decoded from it.
+///
+/// Decoders and containers hold on to it. One that is kept longer finds it closed, and throws.
+/// For one thread.
+@usableFromInline
+final class ReadDocument {
+    let core: OpaquePointer
+    /// nil: closed.
+    private(set) var values: UnsafeMutablePointer<mcore_value>?
+    private(set) var traits: DecodingTraits
+
+    private init(_ traits: DecodingTraits) {
+        guard let core = mcore_document_create() else { fatalError("out of memory") }
+        self.core = core
+        self.traits = traits
+    }
+
+    deinit { mcore_document_destroy(core) }
+
+    /// Reads bytes, and lends what was read.
+    ///
+    /// - Parameters:
+    ///   - traits: How values become those of Swift.
+    ///   - read: Reads them into a document of the core.
+    ///   - body: Decodes.
+    /// - Throws: What these throw. Errors of decoding name the whole path.
+    static func with<T>(
+        _ traits: DecodingTraits, read: (OpaquePointer) throws -> Void,
+        _ body: (ReadDocument) throws -> T
+    ) throws -> T {
+        var document = spare() ?? ReadDocument(traits)
+        defer {
+            document.values = nil
+            if isKnownUniquelyReferenced(&document) { keep(document) }
+        }
+        document.traits = traits
+        try read(document.core)
+        document.values = mcore_document_values(document.core)
+        do {
+            return try body(document)
+        } catch let error as DecodingError {
+            throw error.settled
+        }
+    }
+
+    private static func spare() -> ReadDocument? {
+        mcore_spare_take(MCORE_SPARE_READER).map {
+            Unmanaged<ReadDocument>.fromOpaque($0).takeRetainedValue()
+        }
+    }
+
+    private static func keep(_ document: ReadDocument) {
+        mcore_document_reset(document.core, keptBytes)
+        mcore_spare_give(MCORE_SPARE_READER, Unmanaged.passRetained(document).toOpaque()) {
+            if let object = $0 { Unmanaged<ReadDocument>.fromOpaque(object).release() }
+        }
+    }
+
+    /// Enough for most messages, little enough for a thread to keep.
+    private static let keptBytes = 256 << 10
+}
+
+/// The place of a value in a document.
+typealias ValuePlace = UInt32
+
+extension ReadDocument {
+    /// The place of the value of this key in the map at `map`; nil when there is none.
+    func find(_ key: some CodingKey, in map: ValuePlace) -> ValuePlace? {
+        guard values != nil else { return nil }
+        var name = key.stringValue
+        let found = name.withUTF8 { bytes in
+            bytes.withMemoryRebound(to: CChar.self) {
+                mcore_document_find(core, map, $0.baseAddress, $0.count)
+            }
+        }
+        if found != MCORE_NOWHERE { return found }
+        guard let number = key.intValue else { return nil }
+        let numbered = mcore_document_find_integer(core, map, Int64(number))
+        return numbered == MCORE_NOWHERE ? nil : numbered
+    }
+
+    /// The keys of a map in their order.
+    func keys<Key: CodingKey>(of map: ValuePlace) -> [Key] {
+        guard let values else { return [] }
+        var keys: [Key] = []
+        keys.reserveCapacity(Int(values[Int(map)].len))
+        var at = map + 1
+        while at < values[Int(map)].as.inside.next {
+            let key = values[Int(at)]
+            if key.flags & UInt8(MCORE_VALUE_SUPERSEDED) == 0, let key = Key(key) {
+                keys.append(key)
+            }
+            at = mcore_value_next(values, at + 1)
+        }
+        return keys
+    }
+}
+
+extension CodingKey {
+    fileprivate init?(_ key: mcore_value) {
+        if key.isInteger {
+            if let made = Self(intValue: Int(key.as.integer)) {
+                self = made
+            } else {
+                self.init(stringValue: String(key.as.integer))
+            }
+        } else {
+            self.init(stringValue: key.string)
+        }
+    }
+}
