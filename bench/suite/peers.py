@@ -66,8 +66,7 @@ PEERS = {peer.name: peer for peer in (
     Peer("codecs", "Micro's codecs", product="codecs"),
     Peer("foundation", "Foundation", product="codecs", whose="foundation",
          years=(("6.3", 2026),)),
-    Peer("swift-protobuf", "swift-protobuf", product="codecs", whose="swift-protobuf",
-         years=(("1", 2026),)),
+    Peer("swift-protobuf", "swift-protobuf", product="codecs", whose="swift-protobuf"),
     Peer("simdjson", "simdjson", "libsimdjson-dev", folder="simdjson",
          years=(("3.0", 2022), ("3.6", 2023), ("3.12", 2025))),
 )}

@@ -1,7 +1,7 @@
 import Micro
 
-/// The types of the documents once more, this time with their direct protocol adopted by hand. A type
-/// that has it is never read or written by `Codable`, so both can't be measured with one.
+/// The types of the documents once more, this time with the direct protocol adopted by hand. Codecs
+/// don't use the `Codable` of such a type, so both can't be measured with one.
 enum Direct {
     struct Order: Model, DirectCodable {
         var id: Int
