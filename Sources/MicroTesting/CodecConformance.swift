@@ -186,7 +186,8 @@ extension CodecConformance {
     @Sendable private func keptDecoders() throws {
         final class Keeper: Codable {
             var decoder: (any Decoder)?
-            nonisolated(unsafe) static var encoder: (any Encoder)?
+            // Set and read by one check alone.
+            nonisolated(unsafe) static var encoder: (any Encoder)?  // see above
             init() {}
             init(from decoder: any Decoder) throws {
                 _ = try decoder.container(keyedBy: PathStep.self)
