@@ -89,6 +89,7 @@ bench)
     need protobuf-compiler-grpc command -v grpc_cpp_plugin
     need libgrpc++-dev pkg-config --exists grpc++
     need libprotobuf-dev pkg-config --exists protobuf
+    need libsimdjson-dev test -e /usr/include/simdjson.h
     need golang-go command -v go
     need golang-google-grpc-dev test -d /usr/share/gocode/src/google.golang.org/grpc
     need golang-goprotobuf-dev command -v protoc-gen-go

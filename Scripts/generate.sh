@@ -11,7 +11,7 @@ plugins=${MICRO_TEST_BIN:-.build/debug}
 
 # Folders with .proto files in Protos (bench: those of all peers), and the code in Generated.
 folders=(Sources/Interop Sources/MicroEtcd Tests/MicroProtobufTests Tests/ProtobufNames
-    bench/echo)
+    bench/codecs bench/echo)
 
 # generate FOLDER OUTPUT
 generate() {

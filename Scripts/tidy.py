@@ -63,7 +63,7 @@ BANNED_SWIFT = [
     ("task", r"(?<!: )(?<!-> )\bTask(?:\s*<[^>]*>)?\s*"
              r"(?:\.\s*(?:detached|immediate)\b|\(|\{)", {"Core"},
      "tasks are started by Core, so that a simulation owns them"),
-    ("clock", r"\bTask\s*\.\s*sleep\b|\b(?:ContinuousClock|SuspendingClock)\b|\bDate\s*\(|"
+    ("clock", r"\bTask\s*\.\s*sleep\b|\b(?:ContinuousClock|SuspendingClock)\b|\bDate\s*\(\s*\)|"
               r"\bDate\s*\.\s*now\b", {"Core"},
      "time comes from the injected clock"),
     ("dispatch", r"\bDispatch(?:Queue|Semaphore|Group|WorkItem|SourceTimer)\b|"

@@ -25,6 +25,16 @@ let package = Package(
             ],
             path: "echo"),
         .executableTarget(
+            name: "codecs",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "CMicroCore", package: "micro"),
+                .product(name: "Micro", package: "micro"),
+                .product(name: "MicroProtobuf", package: "micro"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ],
+            path: "codecs", exclude: ["Protos"]),
+        .executableTarget(
             name: "soak", dependencies: [.product(name: "Micro", package: "micro")], path: "soak"),
     ],
     swiftLanguageModes: [.v6],

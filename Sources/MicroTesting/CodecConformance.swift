@@ -116,7 +116,7 @@ extension CodecConformance {
             let (low, high) = (Int64(1) << shift, UInt64(1) << shift)
             try roundTrip(One(a: low, b: high, c: Double(low)))
             try roundTrip(One(a: low &- 1, b: high &- 1, c: 1 / Double(low)))
-            try roundTrip(One(a: -low &- 1, b: high &+ 1, c: -Double(bitPattern: high)))
+            try roundTrip(One(a: ~low, b: high &+ 1, c: -Double(bitPattern: high)))
         }
     }
 
@@ -186,7 +186,8 @@ extension CodecConformance {
     @Sendable private func keptDecoders() throws {
         final class Keeper: Codable {
             var decoder: (any Decoder)?
-            nonisolated(unsafe) static var encoder: (any Encoder)?
+            // Set and read by one check alone.
+            nonisolated(unsafe) static var encoder: (any Encoder)?  // see above
             init() {}
             init(from decoder: any Decoder) throws {
                 _ = try decoder.container(keyedBy: PathStep.self)
@@ -440,8 +441,7 @@ extension CodecConformance {
         try roundTrip(chain(15))
         do {
             _ = try codec.encode(chain(400))
-        } catch let error as MicroError {
-            try require(error.detail.contains("deep"), "\(error) does not say that it is too deep")
+        } catch is MicroError {
             return
         }
         throw Wrong("lists within each other are written 400 deep")

@@ -360,6 +360,28 @@ TEST(repeated_keys_are_found_in_maps_of_every_size) {
     check_large(4999, 2500);
 }
 
+/* Keys whose ends and lengths are the same, so that marks don't tell them apart. */
+TEST(keys_that_look_alike_are_told_apart) {
+    for (uint32_t count = 2; count <= 64; count++) {
+        static char names[64][32];
+        mcore_document *document = begun(64, 0);
+        open(document, MCORE_VALUE_MAP);
+        for (uint32_t i = 0; i < count; i++) {
+            snprintf(names[i], sizeof names[i], "aaaaaaaa%02uaaaaaaaa",
+                     i == count - 1 ? count / 3 : i);
+            key(document, names[i]);
+            integer(document, i);
+        }
+        close_last(document, count);
+        const mcore_value *values = mcore_document_values(document);
+        CHECK_INT(values->len, count - 1);
+        for (uint32_t i = 0; i < count; i++)
+            CHECK_INT(values[1 + 2 * i].flags,
+                      i == count / 3 && i != count - 1 ? MCORE_VALUE_SUPERSEDED : 0);
+        mcore_document_destroy(document);
+    }
+}
+
 TEST(a_map_of_one_key_many_times_takes_no_time) {
     mcore_document *document = begun(64, 0);
     open(document, MCORE_VALUE_MAP);

@@ -23,18 +23,30 @@ def install_packages(root, say):
 
 def build(root, names, programs, say):
     """Builds each of the named programs; what can't be built is kept in `programs.problems`."""
+    problems = {}  # of what was built: several may be in one program
     for name in names:
         argv = _argv(root, name, programs)
         if not argv:
             continue
-        say(f"building {name}", end=" ")
-        begin = time.monotonic()
-        try:
-            _build(argv, root, os.path.join(programs.build_folder, "logs", f"build-{name}.log"))
-            say(f"({time.monotonic() - begin:.0f} s)")
-        except Failed as problem:
-            programs.problems[name] = f"{name} could not be built: {problem}"
-            say(f"FAILED: {problem}")
+        key = tuple(argv)
+        if key not in problems:
+            log = os.path.join(programs.build_folder, "logs", f"build-{name}.log")
+            problems[key] = _problem(name, argv, root, log, say)
+        if problems[key]:
+            programs.problems[name] = problems[key]
+
+
+def _problem(name, argv, root, log, say):
+    """Builds one program; returns why that can't be done."""
+    say(f"building {name}", end=" ")
+    begin = time.monotonic()
+    try:
+        _build(argv, root, log)
+    except Failed as problem:
+        say(f"FAILED: {problem}")
+        return f"{name} could not be built: {problem}"
+    say(f"({time.monotonic() - begin:.0f} s)")
+    return None
 
 
 def _argv(root, name, programs):

@@ -7,7 +7,7 @@ from suite.load import Shape
 from suite.peers import CHAT, HEAVY, LIST, UNARY, Setup
 
 SUITES = ("rpc-server", "rpc-client", "streams", "tls", "transports", "memory", "scaling",
-          "micro")
+          "micro", "codecs")
 
 FRAMEWORKS = ("grpc-cpp", "grpc-go", "grpc-swift-2")
 CEILINGS = ("nghttpd", "h2o", "epoll")
@@ -34,7 +34,7 @@ class Participant:
 class Case:
     suite: str
     name: str
-    kind: str  # unary, chat, list, client, idle, beside, balance
+    kind: str  # unary, chat, list, client, idle, beside, balance, codec
     participants: tuple[Participant, ...]
     shape: Shape = Shape(8, 32)
     size: int = 32
@@ -45,6 +45,7 @@ class Case:
     cores: int = 1  # of the server
     repeat: int | None = None  # where one time tells as much as three
     server: Setup = field(default=Setup())  # of all, when clients are measured
+    document: str = ""  # of codecs
 
 
 def ours(codec, handler, work, name="ours", role="ours", **setup):
@@ -206,7 +207,72 @@ def micro():
     yield Case(suite="micro", name="the C core without sockets", kind="micro", participants=())
 
 
-TABLE = (rpc_server, rpc_client, streams, tls, transports, memory, scaling, micro)
+DOCUMENTS = {"small": "small message", "records": "100 KB records", "feed": "1 MB feed"}
+BINARY = {"msgpack": "MessagePack", "cbor": "CBOR"}
+CODABLE = "a value of a Codable type"
+
+
+def codecs():
+    for operation in ("decode", "encode"):
+        for document in DOCUMENTS:
+            yield json_codable(operation, document)
+            yield json_direct(operation, document)
+    yield codec_case("JSON validate 1 MB feed", "feed", (
+        codec("json", "validate", "feed", "it is valid or not; in C"),
+        codec("json", "read", "feed", "a document is made of it, in C", "reference",
+              "ours-document"),
+        codec("simdjson", "read", "feed", "a document is made of it", "peer")))
+    for document, title in DOCUMENTS.items():
+        for name, shown in BINARY.items():
+            yield codec_case(f"{shown} decode {title} Codable", document, (
+                codec(name, "decode", document, CODABLE),
+                codec("json", "decode", document, CODABLE, "reference", "ours-json")))
+    for operation in ("decode", "encode"):
+        work = "a small message in its binary form"
+        yield codec_case(f"protobuf {operation} {DOCUMENTS['small']}", "small", (
+            codec("protobuf", operation, "small", work),
+            codec("swift-protobuf", operation, "small", work, "peer")))
+
+
+def json_codable(operation, document):
+    more = []
+    if document == "small":
+        nothing = "what Codable itself does: values come from nowhere, and go nowhere"
+        more.append(codec("codable", operation, document, nothing, "ceiling", "codable-alone"))
+    if (operation, document) == ("decode", "small"):
+        more.append(codec("value", operation, document, "the value is made, nothing is decoded",
+                          "ceiling", "value-alone"))
+    if (operation, document) == ("decode", "feed"):
+        more.append(codec("json", operation, "sorted-feed", f"{CODABLE}, keys in another order",
+                          "reference", "ours-sorted-keys"))
+    return codec_case(f"JSON {operation} {DOCUMENTS[document]} Codable", document, (
+        codec("json", operation, document, CODABLE),
+        codec("foundation", operation, document, CODABLE, "peer"), *more))
+
+
+def json_direct(operation, document):
+    return codec_case(f"JSON {operation} {DOCUMENTS[document]} direct", document, (
+        codec("json", operation, document, "a value with a direct protocol, written by hand",
+              direct=True),
+        codec("foundation", operation, document, CODABLE, "peer")))
+
+
+def codec_case(name, document, participants):
+    return Case(suite="codecs", name=name, kind="codec", document=document,
+                participants=tuple(participants))
+
+
+def codec(codec_name, operation, document, work, role="ours", name=None, direct=False):
+    """One that works on a document. `codec_name` is what the program `codecs` calls it."""
+    program = codec_name if role == "peer" else "codecs"
+    options = ("--codec", codec_name, "--operation", operation, "--document", document)
+    if direct:
+        options += ("--direct",)
+    return Participant(name or ("ours" if role == "ours" else codec_name), program,
+                       Setup(options=options), role, work)
+
+
+TABLE = (rpc_server, rpc_client, streams, tls, transports, memory, scaling, micro, codecs)
 
 
 def all_cases():

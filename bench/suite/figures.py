@@ -15,9 +15,12 @@ UNITS = {
     "rss_bytes": "bytes",
     "rss_bytes_per_connection": "bytes",
     "allocations_per_request": "calls",
+    "cpu_us_per_operation": "us",
+    "megabytes_per_second": "MB/s",
+    "allocations_per_operation": "calls",
     "busier_loop_ratio": "times",
 }
-MORE_IS_BETTER = {"requests_per_second", "messages_per_second"}
+MORE_IS_BETTER = {"requests_per_second", "messages_per_second", "megabytes_per_second"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from suite.cases import BINARY, DOCUMENTS
+
 CPU = "server_cpu_us_per_request"
 
 
@@ -54,9 +56,49 @@ class SuspensionGoal(Goal):
         return (row["ours"] - row["peer"]) * 3 / floor
 
 
+@dataclass(frozen=True)
+class DifferenceGoal(Goal):
+    """How much more than the peer's our figure may be."""
+
+    @property
+    def text(self):
+        return f"ours - peer <= {self.most:g}"
+
+    def value(self, row, _rows):
+        if row["ours"] is None or row["peer"] is None:
+            return None
+        return row["ours"] - row["peer"]
+
+
 TYPED, DIRECT = "unary 32B 8x32 typed async", "unary 32B 8x32 bytes direct"
 COUNT = "allocations 32B 8x32 bytes direct"
 NOISE = 0.05  # allocations that are not made per request
+OPERATION_CPU, ALLOCATIONS = "cpu_us_per_operation", "allocations_per_operation"
+OVERHEAD_MAX = 0.05  # of protobuf
+
+
+def codec_goals():
+    for operation, way, times in (("decode", "Codable", 5), ("decode", "direct", 10),
+                                  ("encode", "Codable", 4), ("encode", "direct", 8)):
+        for document in DOCUMENTS.values():
+            case = f"JSON {operation} {document} {way}"
+            yield Goal(f"{case}: CPU against Foundation", case, OPERATION_CPU, "foundation",
+                       "ratio", least=times)
+    for shown in BINARY.values():
+        for document in DOCUMENTS.values():
+            case = f"{shown} decode {document} Codable"
+            yield Goal(f"{case}: CPU against JSON", case, OPERATION_CPU, "ours-json", "ratio",
+                       least=1)
+    yield Goal("JSON validate 1 MB feed: CPU against simdjson", "JSON validate 1 MB feed",
+               OPERATION_CPU, "simdjson", "ratio", least=0.5)
+    for operation in ("decode", "encode"):
+        case = f"protobuf {operation} {DOCUMENTS['small']}"
+        yield Goal(f"{case}: CPU against swift-protobuf", case, OPERATION_CPU, "swift-protobuf",
+                   "ratio", least=round(1 / (1 + OVERHEAD_MAX), 3))
+    case = f"JSON decode {DOCUMENTS['small']} Codable"
+    yield DifferenceGoal(f"{case}: allocations beyond the value's", case, ALLOCATIONS,
+                         "value-alone", "ours", most=1)
+
 
 GOALS = (
     *(Goal(f"typed async: CPU against {peer}", TYPED, CPU, peer, "ratio", least=times)
@@ -92,6 +134,7 @@ GOALS = (
          "peer", most=NOISE),
     Goal("system allocations per request, Swift", COUNT, "allocations_per_request", None, "ours",
          most=1 + NOISE),
+    *codec_goals(),
 )
 
 

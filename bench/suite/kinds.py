@@ -1,5 +1,6 @@
 """Which trial measures which kind of case."""
 
+from suite.codecs import CodecTrial
 from suite.memory import AllocationTrial, IdleTrial
 from suite.scaling import BalanceTrial, BesideTrial
 from suite.trials import ClientTrial, EpollTrial, StreamTrial, TransportTrial, UnaryTrial
@@ -14,6 +15,7 @@ KINDS = {
     "allocations": AllocationTrial,
     "beside": BesideTrial,
     "balance": BalanceTrial,
+    "codec": CodecTrial,
 }
 
 

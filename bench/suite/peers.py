@@ -35,6 +35,7 @@ class Peer:
     packages: str = ""
     folder: str | None = None  # in bench/peers, when it is built by us
     product: str | None = None  # of bench/Package.swift
+    whose: str | None = None  # version, where a product has several in it
     command: str | None = None  # that a package brings
     years: tuple[tuple[str, int], ...] = ()  # by how the version begins
 
@@ -62,6 +63,12 @@ PEERS = {peer.name: peer for peer in (
     Peer("nghttpd", "nghttpd", "nghttp2-server", command="nghttpd", years=NGHTTP2_YEARS),
     Peer("h2o", "h2o", "h2o", command="h2o", years=(("2.2.5", 2018), ("2.2.6", 2019))),
     Peer("epoll", "raw epoll", folder="epoll"),
+    Peer("codecs", "Micro's codecs", product="codecs"),
+    Peer("foundation", "Foundation", product="codecs", whose="foundation",
+         years=(("6.3", 2026),)),
+    Peer("swift-protobuf", "swift-protobuf", product="codecs", whose="swift-protobuf"),
+    Peer("simdjson", "simdjson", "libsimdjson-dev", folder="simdjson",
+         years=(("3.0", 2022), ("3.6", 2023), ("3.12", 2025))),
 )}
 
 
@@ -114,7 +121,8 @@ class Programs:
         if name not in self._versions:
             option = "--version" if PEERS[name].command else "version"
             try:
-                _, out, err = process.run([self.path(name), option], 10)
+                whose = [PEERS[name].whose] if PEERS[name].whose else []
+                _, out, err = process.run([self.path(name), option, *whose], 10)
                 lines = (out or err).strip().splitlines()
                 self._versions[name] = lines[0].strip() if lines else None
             except Failed:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from suite import codecs
+
 START_SECONDS = 0.3  # of a server, and to end it
 RUN_SECONDS = 0.06  # of a load's start and end, of each of its runs
 IDLE_SECONDS = 12  # 10,000 connections there and back
@@ -18,6 +20,9 @@ def seconds_of(case, pace, repeat):
         return MICRO_SECONDS
     if case.kind == "idle":
         return people * turns * IDLE_SECONDS
+    if case.kind == "codec":
+        sample = codecs.START_SECONDS + codecs.WARMUP_SECONDS + codecs.MEASURED_SECONDS
+        return people * (codecs.START_SECONDS + turns * sample)
     sample = pace.warmup + pace.measured + 3 * RUN_SECONDS
     if case.kind == "unary" and case.latency:
         sample += pace.latency + RUN_SECONDS

@@ -117,6 +117,14 @@ class Goals(unittest.TestCase):
         self.assertEqual(row(found, CPU, "grpc-go")["goal"], "ratio >= 5")
         self.assertIs(row(found, CPU, "grpc-cpp")["goal_met"], False)
 
+    def test_how_much_more_than_the_peer(self):
+        case = next(c for c in cases.all_cases() if c.name == "JSON decode small message Codable")
+        metric = "allocations_per_operation"
+        outcome = measure.Outcome(case, {"ours": [{metric: 4}], "value-alone": [{metric: 2}]}, {})
+        found = list(figures.rows_of(outcome, lambda name: (name, 2026), HERE))
+        verdict = self.verdict(found, "allocations beyond")
+        self.assertEqual((verdict.value, verdict.word), (2, "NOT met"))
+
     def test_what_was_not_measured(self):
         self.assertEqual(self.verdict([], "suspension").word, "not measured")
 

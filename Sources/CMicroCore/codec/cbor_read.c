@@ -99,7 +99,7 @@ static inline const uint8_t *real(mcore_value *value, double number, const uint8
 /* Major type 7. */
 static const uint8_t *read_simple(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     if (*item == MCORE__BREAK) return mcore__binary_fault(in, item, "a break that ends nothing");
-    uint64_t number;
+    uint64_t number = 0;
     const uint8_t *behind = head(in, item, &number);
     if (!behind) return NULL;
     switch (*item) {
@@ -140,7 +140,7 @@ static const uint8_t *read_chunks(mcore__binary *in, const uint8_t *item, chunks
         if (*at == MCORE__BREAK) return at + 1;
         if (*at >> 5 != major || is_indefinite(*at))
             return mcore__binary_fault(in, at, "expected a chunk of the same type, or a break");
-        uint64_t len;
+        uint64_t len = 0;
         const uint8_t *chunk = head(in, at, &len);
         if (!chunk) return NULL;
         if (len > (size_t)(in->end - chunk))
@@ -157,7 +157,7 @@ static const uint8_t *read_chunks(mcore__binary *in, const uint8_t *item, chunks
 /* They are known to be good. */
 static void join_chunks(mcore__binary *in, const uint8_t *at, uint8_t *to) {
     while (*at != MCORE__BREAK) {
-        uint64_t len;
+        uint64_t len = 0;
         at = head(in, at, &len);
         if (len) memcpy(to, at, (size_t)len);
         to += len;
@@ -186,7 +186,7 @@ static const uint8_t *read_chunked(mcore__binary *in, const uint8_t *item, mcore
 
 /* Any but tags. */
 static const uint8_t *read_untagged(mcore__binary *in, const uint8_t *item, mcore_value *value) {
-    uint64_t argument;
+    uint64_t argument = 0;
     enum major major = *item >> 5;
     if (major == SIMPLE) return read_simple(in, item, value);
     if (is_indefinite(*item) && major >= BYTES) {

@@ -89,9 +89,16 @@ static mcore_status cbor_number(mcore_writer *writer, mcore_slice text) {
     return put_run(writer, TEXT, text);
 }
 
+static inline mcore_status put_text(mcore_writer *writer, mcore_slice text) {
+    uint8_t *at = mcore__writer_room(writer, MCORE__HEAD_MAX + text.len);
+    if (!at) return writer->status;
+    at = put_head(at, TEXT, text.len);
+    if (!mcore__copy_utf8(at, text.data, text.len)) return mcore__writer_fail_utf8(writer);
+    return mcore__writer_wrote(writer, at + text.len);
+}
+
 static mcore_status cbor_text(mcore_writer *writer, mcore_slice text) {
-    if (!mcore__is_utf8(text.data, text.len)) return mcore__writer_fail_utf8(writer);
-    return put_run(writer, TEXT, text);
+    return put_text(writer, text);
 }
 
 static mcore_status cbor_bytes(mcore_writer *writer, mcore_slice bytes) {
@@ -102,7 +109,7 @@ static mcore_status cbor_bytes(mcore_writer *writer, mcore_slice bytes) {
 
 static mcore_status cbor_key(mcore_writer *writer, mcore__level *level, mcore_slice key) {
     level->entry = writer->bytes.end;
-    if (cbor_text(writer, key) != MCORE_OK) return writer->status;
+    if (put_text(writer, key) != MCORE_OK) return writer->status;
     level->key = writer->bytes.end - key.len;
     level->key_len = key.len;
     return MCORE_OK;

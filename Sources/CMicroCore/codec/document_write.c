@@ -33,20 +33,30 @@ static mcore_status add_integer(mcore_writer *writer, mcore_value_kind kind, int
     return MCORE_OK;
 }
 
-static mcore_status add_text(mcore_writer *writer, mcore_value_kind kind, mcore_slice text) {
-    if (text.len > UINT32_MAX) return mcore__writer_too_long(writer);
+/* A value of `len` bytes that begin at the end of the bytes, and are there already. */
+static mcore_status add_run(mcore_writer *writer, mcore_value_kind kind, size_t len) {
     size_t at = writer->bytes.end;
-    if (text.len > 0) {
-        uint8_t *to = mcore__writer_room(writer, text.len);
-        if (!to) return writer->status;
-        memcpy(to, text.data, text.len);
-        if (mcore__writer_wrote(writer, to + text.len) != MCORE_OK) return writer->status;
-    }
+    if (mcore__writer_wrote(writer, mcore__writer_end(writer) + len) != MCORE_OK)
+        return writer->status;
     mcore_value *value = add(writer, kind);
     if (!value) return writer->status;
-    value->len = (uint32_t)text.len;
+    value->len = (uint32_t)len;
     value->as.natural = at;
     return MCORE_OK;
+}
+
+/* One byte at least: there is an end to point at then. NULL: it failed. */
+static uint8_t *room_for(mcore_writer *writer, mcore_slice run) {
+    if (run.len <= UINT32_MAX) return mcore__writer_room(writer, run.len + 1);
+    mcore__writer_too_long(writer);
+    return NULL;
+}
+
+static mcore_status add_bytes(mcore_writer *writer, mcore_value_kind kind, mcore_slice bytes) {
+    uint8_t *at = room_for(writer, bytes);
+    if (!at) return writer->status;
+    if (bytes.len > 0) memcpy(at, bytes.data, bytes.len);
+    return add_run(writer, kind, bytes.len);
 }
 
 static mcore_status document_null(mcore_writer *writer) {
@@ -97,16 +107,18 @@ static mcore_status document_number(mcore_writer *writer, mcore_slice text) {
         return document_integer(writer, integer);
     if (is_integer && mcore_number_natural(text, &natural) == MCORE_OK)
         return document_natural(writer, natural);
-    return add_text(writer, MCORE_VALUE_NUMBER, text);
+    return add_bytes(writer, MCORE_VALUE_NUMBER, text);
 }
 
 static mcore_status document_text(mcore_writer *writer, mcore_slice text) {
-    if (!mcore__is_utf8(text.data, text.len)) return mcore__writer_fail_utf8(writer);
-    return add_text(writer, MCORE_VALUE_TEXT, text);
+    uint8_t *at = room_for(writer, text);
+    if (!at) return writer->status;
+    if (!mcore__copy_utf8(at, text.data, text.len)) return mcore__writer_fail_utf8(writer);
+    return add_run(writer, MCORE_VALUE_TEXT, text.len);
 }
 
 static mcore_status document_bytes(mcore_writer *writer, mcore_slice bytes) {
-    return add_text(writer, MCORE_VALUE_BYTES, bytes);
+    return add_bytes(writer, MCORE_VALUE_BYTES, bytes);
 }
 
 /* ---- Lists and maps ---- */
@@ -191,7 +203,7 @@ static mcore_status settle_keys(mcore_document *document, uint32_t map) {
 
 mcore_status mcore__writer_resolve(mcore_writer *writer) {
     mcore_document *document = writer->document;
-    const uint8_t *texts = writer->bytes.data ? writer->bytes.data : (const uint8_t *)"";
+    const uint8_t *texts = writer->bytes.data; /* not NULL where there is a text */
     for (uint32_t i = 0; i < document->count; i++) {
         mcore_value *value = &document->values[i];
         if (value->kind == MCORE_VALUE_NUMBER || value->kind == MCORE_VALUE_TEXT ||

@@ -150,19 +150,26 @@ static int may_have_equal_marks(const mcore__key *keys, uint32_t count) {
     return again != 0;
 }
 
-static void settle_pairs(const mcore__key *keys, uint32_t count, mcore_value *values,
-                         uint32_t *out_repeated, uint32_t *out_at) {
-    if (!may_have_equal_marks(keys, count)) return;
+/* 0: too many keys are different in spite of their marks. Some may be marked as superseded then. */
+static int settle_pairs(const mcore__key *keys, uint32_t count, mcore_value *values,
+                        uint32_t *out_repeated, uint32_t *out_at) {
+    if (!may_have_equal_marks(keys, count)) return 1;
+    uint32_t different = 0;
     for (uint32_t i = 0; i < count; i++) {
         mcore_value *key = &values[keys[i].at];
         for (uint32_t j = i + 1; j < count; j++) {
-            if (keys[i].mark != keys[j].mark || !is_same(key, &values[keys[j].at])) continue;
+            if (keys[i].mark != keys[j].mark) continue;
+            if (!is_same(key, &values[keys[j].at])) {
+                if (++different > count) return 0;
+                continue;
+            }
             key->flags |= MCORE_VALUE_SUPERSEDED;
             *out_at = keys[j].at;
             ++*out_repeated;
             break;
         }
     }
+    return 1;
 }
 
 /* Open addressing; a slot is 0 or, plus 1, the number of a key that is not repeated so far. */
@@ -173,6 +180,7 @@ static mcore_status settle_table(mcore__key *keys, uint32_t count, const uint64_
     if (size > SIZE_MAX / sizeof(uint32_t)) return MCORE_ENOMEM;
     uint32_t *slots = mcore__zalloc(size * sizeof *slots);
     if (!slots) return MCORE_ENOMEM;
+    *out_repeated = 0;
     for (uint32_t i = 0; i < count; i++) {
         keys[i].mark = hash_of(&values[keys[i].at], seed);
         size_t slot = keys[i].mark & (size - 1);
@@ -199,8 +207,7 @@ mcore_status mcore__keys_settle(mcore__keys *keys, mcore_value *values, uint32_t
     *out_repeated = 0;
     *out_at = MCORE_NOWHERE;
     keys->count = first;
-    if (count > PAIRS_MAX)
-        return settle_table(run, count, keys->seed, values, out_repeated, out_at);
-    settle_pairs(run, count, values, out_repeated, out_at);
-    return MCORE_OK;
+    if (count <= PAIRS_MAX && settle_pairs(run, count, values, out_repeated, out_at))
+        return MCORE_OK;
+    return settle_table(run, count, keys->seed, values, out_repeated, out_at);
 }

@@ -31,7 +31,7 @@ static inline const uint8_t *constant(mcore_value *value, mcore_value_kind kind,
 /* 0xCA ... 0xD3: floats, naturals, integers. */
 static const uint8_t *read_number(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     static const uint8_t widths[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8};
-    uint64_t number;
+    uint64_t number = 0;
     size_t width = widths[*item - 0xCA];
     const uint8_t *behind = head(in, item, width, &number);
     if (!behind) return NULL;
@@ -64,7 +64,7 @@ static const uint8_t *extension(mcore__binary *in, const uint8_t *item, mcore_va
 /* 0xC4 ... 0xC9, 0xD9 ... 0xDF: what has a length of its own. */
 static const uint8_t *read_long(mcore__binary *in, const uint8_t *item, mcore_value *value,
                                 size_t width) {
-    uint64_t len;
+    uint64_t len = 0;
     const uint8_t *at = head(in, item, width, &len);
     if (!at) return NULL;
     if (*item <= 0xC6) return mcore__binary_bytes(in, value, item, at, len);

@@ -87,9 +87,17 @@ static mcore_status msgpack_number(mcore_writer *writer, mcore_slice text) {
     return mcore__writer_wrote(writer, at + text.len);
 }
 
+static inline mcore_status put_text(mcore_writer *writer, mcore_slice text) {
+    if (text.len > UINT32_MAX) return refuse_len(writer);
+    uint8_t *at = mcore__writer_room(writer, MCORE__HEAD_MAX + text.len);
+    if (!at) return writer->status;
+    at = put_text_head(at, text.len);
+    if (!mcore__copy_utf8(at, text.data, text.len)) return mcore__writer_fail_utf8(writer);
+    return mcore__writer_wrote(writer, at + text.len);
+}
+
 static mcore_status msgpack_text(mcore_writer *writer, mcore_slice text) {
-    if (!mcore__is_utf8(text.data, text.len)) return mcore__writer_fail_utf8(writer);
-    return msgpack_number(writer, text);
+    return put_text(writer, text);
 }
 
 static mcore_status msgpack_bytes(mcore_writer *writer, mcore_slice bytes) {
@@ -105,7 +113,7 @@ static mcore_status msgpack_bytes(mcore_writer *writer, mcore_slice bytes) {
 
 static mcore_status msgpack_key(mcore_writer *writer, mcore__level *level, mcore_slice key) {
     level->entry = writer->bytes.end;
-    if (msgpack_text(writer, key) != MCORE_OK) return writer->status;
+    if (put_text(writer, key) != MCORE_OK) return writer->status;
     level->key = writer->bytes.end - key.len;
     level->key_len = key.len;
     return MCORE_OK;

@@ -3,6 +3,8 @@
 #ifndef MCORE_CODEC_PLAIN_H
 #define MCORE_CODEC_PLAIN_H
 
+#include "codec/short_copy.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -71,30 +73,9 @@ static inline size_t mcore__copy_plain_16(uint8_t *out, const uint8_t *in) {
 /* The same for less than 16 bytes: writes no more than there are, and returns `len` when all are
  * plain; else any number below that, up to which they are. */
 static inline size_t mcore__copy_plain_short(uint8_t *out, const uint8_t *in, size_t len) {
-    uint64_t first, second;
-    if (len >= 8) {
-        memcpy(&first, in, 8);
-        memcpy(&second, in + len - 8, 8);
-        memcpy(out, &first, 8);
-        memcpy(out + len - 8, &second, 8);
-    } else if (len >= 4) {
-        uint32_t head, tail;
-        memcpy(&head, in, 4);
-        memcpy(&tail, in + len - 4, 4);
-        memcpy(out, &head, 4);
-        memcpy(out + len - 4, &tail, 4);
-        first = second = (uint64_t)head << 32 | tail;
-    } else if (len > 0) {
-        uint8_t head = in[0], middle = in[len / 2], tail = in[len - 1];
-        out[0] = head;
-        out[len / 2] = middle;
-        out[len - 1] = tail;
-        first = second =
-            UINT64_C(0x2020202020000000) | (uint64_t)head << 16 | (uint64_t)middle << 8 | tail;
-    } else {
-        return 0;
-    }
-    return mcore__plain_16(first, second) == 16 ? len : 0;
+    uint64_t words[2];
+    mcore__copy_short(out, in, len, words);
+    return mcore__plain_16(words[0], words[1]) == 16 ? len : 0;
 }
 
 /* Copies plain bytes at the beginning of `in`, and returns how many they are: all of `len`, or less

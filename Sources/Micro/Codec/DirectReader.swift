@@ -9,8 +9,8 @@ internal import CMicroCore
 ///         }
 ///     }
 ///
-/// It is for all formats, and counts where the type is the message, and within other direct types. A
-/// `Decodable` type around it uses `Decodable`, so both have to read the same.
+/// It is for all formats, and counts where the type is the message, and within other direct types.
+/// A `Decodable` type around it uses `Decodable`, so both have to read the same.
 public protocol DirectDecodable {
     /// Reads the value. Errors that ``DirectReader`` throws name the path.
     init(from value: borrowing DirectReader) throws

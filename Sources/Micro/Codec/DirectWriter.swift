@@ -11,8 +11,8 @@ internal import CMicroCore
 ///         }
 ///     }
 ///
-/// It is for all formats, and counts where the type is the message, and within other direct types. An
-/// `Encodable` type around it uses `Encodable`, so both have to write the same.
+/// It is for all formats, and counts where the type is the message, and within other direct types.
+/// An `Encodable` type around it uses `Encodable`, so both have to write the same.
 public protocol DirectEncodable {
     /// Writes one value.
     func encode(to value: inout DirectWriter) throws
@@ -94,8 +94,8 @@ extension DirectWriter {
     public mutating func write(_ value: String) throws {
         try message._withUnsafeGuaranteedRef { try $0.string(value) }
     }
-    /// Writes a decimal number digit by digit, as JSON has it: "1.50". Formats that have no decimals
-    /// have it as a text.
+    /// Writes a decimal number digit by digit, as JSON has it: "1.50". Formats that have no
+    /// decimals have it as a text.
     public mutating func write(digits value: String) throws {
         try message._withUnsafeGuaranteedRef { try $0.number(value) }
     }

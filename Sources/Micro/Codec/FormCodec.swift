@@ -5,8 +5,8 @@ internal import CMicroCore
 ///
 /// A form is one object of strings, numbers, truth values and lists of those: a field that comes
 /// more than once is a list. A list of one can't be told from a value, and is read as what the type
-/// asks for. nil is left out. Truth values are "true" and "false"; "1", "0", "on" and "off" are read
-/// too.
+/// asks for. nil is left out. Truth values are "true" and "false"; "1", "0", "on" and "off" are
+/// read too.
 public struct FormCodec: Codec {
     private let format: CoreFormat
 

@@ -20,7 +20,8 @@ public struct JSONCodec: Codec {
     ///   - maximumDepth: How deep lists and objects may be nested, 1 to 512. Default 64.
     ///   - refusesDuplicates: Whether an object that has a field twice is an error. Default false.
     ///   - sortsKeys: Whether the fields of all objects are sorted. Default false.
-    ///   - dates: How a `Date` is read and written. Default: as it codes itself, seconds since 2001.
+    ///   - dates: How a `Date` is read and written. Default: as it codes itself, in seconds since
+    ///     2001.
     ///   - userInfo: For the types that ask for it.
     public init(
         maximumDepth: Int = 64, refusesDuplicates: Bool = false, sortsKeys: Bool = false,
