@@ -11,6 +11,12 @@ public protocol Codec: Sendable {
     /// Its short name, "json": the suffix of `application/grpc+json`, and the name in the register.
     var name: String { get }
 
+    /// See ``MessageForm/isStreamable``. Default true.
+    var isStreamable: Bool { get }
+
+    /// See ``MessageForm/answersInKind``. Default true.
+    var answersInKind: Bool { get }
+
     /// Whether values of this type can be encoded and decoded. Fast: it is asked for each request.
     func canCarry(_ type: Any.Type) -> Bool
 
@@ -33,6 +39,12 @@ public protocol Codec: Sendable {
 }
 
 extension Codec {
+    /// Most codecs are for that.
+    public var isStreamable: Bool { true }
+
+    /// Most codecs are for that.
+    public var answersInKind: Bool { true }
+
     /// As ``encode(_:)``.
     public func encode<T: Encodable>(_ value: T, into message: inout MessageWriter) throws {
         message.append(try encode(value))

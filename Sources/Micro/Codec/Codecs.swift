@@ -10,6 +10,8 @@ public struct Codecs: Sendable {
         let text: String
         let grpc: String
         let isBytes: Bool
+        let isStreamable: Bool
+        let answersInKind: Bool
         /// Whether messages of bytes are those bytes: it needs not be asked.
         @usableFromInline let isUnchanged: Bool
 
@@ -20,15 +22,21 @@ public struct Codecs: Sendable {
             text = codec.contentType.description
             grpc = "application/grpc+\(codec.name)"
             isBytes = codec.contentType == .bytes
+            isStreamable = codec.isStreamable
+            answersInKind = codec.answersInKind
             isUnchanged = codec is BytesCodec
         }
     }
 
     private let entries: [Entry]
 
-    /// Those that need no other module: JSON, MessagePack, CBOR, forms, bytes, text.
+    /// JSON, MessagePack, CBOR, bytes, text.
+    ///
+    /// Not ``FormCodec``: any page of the web can send a form with a user's cookies, but JSON only
+    /// where the service allows it. Who wants forms adds it:
+    /// `Codecs(Codecs.standard + [FormCodec()])`.
     public static let standard: [any Codec] = [
-        JSONCodec(), MessagePackCodec(), CBORCodec(), FormCodec(), BytesCodec(), TextCodec(),
+        JSONCodec(), MessagePackCodec(), CBORCodec(), BytesCodec(), TextCodec(),
     ]
 
     /// Makes a list of codecs.

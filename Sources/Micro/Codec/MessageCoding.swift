@@ -6,11 +6,16 @@ public protocol MessageForm: Sendable {
     var contentType: ContentType { get }
     /// Whether many of them can follow each other as the body of a plain HTTP answer. Default true.
     var isStreamable: Bool { get }
+    /// Whether a request in this form that asks for no other is answered in it. Default true; a
+    /// form of the web is answered in the form that is preferred.
+    var answersInKind: Bool { get }
 }
 
 extension MessageForm {
     /// Most forms are.
     public var isStreamable: Bool { true }
+    /// Most are.
+    public var answersInKind: Bool { true }
 }
 
 /// How values of one type are read from messages. ``CodableCoding`` does it with codecs; a module
@@ -98,6 +103,10 @@ public struct CodableCoding<Message: Sendable>: Sendable {
         @inlinable public var name: String { entry.name }
         /// What the codec writes.
         @inlinable public var contentType: ContentType { entry.contentType }
+        /// As the codec says.
+        public var isStreamable: Bool { entry.isStreamable }
+        /// As the codec says.
+        public var answersInKind: Bool { entry.answersInKind }
 
         @inlinable init(_ entry: Codecs.Entry) { self.entry = entry }
     }

@@ -12,11 +12,13 @@ public struct ServedEndpoint: Sendable {
     let requestType: String
     let replyType: String
     let timeout: Duration?
+    /// The names of the forms in which a request may be.
+    let forms: [String]
     let makeHandler: @Sendable (ServerRuntime) -> HandlerTable.Handler
 
     init(
         _ endpoint: EndpointName, _ kind: CallKind, request: Any.Type, reply: Any.Type,
-        timeout: Duration?,
+        timeout: Duration?, forms: [String],
         makeHandler: @escaping @Sendable (ServerRuntime) -> HandlerTable.Handler
     ) {
         self.name = endpoint.name
@@ -25,6 +27,7 @@ public struct ServedEndpoint: Sendable {
         self.requestType = "\(request)"
         self.replyType = "\(reply)"
         self.timeout = timeout
+        self.forms = forms
         self.makeHandler = makeHandler
     }
 }
@@ -145,8 +148,10 @@ extension ServedEndpoint {
         _ format: MessageFormat, _ execution: AsyncExecution,
         _ work: @escaping @Sendable (ServedCall, Context) async throws -> [UInt8]
     ) -> ServedEndpoint {
-        ServedEndpoint(endpoint, .unary, request: request, reply: reply, timeout: timeout) {
-            runtime in
+        ServedEndpoint(
+            endpoint, .unary, request: request, reply: reply, timeout: timeout,
+            forms: format.readNames
+        ) { runtime in
             let unary = ServedUnary(endpoint.name, format, execution, runtime, work)
             return { call, request in unary.serve(call, request) }
         }
@@ -163,8 +168,10 @@ extension ServedEndpoint {
         _ endpoint: EndpointName, request: Any.Type, reply: Any.Type, timeout: Duration?,
         _ format: MessageFormat, _ work: @escaping WorkInPlace
     ) -> ServedEndpoint {
-        ServedEndpoint(endpoint, .unary, request: request, reply: reply, timeout: timeout) {
-            runtime in
+        ServedEndpoint(
+            endpoint, .unary, request: request, reply: reply, timeout: timeout,
+            forms: format.readNames
+        ) { runtime in
             guard runtime.hooks.isEmpty else {
                 let unary = ServedUnary(endpoint.name, format, .loop, runtime) { call, context in
                     let replyForm = call.replyForm
