@@ -10,8 +10,8 @@ public struct Codecs: Sendable {
         let text: String
         let grpc: String
         let isBytes: Bool
-        let isStreamable: Bool
-        let answersInKind: Bool
+        @usableFromInline let isStreamable: Bool
+        @usableFromInline let answersInKind: Bool
         /// Whether messages of bytes are those bytes: it needs not be asked.
         @usableFromInline let isUnchanged: Bool
 
