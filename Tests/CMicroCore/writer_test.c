@@ -501,7 +501,7 @@ TEST(depth_has_a_limit) {
 }
 
 static mcore_status write_sample(mcore_writer *writer) {
-    mcore_place top = mcore_writer_top(writer), list, inner;
+    mcore_place top = mcore_writer_top(writer), list = 0, inner = 0;
     mcore_status status[] = {
         mcore_writer_open_map(writer, top, 1),
         mcore_writer_key(writer, top, text("text"), NULL),

@@ -22,7 +22,7 @@ struct Measure: ParsableCommand {
 
     func run() throws {
         let work = try Work(operation, document, by: codec, direct: direct)
-        let counted = try count ?? warmed(work)
+        let counted = try count.map { try repeated(work, $0) } ?? warmed(work)
         let allocations = AllocationCounter()
         let before = (cpu: CPUTime.microseconds, allocations: allocations?.value ?? 0)
         try work.run(counted)
@@ -34,6 +34,12 @@ struct Measure: ParsableCommand {
             fields.append("\"allocations\": \(allocations.value - before.allocations)")
         }
         print("{\(fields.joined(separator: ", "))}")
+    }
+
+    /// What is counted has been done before: the first time more is allocated.
+    private func repeated(_ work: Work, _ count: Int) throws -> Int {
+        try work.run(count)
+        return count
     }
 
     /// Warms up; returns how many operations take as long as asked for.

@@ -34,7 +34,7 @@ class Participant:
 class Case:
     suite: str
     name: str
-    kind: str  # unary, chat, list, client, idle, beside, balance, codec
+    kind: str  # unary, chat, list, client, idle, beside, balance, codec, scanner
     participants: tuple[Participant, ...]
     shape: Shape = Shape(8, 32)
     size: int = 32
@@ -221,7 +221,7 @@ def codecs():
         codec("json", "validate", "feed", "it is valid or not; in C"),
         codec("json", "read", "feed", "a document is made of it, in C", "reference",
               "ours-document"),
-        codec("simdjson", "read", "feed", "a document is made of it", "peer")))
+        codec("simdjson", "read", "feed", "a document is made of it", "peer")), "scanner")
     for document, title in DOCUMENTS.items():
         for name, shown in BINARY.items():
             yield codec_case(f"{shown} decode {title} Codable", document, (
@@ -257,8 +257,8 @@ def json_direct(operation, document):
         codec("foundation", operation, document, CODABLE, "peer")))
 
 
-def codec_case(name, document, participants):
-    return Case(suite="codecs", name=name, kind="codec", document=document,
+def codec_case(name, document, participants, kind="codec"):
+    return Case(suite="codecs", name=name, kind=kind, document=document,
                 participants=tuple(participants))
 
 

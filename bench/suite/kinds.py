@@ -1,6 +1,6 @@
 """Which trial measures which kind of case."""
 
-from suite.codecs import CodecTrial
+from suite.codecs import CodecTrial, ScannerTrial
 from suite.memory import AllocationTrial, IdleTrial
 from suite.scaling import BalanceTrial, BesideTrial
 from suite.trials import ClientTrial, EpollTrial, StreamTrial, TransportTrial, UnaryTrial
@@ -16,6 +16,7 @@ KINDS = {
     "beside": BesideTrial,
     "balance": BalanceTrial,
     "codec": CodecTrial,
+    "scanner": ScannerTrial,
 }
 
 

@@ -20,7 +20,7 @@ def seconds_of(case, pace, repeat):
         return MICRO_SECONDS
     if case.kind == "idle":
         return people * turns * IDLE_SECONDS
-    if case.kind == "codec":
+    if case.kind in ("codec", "scanner"):
         sample = codecs.START_SECONDS + codecs.WARMUP_SECONDS + codecs.MEASURED_SECONDS
         return people * (codecs.START_SECONDS + turns * sample)
     sample = pace.warmup + pace.measured + 3 * RUN_SECONDS

@@ -26,15 +26,20 @@ public struct Codecs: Sendable {
 
     private let entries: [Entry]
 
+    /// Those that need no other module: JSON, MessagePack, CBOR, forms, bytes, text.
+    public static let standard: [any Codec] = [
+        JSONCodec(), MessagePackCodec(), CBORCodec(), FormCodec(), BytesCodec(), TextCodec(),
+    ]
+
     /// Makes a list of codecs.
     ///
-    /// - Parameter codecs: The preferred first. Default: JSON, bytes, text.
-    public init(_ codecs: [any Codec] = [JSONCodec(), BytesCodec(), TextCodec()]) {
+    /// - Parameter codecs: The preferred first. Default: ``standard``.
+    public init(_ codecs: [any Codec] = Codecs.standard) {
         var names: Set<String> = []
         entries = codecs.filter { names.insert($0.name).inserted }.map(Entry.init)
     }
 
-    /// The names in order of preference, for the register: ["json", "bytes", "text"].
+    /// The names in order of preference, for the register: ["json", "msgpack", "bytes"].
     public var names: [String] { entries.map(\.name) }
 
     /// The codec of this name; nil when there is none.

@@ -39,6 +39,11 @@ public struct FormCodec: Codec {
     ///   and what the type itself refuses.
     public func encode<T: Encodable>(_ value: T) throws -> [UInt8] { try format.encode(value) }
 
+    /// As ``encode(_:)``.
+    public func encode<T: Encodable>(_ value: T, into message: inout MessageWriter) throws {
+        try format.encode(value, into: &message)
+    }
+
     /// The value in `bytes`. ``Empty`` is also read from no bytes at all.
     ///
     /// - Throws: ``MicroError`` with `invalidArgument`: the offset of what is wrong, or the path of

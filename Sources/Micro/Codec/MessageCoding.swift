@@ -52,6 +52,11 @@ public protocol MessageWriting<Message>: Sendable {
     ///
     /// - Throws: ``MicroError`` with `internal` when the value has no such form.
     func write(_ value: Message, as form: WrittenForm) throws -> [UInt8]
+
+    /// Adds the message of `value`. Default: as ``write(_:as:)``.
+    ///
+    /// - Throws: As ``write(_:as:)``; `message` may have a part of it then.
+    func write(_ value: Message, as form: WrittenForm, into message: inout MessageWriter) throws
 }
 
 extension MessageReading {
@@ -66,6 +71,14 @@ extension MessageReading {
 }
 
 extension MessageWriting {
+    /// As ``write(_:as:)``.
+    @inlinable
+    public func write(
+        _ value: Message, as form: WrittenForm, into message: inout MessageWriter
+    ) throws {
+        message.append(try write(value, as: form))
+    }
+
     /// By the rules of ``Codecs/codec(for:carrying:)`` among ``writtenForms``.
     public func writtenForm(for contentType: String) throws(MicroError) -> WrittenForm {
         let forms = writtenForms
@@ -133,5 +146,13 @@ extension CodableCoding: MessageWriting where Message: Encodable {
             return bytes
         }
         return try form.entry.codec.encode(value)
+    }
+    /// As ``Codec/encode(_:into:)``.
+    @inlinable
+    public func write(_ value: Message, as form: Form, into message: inout MessageWriter) throws {
+        if Message.self == [UInt8].self, form.entry.isUnchanged, let bytes = value as? [UInt8] {
+            return message.append(bytes)
+        }
+        try form.entry.codec.encode(value, into: &message)
     }
 }

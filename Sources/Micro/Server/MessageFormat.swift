@@ -181,6 +181,13 @@ struct TypedFormat<Reader: MessageReading, Writer: MessageWriting>: Sendable {
     func write(_ reply: Writer.Message, as form: Int) throws -> [UInt8] {
         try writer.write(reply, as: writtenForms[form])
     }
+
+    @inlinable
+    func write(
+        _ reply: Writer.Message, as form: Int, into message: inout MessageWriter
+    ) throws {
+        try writer.write(reply, as: writtenForms[form], into: &message)
+    }
 }
 
 extension [FormTraits] {

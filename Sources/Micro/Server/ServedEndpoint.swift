@@ -116,9 +116,9 @@ extension ServedEndpoint {
         return inPlace(
             endpoint, request: Reader.Message.self, reply: Writer.Message.self, timeout: timeout,
             typed.format(of: .unary)
-        ) { bytes, readForm, replyForm, context in
+        ) { bytes, readForm, replyForm, context, reply in
             let message = try typed.read(bytes, as: readForm)
-            return try typed.write(try body(message, context), as: replyForm)
+            try typed.write(try body(message, context), as: replyForm, into: &reply)
         }
     }
 
@@ -152,10 +152,11 @@ extension ServedEndpoint {
         }
     }
 
-    /// What a handler does that runs in place: with the message, and the places of the forms in
-    /// which it is and the reply has to be written.
+    /// What a handler does that runs in place: with the message, the places of the forms in which
+    /// it is and the reply has to be written, and where that goes.
     @usableFromInline
-    typealias WorkInPlace = @Sendable (RawSpan, Int, Int, Context) throws -> [UInt8]
+    typealias WorkInPlace =
+        @Sendable (RawSpan, Int, Int, Context, inout MessageWriter) throws -> Void
 
     @usableFromInline
     static func inPlace(
@@ -167,7 +168,9 @@ extension ServedEndpoint {
             guard runtime.hooks.isEmpty else {
                 let unary = ServedUnary(endpoint.name, format, .loop, runtime) { call, context in
                     let replyForm = call.replyForm
-                    return try call.read { try work($0, $1, replyForm, context) }
+                    var reply = MessageWriter()
+                    try call.read { try work($0, $1, replyForm, context, &reply) }
+                    return reply.bytes
                 }
                 return { call, request in unary.serve(call, request) }
             }

@@ -22,7 +22,7 @@ struct Sample<Value: Model> {
 
 /// The documents, as JSON.
 enum DocumentName: String, CaseIterable {
-    /// One message of 120 bytes.
+    /// One message of 113 bytes.
     case small
     /// An array of 100 KB.
     case records

@@ -4,11 +4,11 @@ enum Samples {
 
     static var records: Sample<[Record]> {
         var random = Randomness()
-        return Sample((0..<322).map { Record.make(&random, id: $0) })
+        return Sample((0..<350).map { Record.make(&random, id: $0) })
     }
 
     static func feed(sorted: Bool) -> Sample<Feed> {
         var random = Randomness()
-        return Sample(Feed.make(&random, count: 400), sorted ? .sortedFeed : .feed)
+        return Sample(Feed.make(&random, count: 452), sorted ? .sortedFeed : .feed)
     }
 }

@@ -1,6 +1,9 @@
-/// A decoder that knows one order, whatever it is asked for.
-struct KnowingDecoder: Decoder {
+/// A decoder that knows one order, whatever it is asked for. A class, as it is passed on in many
+/// existentials.
+final class KnowingDecoder: Decoder {
     let order: Order
+
+    init(order: Order) { self.order = order }
 
     var codingPath: [any CodingKey] { [] }
     var userInfo: [CodingUserInfoKey: Any] { [:] }

@@ -57,6 +57,41 @@ extension JSONValue: Codable {
     }
 }
 
+extension JSONValue: DirectCodable {
+    /// Reads any value but bytes.
+    public init(from value: borrowing DirectReader) throws {
+        switch value.kind {
+        case .null: self = .null
+        case .boolean: self = .boolean(try value.boolean())
+        case .integer:
+            if let integer = try? value.integer() {
+                self = .integer(integer)
+            } else {
+                self = .unsigned(try value.natural())
+            }
+        case .number: self = .number(try value.double())
+        case .text: self = .string(try value.text())
+        case .list: self = .array(try [JSONValue](from: value))
+        case .object: self = .object(try [String: JSONValue](from: value))
+        case .bytes: throw value.refusal("bytes have no form in JSON")
+        }
+    }
+
+    /// Writes the value.
+    public func encode(to writer: inout DirectWriter) throws {
+        switch self {
+        case .null: try writer.writeNull()
+        case .boolean(let value): try writer.write(value)
+        case .integer(let value): try writer.write(value)
+        case .unsigned(let value): try writer.write(value)
+        case .number(let value): try writer.write(value)
+        case .string(let value): try writer.write(value)
+        case .array(let value): try value.encode(to: &writer)
+        case .object(let value): try value.encode(to: &writer)
+        }
+    }
+}
+
 extension JSONValue {
     /// What it is, for people: "a string".
     var kind: String {
@@ -72,16 +107,16 @@ extension JSONValue {
     }
 
     init(encoding value: some Encodable) throws {
-        self = try JSONValue(json: try JSONCodec().encode(value))
+        self = try JSONValue(json: try JSONCodec.standard.encode(value))
     }
 
     init(json bytes: [UInt8]) throws {
-        self = try JSONCodec().decode(JSONValue.self, from: bytes.span.bytes)
+        self = try JSONCodec.standard.decode(JSONValue.self, from: bytes.span.bytes)
     }
 
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
         // Not in one expression: the compiler (6.3.1) makes a broken module of that.
-        let bytes = try JSONCodec().encode(self)
-        return try JSONCodec().decode(type, from: bytes.span.bytes)
+        let bytes = try JSONCodec.standard.encode(self)
+        return try JSONCodec.standard.decode(type, from: bytes.span.bytes)
     }
 }
