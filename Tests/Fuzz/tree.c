@@ -155,7 +155,7 @@ static char *path_of(const mcore_document *document, uint32_t at) {
 /* Values that are in different places have different paths, unless a key is repeated. */
 static void check_paths(const mcore_document *document) {
     uint32_t count = document->count < FEW ? document->count : FEW;
-    char *paths[FEW];
+    char *paths[FEW] = {NULL};
     int repeats = tree_superseded(document) > 0;
     for (uint32_t at = 0; at < count; at++) paths[at] = path_of(document, at);
     CHECK(*paths[0] == 0);
