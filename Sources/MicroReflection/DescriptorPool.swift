@@ -82,7 +82,9 @@ struct MessageType: Sendable {
         for field in descriptor.fields { add(FieldType(field)) }
     }
 
+    /// A field whose number no message can have is none: files come from anybody.
     mutating func add(_ field: FieldType) {
+        guard ProtobufWriter.fieldNumbers.contains(field.descriptor.number) else { return }
         byNumber[field.descriptor.number] = field
         byName[field.descriptor.extendee.isEmpty ? field.descriptor.name : field.jsonName] = field
         byName[field.jsonName] = field

@@ -250,6 +250,23 @@ struct MessageTests {
         #expect(throws: MicroError.self) { try decode(bytes) }
     }
 
+    /// Descriptions come from anybody, too.
+    @Test(arguments: [0, 1 << 29, UInt32.max])
+    func fieldsThatNoMessageCanHaveAreNone(number: UInt32) throws {
+        var file = FileDescriptor(name: "odd.proto", package: "odd")
+        file.messages = [
+            MessageDescriptor(
+                "Odd", [FieldDescriptor("fine", 1, .int32), FieldDescriptor("odd", number, .int32)])
+        ]
+        let pool = DescriptorPool([file])
+        #expect(try pool.encode(json(#"{"fine":1}"#), as: "odd.Odd") == [0x08, 0x01])
+        let error = try #require(
+            #expect(throws: MicroError.self) {
+                try pool.encode(json(#"{"odd":1}"#), as: "odd.Odd")
+            })
+        #expect(error.detail.contains("no such field"))
+    }
+
     /// Bytes of anybody: an error or JSON, never a trap.
     @Test func garbageIsRefused() async throws {
         let whole = try encode(

@@ -1,3 +1,5 @@
+internal import CMicroCore
+
 /// Why bytes are no protobuf message.
 package struct ProtobufError: Error, Hashable {
     package var what: String
@@ -10,60 +12,67 @@ package struct ProtobufError: Error, Hashable {
 }
 
 /// Writes the protobuf wire format.
-package struct ProtobufWriter {
-    package private(set) var bytes: [UInt8] = []
+///
+/// A field whose number is not one of ``fieldNumbers`` is a mistake of the program, as are messages
+/// more than 100 deep within each other: both trap. It has no limit of its own: what is written
+/// comes from values that the program has already.
+package struct ProtobufWriter: ~Copyable {
+    /// What a field can have as its number.
+    package static var fieldNumbers: ClosedRange<UInt32> { 1...UInt32(MCORE_PROTOBUF_NUMBER_MAX) }
 
-    package init() {}
+    private let core: OpaquePointer
+
+    package init() {
+        guard let core = mcore_protobuf_writer_create(Int.max) else { fatalError("out of memory") }
+        self.core = core
+    }
+
+    deinit { mcore_protobuf_writer_destroy(core) }
+
+    /// A copy of what was written.
+    package var bytes: [UInt8] {
+        var written = mcore_slice()
+        guard mcore_protobuf_writer_finish(core, &written) == Int32(MCORE_OK) else {
+            fatalError("protobuf: \(String(cString: mcore_protobuf_writer_fault(core)))")
+        }
+        return [UInt8](UnsafeRawBufferPointer(start: written.data, count: written.len))
+    }
 
     package mutating func varint(_ field: UInt32, _ value: UInt64) {
-        raw(UInt64(field) << 3)
-        raw(value)
+        mcore_protobuf_writer_varint(core, field, value)
     }
 
     package mutating func fixed32(_ field: UInt32, _ value: UInt32) {
-        raw(UInt64(field) << 3 | 5)
-        for shift in stride(from: 0, to: 32, by: 8) {
-            bytes.append(UInt8(truncatingIfNeeded: value >> shift))
-        }
+        mcore_protobuf_writer_fixed32(core, field, value)
     }
 
     package mutating func fixed64(_ field: UInt32, _ value: UInt64) {
-        raw(UInt64(field) << 3 | 1)
-        for shift in stride(from: 0, to: 64, by: 8) {
-            bytes.append(UInt8(truncatingIfNeeded: value >> shift))
-        }
+        mcore_protobuf_writer_fixed64(core, field, value)
     }
 
     package mutating func string(_ field: UInt32, _ text: String) {
-        header(field, count: text.utf8.count)
-        bytes.append(contentsOf: text.utf8)
+        var text = text
+        _ = text.withUTF8 {
+            mcore_protobuf_writer_text(core, field, mcore_slice(UnsafeRawBufferPointer($0)))
+        }
     }
 
     package mutating func bytes(_ field: UInt32, _ value: [UInt8]) {
-        header(field, count: value.count)
-        bytes.append(contentsOf: value)
+        _ = value.withUnsafeBytes { mcore_protobuf_writer_bytes(core, field, mcore_slice($0)) }
     }
 
+    /// A message within this one; nothing of it is left when `body` throws.
     package mutating func message<Failure: Error>(
         _ field: UInt32, _ body: (inout ProtobufWriter) throws(Failure) -> Void
     ) throws(Failure) {
-        var inner = ProtobufWriter()
-        try body(&inner)
-        bytes(field, inner.bytes)
-    }
-
-    private mutating func header(_ field: UInt32, count: Int) {
-        raw(UInt64(field) << 3 | 2)
-        raw(UInt64(count))
-    }
-
-    private mutating func raw(_ value: UInt64) {
-        var rest = value
-        while rest >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
+        mcore_protobuf_writer_open(core, field)
+        do throws(Failure) {
+            try body(&self)
+        } catch {
+            mcore_protobuf_writer_discard(core)
+            throw error
         }
-        bytes.append(UInt8(truncatingIfNeeded: rest))
+        mcore_protobuf_writer_close(core)
     }
 }
 
@@ -83,9 +92,6 @@ package struct ProtobufReader {
         package var value: Value
     }
 
-    /// As deep as protobuf's own implementations go.
-    private static let groupDepthMax = 100
-
     private let bytes: [UInt8]
     private var offset: Int
     private let end: Int
@@ -97,6 +103,7 @@ package struct ProtobufReader {
     }
 
     private init(_ bytes: [UInt8], _ range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
         self.bytes = bytes
         offset = range.lowerBound
         end = range.upperBound
@@ -107,31 +114,27 @@ package struct ProtobufReader {
 
     /// The next field; nil at the end of the message.
     package mutating func next() throws(ProtobufError) -> Field? {
-        while offset < end {
-            let start = offset
-            let (number, type) = try tag()
-            switch type {
-            case 0: return Field(number: number, value: .varint(try varint()))
-            case 1: return Field(number: number, value: .fixed64(try fixed(8)))
-            case 2: return Field(number: number, value: .bytes(try lengthDelimited()))
-            case 3: try skipGroup(number)
-            case 5:
-                return Field(
-                    number: number, value: .fixed32(UInt32(truncatingIfNeeded: try fixed(4))))
-            default: throw ProtobufError(what: "wire type \(type)", offset: start)
-            }
+        var field = mcore_protobuf_field()
+        try read { mcore_protobuf_next(&$0, &field) }
+        let value: Field.Value
+        switch field.type {
+        case MCORE_PROTOBUF_VARINT: value = .varint(field.value)
+        case MCORE_PROTOBUF_FIXED32: value = .fixed32(UInt32(truncatingIfNeeded: field.value))
+        case MCORE_PROTOBUF_FIXED64: value = .fixed64(field.value)
+        case MCORE_PROTOBUF_BYTES: value = .bytes((offset - field.bytes.len)..<offset)
+        default: return nil
         }
-        return nil
+        return Field(number: field.number, value: value)
     }
 
     /// The next number of a packed field, read by ``message(_:)``; nil at the end.
     package mutating func packedVarint() throws(ProtobufError) -> UInt64? {
-        offset < end ? try varint() : nil
+        try packed(MCORE_PROTOBUF_VARINT)
     }
 
     /// The same for one of 4 or 8 bytes.
     package mutating func packedFixed(_ count: Int) throws(ProtobufError) -> UInt64? {
-        offset < end ? try fixed(count) : nil
+        try packed(count == 8 ? MCORE_PROTOBUF_FIXED64 : MCORE_PROTOBUF_FIXED32)
     }
 
     /// A copy of a length-delimited field.
@@ -148,64 +151,28 @@ package struct ProtobufReader {
     /// A reader for the message in a length-delimited field.
     package func message(_ range: Range<Int>) -> ProtobufReader { ProtobufReader(bytes, range) }
 
-    private mutating func tag() throws(ProtobufError) -> (number: UInt32, type: UInt8) {
-        let start = offset
-        let tag = try varint()
-        guard let tag = UInt32(exactly: tag), tag >> 3 != 0 else {
-            throw ProtobufError(what: "a field number out of range", offset: start)
-        }
-        return (tag >> 3, UInt8(tag & 7))
-    }
-
-    private mutating func varint() throws(ProtobufError) -> UInt64 {
-        let start = offset
+    private mutating func packed(_ type: mcore_protobuf_type) throws(ProtobufError) -> UInt64? {
+        guard offset < end else { return nil }
         var value: UInt64 = 0
-        for shift in stride(from: UInt64(0), to: 70, by: 7) {
-            guard offset < end else { break }
-            let byte = bytes[offset]
-            offset += 1
-            // The tenth byte has room for one bit.
-            if shift == 63, byte > 1 { break }
-            value |= UInt64(byte & 0x7F) << shift
-            if byte & 0x80 == 0 { return value }
-        }
-        throw ProtobufError(what: "a number that does not end", offset: start)
-    }
-
-    private mutating func fixed(_ count: Int) throws(ProtobufError) -> UInt64 {
-        guard end - offset >= count else {
-            throw ProtobufError(what: "a number that is cut off", offset: offset)
-        }
-        var value: UInt64 = 0
-        for index in 0..<count { value |= UInt64(bytes[offset + index]) << UInt64(8 * index) }
-        offset += count
+        try read { mcore_protobuf_next_packed(&$0, type, &value) }
         return value
     }
 
-    private mutating func lengthDelimited() throws(ProtobufError) -> Range<Int> {
-        let start = offset
-        guard let count = Int(exactly: try varint()), count <= end - offset else {
-            throw ProtobufError(what: "a length beyond the end", offset: start)
+    /// Lends the bytes to the core's reader, which goes on from here.
+    private mutating func read(
+        _ body: (inout mcore_protobuf_reader) -> mcore_status
+    ) throws(ProtobufError) {
+        var reader = mcore_protobuf_reader()
+        let status = bytes.withUnsafeBufferPointer { bytes in
+            reader.bytes = bytes.baseAddress
+            reader.offset = offset
+            reader.end = end
+            return body(&reader)
         }
-        defer { offset += count }
-        return offset..<(offset + count)
-    }
-
-    /// Without recursion, so that nesting costs no stack.
-    private mutating func skipGroup(_ number: UInt32) throws(ProtobufError) {
-        var open = [number]
-        while let group = open.last {
-            let start = offset
-            let (number, type) = try tag()
-            switch type {
-            case 0: _ = try varint()
-            case 1: _ = try fixed(8)
-            case 2: _ = try lengthDelimited()
-            case 3 where open.count < Self.groupDepthMax: open.append(number)
-            case 4 where number == group: open.removeLast()
-            case 5: _ = try fixed(4)
-            default: throw ProtobufError(what: "a group that is not closed right", offset: start)
-            }
+        guard status == Int32(MCORE_OK) else {
+            let what = reader.fault.map { String(cString: $0) } ?? CoreStatus(raw: status).text
+            throw ProtobufError(what: what, offset: reader.fault_offset)
         }
+        offset = reader.offset
     }
 }

@@ -56,6 +56,67 @@ import Testing
         #expect(throws: ProtobufError.self) { try fields(bytes) }
     }
 
+    @Test(
+        arguments: [
+            ([0x08], "a number that does not end", 1),
+            ([0x08, 0x01, 0x15, 1, 2], "a number that is cut off", 3),
+            ([0x12, 0x01], "a length beyond the end", 1),
+            ([0x08, 0x01, 0x00], "a field number out of range", 2),
+            ([0x0F], "wire type 7", 0), ([0x0B, 0x14], "a group that is not closed right", 1),
+        ] as [([UInt8], String, Int)]) func saysWhatIsWrongAndWhere(
+            bytes: [UInt8], what: String, offset: Int
+        )
+    {
+        #expect(throws: ProtobufError(what: what, offset: offset)) { try fields(bytes) }
+    }
+
+    @Test func messagesWithinAreReadInPlace() throws {
+        var writer = ProtobufWriter()
+        writer.varint(1, 1)
+        writer.message(2) { outer in
+            outer.message(3) { $0.bytes(4, Array(repeating: 0xFF, count: 300)) }
+            outer.bytes(5, [0x01, 0x96, 0x01, 0x80])
+        }
+        let bytes = writer.bytes
+        #expect(bytes.count == 2 + 3 + 3 + 303 + 6)
+        var reader = ProtobufReader(bytes)
+        _ = try reader.next()
+        guard case .bytes(let range) = try reader.next()?.value else {
+            Issue.record("there is no message")
+            return
+        }
+        #expect(range == 5..<bytes.count)
+        var outer = reader.message(range)
+        #expect(try outer.next()?.number == 3)
+        guard case .bytes(let numbers) = try outer.next()?.value else {
+            Issue.record("there are no numbers")
+            return
+        }
+        var packed = outer.message(numbers)
+        #expect(try packed.packedVarint() == 1)
+        #expect(try packed.packedVarint() == 150)
+        #expect(
+            throws: ProtobufError(what: "a number that does not end", offset: bytes.count - 1)
+        ) { try packed.packedVarint() }
+        #expect(try outer.next() == nil)
+    }
+
+    @Test func aMessageThatFailsIsNotWritten() {
+        struct Refusal: Error {}
+        var writer = ProtobufWriter()
+        writer.varint(1, 1)
+        do throws(Refusal) {
+            try writer.message(2) { message throws(Refusal) in
+                message.string(1, "gone")
+                throw Refusal()
+            }
+            Issue.record("nothing was thrown")
+        } catch {}
+        writer.varint(3, 3)
+        let bytes = writer.bytes
+        #expect(bytes == [0x08, 0x01, 0x18, 0x03])
+    }
+
     @Test func groupsUpToTheLimitAreSkipped() throws {
         let bytes = Array(repeating: UInt8(0x0B), count: 100) + Array(repeating: 0x0C, count: 100)
         #expect(try fields(bytes).isEmpty)
