@@ -20,8 +20,9 @@ import sys
 import tempfile
 import time
 
-KEPT = "Tests/Fuzz/corpus"
-DICTIONARIES = "Tests/Fuzz/dictionaries"
+SOURCES = "Tests/Fuzz"
+KEPT = SOURCES + "/corpus"
+DICTIONARIES = SOURCES + "/dictionaries"
 WORK = ".build/fuzz"
 
 TIMEOUT_S = 10  # of one input
@@ -36,8 +37,11 @@ def program_of(arguments, target):
 
 
 def targets_of(folder):
-    return sorted(os.path.basename(path)[:-len("_fuzz")]
-                  for path in glob.glob(os.path.join(folder, "*_fuzz")))
+    """Those that were built, and whose source is still there."""
+    names = [os.path.basename(path)[:-len("_fuzz.c")]
+             for path in glob.glob(os.path.join(SOURCES, "*_fuzz.c"))]
+    return sorted(name for name in names
+                  if os.path.exists(os.path.join(folder, name + "_fuzz")))
 
 
 def folder(*parts):

@@ -96,7 +96,8 @@ private struct Scalars: Codable, Equatable {
     var double = 0.1
     var float: Float = 0.1
     var reals = [
-        0, -0.0, 1.5, -1e300, 5e-324, .greatestFiniteMagnitude, 1 / 3, 123456789.125, 1e21, 1e-7,
+        0, -0.0, 1.5, -1e300, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1 / 3,
+        123456789.125, 1e21, 1e-7,
     ]
     var floats: [Float] = [1 / 3, .greatestFiniteMagnitude, .leastNonzeroMagnitude, -2]
     var texts = ["", "a", "a b"]

@@ -263,6 +263,26 @@ TEST(indexes_have_all_places) {
     }
 }
 
+TEST(indexes_know_what_is_bad) {
+    static const char *const bad[] = {"\xC3", "\xE2\x82", "\xF0\x9F\x98", "\xFF", "\x80", "\x01"};
+    static mcore__json_index index;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (size_t before = 0; before < 200; before++) {
+            uint8_t bytes[220] = "\"";
+            size_t len = 1 + before + strlen(bad[i]);
+            memset(bytes + 1, 'x', before);
+            memcpy(bytes + 1 + before, bad[i], strlen(bad[i]));
+            mcore_slice copy = exact_copy((mcore_slice){bytes, len});
+            for (int plain = 0; plain < 2; plain++) {
+                mcore__json_index_begin(&index, copy, indexer_of(plain));
+                CHECK(!index.indexer(&index));
+                CHECK(index.is_bad);
+            }
+            free_bytes(copy);
+        }
+    }
+}
+
 /* ---- Messages made by chance, with what is in them ---- */
 
 typedef struct writer {

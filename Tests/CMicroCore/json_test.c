@@ -219,6 +219,21 @@ TEST(the_last_of_equal_keys_counts) {
     check_shown("{\"a\":{\"a\":1},\"b\":{\"a\":1}}", "M2 'a' M1 'a' 1 'b' M1 'a' 1");
 }
 
+/* However they are written, and whatever stands behind them. */
+TEST(keys_are_equal_when_their_characters_are) {
+    for (int len = 1; len < 40; len++) {
+        static const char name[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmn";
+        char json[200];
+        snprintf(json, sizeof json, "{\"%.*s\":1,\"\\u0061%.*s\":2,\"%.*s\":3}", len, name, len - 1,
+                 name + 1, len, name);
+        CHECK_INT(judge(mcore_slice_of(json)), MCORE_OK);
+        CHECK_INT(mcore_document_values(rig_documents[0])->len, 1);
+        snprintf(json, sizeof json, "{\"%.*s\":1,\"%.*s!\":2}", len, name, len - 1, name);
+        CHECK_INT(judge(mcore_slice_of(json)), MCORE_OK);
+        CHECK_INT(mcore_document_values(rig_documents[0])->len, 2);
+    }
+}
+
 /* ---- What is wrong ---- */
 
 static void check_fault(const char *json, mcore_status status, size_t offset, uint32_t line,

@@ -501,7 +501,7 @@ TEST(depth_has_a_limit) {
 }
 
 static mcore_status write_sample(mcore_writer *writer) {
-    mcore_place top = mcore_writer_top(writer), list, inner;
+    mcore_place top = mcore_writer_top(writer), list = 0, inner = 0;
     mcore_status status[] = {
         mcore_writer_open_map(writer, top, 1),
         mcore_writer_key(writer, top, text("text"), NULL),
@@ -1096,6 +1096,43 @@ TEST(documents_have_faults_and_limits) {
                   max < 3 * sizeof(mcore_value) + 2 ? MCORE_ELIMIT : MCORE_OK);
         mcore_writer_destroy(writer);
     }
+}
+
+TEST(finishing_asks_for_nothing_when_told_so) {
+    mcore_writer *writer = make_with(MCORE_FORMAT_DOCUMENT, MCORE_WRITER_UNORDERED, 64, SIZE_MAX);
+    integer(writer, 1);
+    CHECK_INT(mcore_writer_finish(writer, NULL), MCORE_OK);
+    CHECK_INT(mcore_writer_document(writer, NULL), MCORE_OK);
+    check_document(writer, "1");
+    CHECK_INT(mcore_writer_begin(writer, MCORE_FORMAT_JSON, NULL), MCORE_OK);
+    integer(writer, 2);
+    CHECK_INT(mcore_writer_finish(writer, NULL), MCORE_OK);
+    check_result(writer, "2");
+    mcore_writer_destroy(writer);
+}
+
+TEST(a_writer_gives_its_memory_back) {
+    static const mcore_format formats[] = {MCORE_FORMAT_JSON, MCORE_FORMAT_DOCUMENT};
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
+    heap.live = 0;
+    mcore_writer *writer = mcore_writer_create();
+    int64_t least = 0;
+    for (int round = 0; round < 8; round++) {
+        mcore_writer_options options = {.struct_size = sizeof options};
+        mcore_writer_options_default(&options);
+        options.flags = (uint32_t)round % 4;
+        CHECK_INT(mcore_writer_begin(writer, formats[round / 4], &options), MCORE_OK);
+        CHECK_INT(write_sample(writer), MCORE_OK);
+        if (round == 4) CHECK_INT(mcore_writer_real(writer, 1), MCORE_EINVAL);
+        mcore_writer_reset(writer, 0);
+        CHECK_INT(mcore_writer_integer(writer, 1), MCORE_EINVAL); /* nothing was begun */
+        least = heap.live;
+    }
+    /* The writer, the levels it had, the tree, the document and what that is never without. */
+    CHECK(least <= 5);
+    mcore_writer_destroy(writer);
+    CHECK_INT(heap.live, 0);
+    mcore_set_allocator(NULL);
 }
 
 TEST(one_writer_has_all_formats_in_turn) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAMS = 64, WINDOW = 1000, MEMORY_MAX = 4 << 20, PRODUCED_MAX = 1 << 20 };
+enum { STREAMS = 1024, WINDOW = 1000, MEMORY_MAX = 4 << 20, PRODUCED_MAX = 1 << 20 };
 
 /* What any peer says first; a client's has a preface. Its acknowledgement makes our windows hold.
  */
@@ -37,6 +37,7 @@ typedef struct side {
     uint32_t role;
     int answers; /* while it reads, and is asked for what it sends */
     seen streams[STREAMS];
+    uint32_t count;
     int is_left;    /* the peer goes away */
     size_t held;    /* bytes that were not given back, of all streams */
     fuzz_text said; /* of the connection */
@@ -46,12 +47,11 @@ typedef struct side {
 
 static seen *stream_of(side *s, uint32_t id) {
     CHECK(id % 2 == 1);
-    seen *stream = &s->streams[id / 2 % STREAMS];
-    if (stream->id != id) {
-        free(stream->said.data);
-        *stream = (seen){.id = id};
-    }
-    return stream;
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->streams[i].id == id) return &s->streams[i];
+    CHECK(s->count < STREAMS);
+    s->streams[s->count].id = id;
+    return &s->streams[s->count++];
 }
 
 static void on_headers(void *ctx, uint32_t id, void *user, const mcore__h2_headers *headers) {
@@ -170,13 +170,13 @@ static void begin(side *s) {
 static void end(side *s) {
     produce(s);
     mcore__h2_destroy(s->h2);
-    for (int i = 0; i < STREAMS; i++)
-        if (!s->answers && s->streams[i].id) {
+    for (uint32_t i = 0; i < s->count; i++)
+        if (!s->answers) {
             fuzz_note(&s->said, "\nstream %u: ", s->streams[i].id);
             fuzz_note_bytes(&s->said,
                             (mcore_slice){s->streams[i].said.data, s->streams[i].said.len});
         }
-    for (int i = 0; i < STREAMS; i++) free(s->streams[i].said.data);
+    for (uint32_t i = 0; i < s->count; i++) free(s->streams[i].said.data);
 }
 
 static void run(side *s, mcore_slice input, fuzz_choices *choices) {

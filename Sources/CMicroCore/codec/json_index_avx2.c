@@ -134,8 +134,7 @@ typedef struct utf8 {
 
 AVX2 static inline void check_characters(utf8 *u, block b) {
     if (!_mm256_movemask_epi8(_mm256_or_si256(b.low, b.high))) {
-        u->wrong = _mm256_or_si256(u->wrong, u->wanting);
-        u->wanting = _mm256_setzero_si256();
+        u->wrong = _mm256_or_si256(u->wrong, u->wanting); /* which is 0, or all is over */
     } else {
         u->wrong = _mm256_or_si256(u->wrong, wrong_bytes(b.low, u->previous));
         u->wrong = _mm256_or_si256(u->wrong, wrong_bytes(b.high, b.low));

@@ -1,5 +1,7 @@
 #include "codec/json_index.h"
 
+#include "codec/utf8.h"
+
 #include <string.h>
 
 enum { QUOTE = 1, BACKSLASH = 2, BLANK = 4, MARK = 8, CONTROL = 16, NOT_ASCII = 32 };
@@ -50,29 +52,13 @@ static int collect(const uint8_t *block, mcore__json_classes *out) {
     return !(any & NOT_ASCII);
 }
 
-/* The length of the character at `p`; 0: it is none. */
-static size_t character(const uint8_t *p, const uint8_t *end) {
-    uint32_t first = p[0], more = 0, code;
-    if (first < 0x80) return 1;
-    if (first >= 0xC0) more = first < 0xE0 ? 1 : first < 0xF0 ? 2 : first < 0xF8 ? 3 : 0;
-    if (!more || (size_t)(end - p) <= more) return 0;
-    code = first & (0x3Fu >> more);
-    for (uint32_t i = 1; i <= more; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0;
-        code = code << 6 | (p[i] & 0x3F);
-    }
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    if (code < least[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return 0;
-    return more + 1;
-}
-
 /* The characters that begin in a block; the last may reach beyond it. */
 static int check_characters(mcore__json_index *index, const uint8_t *block) {
     const uint8_t *p = index->unchecked > block ? index->unchecked : block;
     const uint8_t *end =
         index->end - block > MCORE__JSON_BLOCK ? block + MCORE__JSON_BLOCK : index->end;
     while (p < end) {
-        size_t len = character(p, index->end);
+        size_t len = *p < 0x80 ? 1 : mcore__utf8_sequence(p, (size_t)(index->end - p));
         if (!len) return 0;
         p += len;
     }

@@ -430,7 +430,7 @@ static mcore_status finish(mcore_writer *writer) {
 }
 
 mcore_status mcore_writer_finish(mcore_writer *writer, mcore_slice *out) {
-    if (writer->format == &mcore__document_format)
+    if (out && writer->format == &mcore__document_format)
         mcore__writer_fail(writer, MCORE_EINVAL, "a document has no bytes");
     mcore_status status = finish(writer);
     if (status == MCORE_OK && out) *out = (mcore_slice){writer->bytes.data, writer->bytes.end};

@@ -64,7 +64,7 @@ extension Client {
         _ service: String, _ endpoint: String, _ request: Writer.Message,
         writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
     ) async throws -> Response<Reader.Message> {
-        let form = try writer.writtenForm(for: options.contentType ?? "")
+        let form = try await form(for: service, writing: writer, options)
         let request = ClientRequest(
             service: service, endpoint: endpoint, contentType: grpcContentType(form.name),
             body: try writer.write(request, as: form), options: options)

@@ -12,6 +12,7 @@ final class FollowedService: Sendable {
     private struct State {
         var resolution: Resolution?
         var revision: UInt64?
+        var codecs: [String]?
         /// By query, for as long as the resolution stands.
         var routed: [RouteQuery: NodeSet] = [:]
         var task: SpawnedTask?
@@ -46,6 +47,9 @@ final class FollowedService: Sendable {
         }
     }
 
+    /// The codecs that all nodes understand; nil when that is not known.
+    var codecs: [String]? { state.withLock { $0.codecs } }
+
     /// Notes that somebody calls it.
     func use() {
         // One cache line for all loops: written once in a while only.
@@ -76,6 +80,7 @@ final class FollowedService: Sendable {
             }
             state.revision = resolution.revision
             state.resolution = resolution.nodes.isEmpty ? nil : resolution
+            state.codecs = resolution.codecsInCommon
             state.routed = [:]
             version.add(1, ordering: .releasing)
         }

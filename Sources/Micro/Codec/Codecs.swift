@@ -10,6 +10,8 @@ public struct Codecs: Sendable {
         let text: String
         let grpc: String
         let isBytes: Bool
+        let isStreamable: Bool
+        let answersInKind: Bool
         /// Whether messages of bytes are those bytes: it needs not be asked.
         @usableFromInline let isUnchanged: Bool
 
@@ -20,21 +22,32 @@ public struct Codecs: Sendable {
             text = codec.contentType.description
             grpc = "application/grpc+\(codec.name)"
             isBytes = codec.contentType == .bytes
+            isStreamable = codec.isStreamable
+            answersInKind = codec.answersInKind
             isUnchanged = codec is BytesCodec
         }
     }
 
     private let entries: [Entry]
 
+    /// JSON, MessagePack, CBOR, bytes, text.
+    ///
+    /// Not ``FormCodec``: any page of the web can send a form with a user's cookies, but JSON only
+    /// where the service allows it. Who wants forms adds it:
+    /// `Codecs(Codecs.standard + [FormCodec()])`.
+    public static let standard: [any Codec] = [
+        JSONCodec(), MessagePackCodec(), CBORCodec(), BytesCodec(), TextCodec(),
+    ]
+
     /// Makes a list of codecs.
     ///
-    /// - Parameter codecs: The preferred first. Default: JSON, bytes, text.
-    public init(_ codecs: [any Codec] = [JSONCodec(), BytesCodec(), TextCodec()]) {
+    /// - Parameter codecs: The preferred first. Default: ``standard``.
+    public init(_ codecs: [any Codec] = Codecs.standard) {
         var names: Set<String> = []
         entries = codecs.filter { names.insert($0.name).inserted }.map(Entry.init)
     }
 
-    /// The names in order of preference, for the register: ["json", "bytes", "text"].
+    /// The names in order of preference, for the register: ["json", "msgpack", "bytes"].
     public var names: [String] { entries.map(\.name) }
 
     /// The codec of this name; nil when there is none.

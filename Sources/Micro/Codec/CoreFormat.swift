@@ -53,9 +53,35 @@ final class CoreFormat: Sendable {
 
     /// See ``Codec/encode(_:)``.
     func encode<T: Encodable>(_ value: T) throws -> [UInt8] {
+        try encoding(value) { [UInt8]($0.bytes) }
+    }
+
+    /// See ``Codec/encode(_:into:)``.
+    func encode<T: Encodable>(_ value: T, into message: inout MessageWriter) throws {
+        try encoding(value) { message.append($0.bytes.bytes) }
+    }
+
+    /// The bytes of what `body` writes.
+    func encode(_ body: (inout DirectWriter) throws -> Void) throws -> [UInt8] {
+        try writing {
+            var writer = DirectWriter(.passUnretained($0), $1)
+            try body(&writer)
+        } _: {
+            [UInt8]($0.bytes)
+        }
+    }
+
+    private func encoding<T: Encodable, Result>(
+        _ value: T, _ body: (FinishedMessage) -> Result
+    ) throws -> Result {
+        try writing({ try $0.encodeMessage(value, at: $1) }, body)
+    }
+
+    private func writing<Result>(
+        _ write: (WrittenMessage, MessagePlace) throws -> Void, _ body: (FinishedMessage) -> Result
+    ) throws -> Result {
         do {
-            return try WrittenMessage.with(encoding, write: { try $0.encodeMessage(value, at: $1) })
-            { [UInt8]($0.bytes) }
+            return try WrittenMessage.with(encoding, write: write, body)
         } catch {
             throw MicroError(error, id: "")
         }

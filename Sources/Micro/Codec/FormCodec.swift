@@ -5,7 +5,7 @@ internal import CMicroCore
 ///
 /// A form is one object of strings, numbers, truth values and lists of those: a field that comes
 /// more than once is a list. A list of one can't be told from a value, and is read as what the type
-/// asks for. nil is left out. Truth values are "true" and "false"; "1", "0", "on" and "off" are
+/// asks for. nil is left out. It is none of ``Codecs/standard``, which says why. Truth values are "true" and "false"; "1", "0", "on" and "off" are
 /// read too.
 public struct FormCodec: Codec {
     private let format: CoreFormat
@@ -29,6 +29,12 @@ public struct FormCodec: Codec {
     /// "form".
     public var name: String { "form" }
 
+    /// A form is one message.
+    public var isStreamable: Bool { false }
+
+    /// Answered in the form that is preferred, JSON, unless the caller asks for a form.
+    public var answersInKind: Bool { false }
+
     /// Every type that is `Codable` in at least one direction; which have no form shows itself when
     /// they are written.
     public func canCarry(_ type: Any.Type) -> Bool { isCodable(type) }
@@ -38,6 +44,11 @@ public struct FormCodec: Codec {
     /// - Throws: ``MicroError`` with `internal` that names the field, for objects within the object
     ///   and what the type itself refuses.
     public func encode<T: Encodable>(_ value: T) throws -> [UInt8] { try format.encode(value) }
+
+    /// As ``encode(_:)``.
+    public func encode<T: Encodable>(_ value: T, into message: inout MessageWriter) throws {
+        try format.encode(value, into: &message)
+    }
 
     /// The value in `bytes`. ``Empty`` is also read from no bytes at all.
     ///

@@ -33,6 +33,9 @@ public struct JSONCodec: Codec {
             dates: dates, userInfo: userInfo)
     }
 
+    /// With the choices that are the default.
+    static let standard = JSONCodec()
+
     /// `application/json`.
     public var contentType: ContentType { .json }
 
@@ -48,11 +51,21 @@ public struct JSONCodec: Codec {
     ///   finite and what the type itself refuses.
     public func encode<T: Encodable>(_ value: T) throws -> [UInt8] { try format.encode(value) }
 
+    /// As ``encode(_:)``.
+    public func encode<T: Encodable>(_ value: T, into message: inout MessageWriter) throws {
+        try format.encode(value, into: &message)
+    }
+
     /// The value in `bytes`. ``Empty`` is also read from no bytes at all.
     ///
     /// - Throws: ``MicroError`` with `invalidArgument`: the line and the column of a syntax error,
     ///   or the path of the field that doesn't fit, also in `metadata["field"]`.
     public func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
         try format.decode(type, from: bytes)
+    }
+
+    /// The JSON of what `body` writes.
+    func encode(_ body: (inout DirectWriter) throws -> Void) throws -> [UInt8] {
+        try format.encode(body)
     }
 }

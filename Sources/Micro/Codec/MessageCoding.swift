@@ -6,11 +6,16 @@ public protocol MessageForm: Sendable {
     var contentType: ContentType { get }
     /// Whether many of them can follow each other as the body of a plain HTTP answer. Default true.
     var isStreamable: Bool { get }
+    /// Whether a request in this form that asks for no other is answered in it. Default true; a
+    /// form of the web is answered in the form that is preferred.
+    var answersInKind: Bool { get }
 }
 
 extension MessageForm {
     /// Most forms are.
     public var isStreamable: Bool { true }
+    /// Most are.
+    public var answersInKind: Bool { true }
 }
 
 /// How values of one type are read from messages. ``CodableCoding`` does it with codecs; a module
@@ -52,6 +57,11 @@ public protocol MessageWriting<Message>: Sendable {
     ///
     /// - Throws: ``MicroError`` with `internal` when the value has no such form.
     func write(_ value: Message, as form: WrittenForm) throws -> [UInt8]
+
+    /// Adds the message of `value`. Default: as ``write(_:as:)``.
+    ///
+    /// - Throws: As ``write(_:as:)``; `message` may have a part of it then.
+    func write(_ value: Message, as form: WrittenForm, into message: inout MessageWriter) throws
 }
 
 extension MessageReading {
@@ -66,6 +76,14 @@ extension MessageReading {
 }
 
 extension MessageWriting {
+    /// As ``write(_:as:)``.
+    @inlinable
+    public func write(
+        _ value: Message, as form: WrittenForm, into message: inout MessageWriter
+    ) throws {
+        message.append(try write(value, as: form))
+    }
+
     /// By the rules of ``Codecs/codec(for:carrying:)`` among ``writtenForms``.
     public func writtenForm(for contentType: String) throws(MicroError) -> WrittenForm {
         let forms = writtenForms
@@ -85,6 +103,10 @@ public struct CodableCoding<Message: Sendable>: Sendable {
         @inlinable public var name: String { entry.name }
         /// What the codec writes.
         @inlinable public var contentType: ContentType { entry.contentType }
+        /// As the codec says.
+        public var isStreamable: Bool { entry.isStreamable }
+        /// As the codec says.
+        public var answersInKind: Bool { entry.answersInKind }
 
         @inlinable init(_ entry: Codecs.Entry) { self.entry = entry }
     }
@@ -133,5 +155,13 @@ extension CodableCoding: MessageWriting where Message: Encodable {
             return bytes
         }
         return try form.entry.codec.encode(value)
+    }
+    /// As ``Codec/encode(_:into:)``.
+    @inlinable
+    public func write(_ value: Message, as form: Form, into message: inout MessageWriter) throws {
+        if Message.self == [UInt8].self, form.entry.isUnchanged, let bytes = value as? [UInt8] {
+            return message.append(bytes)
+        }
+        try form.entry.codec.encode(value, into: &message)
     }
 }

@@ -27,7 +27,9 @@ extension Array where Element: MessageForm {
     ///   `metadata["available"]`.
     func negotiated(accept: String?, like name: String?) throws(MicroError) -> Element {
         var candidates = self
-        if let name, let index = candidates.firstIndex(where: { $0.name == name }) {
+        if let name, let index = candidates.firstIndex(where: { $0.name == name }),
+            candidates[index].answersInKind
+        {
             candidates.insert(candidates.remove(at: index), at: 0)
         }
         guard let accept, !accept.isEmpty else {

@@ -34,6 +34,11 @@ public struct MessagePackCodec: Codec {
     /// - Throws: ``MicroError`` with `internal` that names the field, for what the type refuses.
     public func encode<T: Encodable>(_ value: T) throws -> [UInt8] { try format.encode(value) }
 
+    /// As ``encode(_:)``.
+    public func encode<T: Encodable>(_ value: T, into message: inout MessageWriter) throws {
+        try format.encode(value, into: &message)
+    }
+
     /// The value in `bytes`. ``Empty`` is also read from no bytes at all.
     ///
     /// - Throws: ``MicroError`` with `invalidArgument`: the offset of what is wrong, or the path of

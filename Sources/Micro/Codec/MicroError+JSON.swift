@@ -3,27 +3,25 @@ extension MicroError {
     /// the text and `code` the number of the HTTP status, with `reason` and `metadata` where there
     /// are any, and `name` where the number doesn't say which ``Code`` it is.
     public var json: [UInt8] {
-        var object = JSONWriter()
-        object.field("id", id)
-        object.field("detail", detail)
-        object.field("status", code.httpText)
-        object.field("code", code.http)
-        if Code(http: code.http) != code { object.field("name", code.name) }
-        writeExtras(to: &object)
-        return object.finish()
+        written { fields in
+            try fields.encode("id", id)
+            try fields.encode("detail", detail)
+            try fields.encode("status", code.httpText)
+            try fields.encode("code", code.http)
+            if Code(http: code.http) != code { try fields.encode("name", code.name) }
+        }
     }
 
     /// The error as a problem of RFC 9457, to be sent as ``ContentType/problem``.
     public var problemJSON: [UInt8] {
-        var object = JSONWriter()
-        object.field("type", "about:blank")
-        object.field("title", code.httpText)
-        object.field("status", code.http)
-        object.field("detail", detail)
-        object.field("id", id)
-        object.field("code", code.name)
-        writeExtras(to: &object)
-        return object.finish()
+        written { fields in
+            try fields.encode("type", "about:blank")
+            try fields.encode("title", code.httpText)
+            try fields.encode("status", code.http)
+            try fields.encode("detail", detail)
+            try fields.encode("id", id)
+            try fields.encode("code", code.name)
+        }
     }
 
     /// The error in the bytes that ``json`` or ``problemJSON`` wrote, or that another service wrote
@@ -34,7 +32,8 @@ extension MicroError {
     ///   - status: The HTTP status that came with it, used where the body has none.
     /// - Returns: nil when it is no JSON object that describes an error.
     public init?(json bytes: RawSpan, status: Int? = nil) {
-        guard let body = try? JSONCodec().decode(ErrorBody.self, from: bytes), body.describesError
+        guard let body = try? JSONCodec.standard.decode(ErrorBody.self, from: bytes),
+            body.describesError
         else { return nil }
         let code =
             body.name.flatMap(Code.init(name:)) ?? body.code?.text.flatMap(Code.init(name:))
@@ -45,10 +44,17 @@ extension MicroError {
             retryable: body.retryable == false ? false : nil)
     }
 
-    private func writeExtras(to object: inout JSONWriter) {
-        if !reason.isEmpty { object.field("reason", reason) }
-        if !metadata.isEmpty { object.field("metadata", metadata) }
-        if retryable == false { object.field("retryable", false) }
+    /// What both forms have goes last.
+    private func written(_ form: (inout DirectWriter.Fields) throws -> Void) -> [UInt8] {
+        let json = try? JSONCodec.standard.encode { value in
+            try value.object { fields in
+                try form(&fields)
+                try fields.encodeIfPresent("reason", reason.isEmpty ? nil : reason)
+                try fields.encodeIfPresent("metadata", metadata.isEmpty ? nil : metadata)
+                if retryable == false { try fields.encode("retryable", false) }
+            }
+        }
+        return json ?? []  // texts have a form, and few objects are not too many
     }
 }
 

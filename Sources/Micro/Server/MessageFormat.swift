@@ -32,7 +32,7 @@ struct MessageFormat: Sendable {
         }
         if !readForms.isEmpty { spelled += [("application/grpc", 0), ("", 0)] }
         let complete = spelled.compactMap { contentType, read in
-            replyForms.firstIndex { $0.name == readForms[read].name }
+            replyForms.firstIndex { $0.name == readForms[read].name && $0.answersInKind }
                 .map { (contentType: Array(contentType.utf8), read: read, written: $0) }
         }
         func choice(_ read: Int, _ written: Int, isGRPC: Bool) -> MessageChoice {
@@ -46,6 +46,9 @@ struct MessageFormat: Sendable {
             (choice($0.read, $0.written, isGRPC: true), choice($0.read, $0.written, isGRPC: false))
         }
     }
+
+    /// What a request may be, the preferred first.
+    var readNames: [String] { readForms.map(\.name) }
 
     /// Chooses how messages are read and how the answer is written.
     ///
@@ -127,6 +130,7 @@ struct FormTraits: MessageForm {
     @usableFromInline let name: String
     @usableFromInline let contentType: ContentType
     @usableFromInline let isStreamable: Bool
+    @usableFromInline let answersInKind: Bool
     let plainContentType: [UInt8]
     let grpcContentType: [UInt8]
 
@@ -135,6 +139,7 @@ struct FormTraits: MessageForm {
         name = form.name
         contentType = form.contentType
         isStreamable = form.isStreamable
+        answersInKind = form.answersInKind
         plainContentType = Array(form.contentType.description.utf8)
         grpcContentType = Array("application/grpc+\(form.name)".utf8)
     }
@@ -180,6 +185,13 @@ struct TypedFormat<Reader: MessageReading, Writer: MessageWriting>: Sendable {
     @inlinable
     func write(_ reply: Writer.Message, as form: Int) throws -> [UInt8] {
         try writer.write(reply, as: writtenForms[form])
+    }
+
+    @inlinable
+    func write(
+        _ reply: Writer.Message, as form: Int, into message: inout MessageWriter
+    ) throws {
+        try writer.write(reply, as: writtenForms[form], into: &message)
     }
 }
 

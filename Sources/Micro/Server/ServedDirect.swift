@@ -12,6 +12,18 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
     /// The scope of the last call on a loop, for the next one.
     private final class Place {
         var scope: CallScope?
+        private var reply: MessageWriter? = MessageWriter()
+
+        /// Where the next reply goes.
+        func takeReply() -> MessageWriter { reply.take() ?? MessageWriter() }
+
+        /// Keeps the memory of a reply that was sent.
+        func giveBack(_ sent: consuming MessageWriter) {
+            sent.reset(keeping: Place.keptBytes)
+            reply = consume sent
+        }
+
+        private static let keptBytes = 64 << 10
     }
 
     init(
@@ -30,10 +42,12 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
     func serve(_ call: ServerCall, _ request: borrowing IncomingRequest) {
         let place = places[call.loop.index]
         var scope = takeScope(of: place, for: request)
+        var reply = place.takeReply()
         do {
-            let (message, reply) = try attempt(scope, request)
+            let format = try attempt(scope, request, &reply)
             let isFree = release(&scope)
-            call.answer(message, reply, scope)
+            call.answer(reply.bytes, format, scope)
+            place.giveBack(reply)
             if isFree { place.scope = scope }
         } catch {
             _ = release(&scope)
@@ -57,42 +71,42 @@ final class ServedDirect: @unchecked Sendable {  // what changes is one for each
     /// A function of its own, so that nothing of it holds on to the scope when it has returned.
     @inline(never)
     private func attempt(
-        _ scope: CallScope, _ request: borrowing IncomingRequest
-    ) throws(MicroError) -> ([UInt8], ReplyFormat) {
+        _ scope: CallScope, _ request: borrowing IncomingRequest, _ reply: inout MessageWriter
+    ) throws(MicroError) -> ReplyFormat {
         let context = Context(scope: scope)
-        guard isPlain else { return try observedAttempt(context, request) }
+        guard isPlain else { return try observedAttempt(context, request, &reply) }
         do {
-            return try answer(context, request)
+            return try answer(context, request, &reply)
         } catch {
             throw context.failure(error)
         }
     }
 
     private func answer(
-        _ context: Context, _ request: borrowing IncomingRequest
-    ) throws -> ([UInt8], ReplyFormat) {
+        _ context: Context, _ request: borrowing IncomingRequest, _ reply: inout MessageWriter
+    ) throws -> ReplyFormat {
         let choice = try format.choose(request)
-        let message = try request.body.withSpan {
-            try work($0, choice.readForm, choice.reply.form, context)
+        try request.body.withSpan {
+            try work($0, choice.readForm, choice.reply.form, context, &reply)
         }
-        return (message, choice.reply)
+        return choice.reply
     }
 
     /// The same with what surrounds it.
     private func observedAttempt(
-        _ context: Context, _ request: borrowing IncomingRequest
-    ) throws(MicroError) -> ([UInt8], ReplyFormat) {
+        _ context: Context, _ request: borrowing IncomingRequest, _ reply: inout MessageWriter
+    ) throws(MicroError) -> ReplyFormat {
         let observation = telemetry.begin(context)
         do {
             let choice = try format.choose(request)
             let (body, readForm, replyForm) = (request.body, choice.readForm, choice.reply.form)
-            let message = try observation.run {
+            try observation.run {
                 try runtime.inEnvironment {
-                    try body.withSpan { try work($0, readForm, replyForm, context) }
+                    try body.withSpan { try work($0, readForm, replyForm, context, &reply) }
                 }
             }
             observation.end(nil)
-            return (message, choice.reply)
+            return choice.reply
         } catch {
             let failure = context.failure(error)
             observation.end(failure)

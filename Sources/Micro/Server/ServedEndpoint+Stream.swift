@@ -84,8 +84,10 @@ extension ServedEndpoint {
         timeout: Duration?, _ execution: AsyncExecution, _ format: MessageFormat,
         begin: @escaping @Sendable (StreamSetup) throws -> StreamWork
     ) -> ServedEndpoint {
-        ServedEndpoint(endpoint, kind, request: request, reply: reply, timeout: timeout) {
-            runtime in
+        ServedEndpoint(
+            endpoint, kind, request: request, reply: reply, timeout: timeout,
+            forms: format.readNames
+        ) { runtime in
             let origin = runtime.origin(of: endpoint.name)
             let telemetry = ServerTelemetry(service: runtime.service, endpoint: endpoint.name)
             return { call, request in

@@ -12,11 +12,13 @@ public struct ServedEndpoint: Sendable {
     let requestType: String
     let replyType: String
     let timeout: Duration?
+    /// The names of the forms in which a request may be.
+    let forms: [String]
     let makeHandler: @Sendable (ServerRuntime) -> HandlerTable.Handler
 
     init(
         _ endpoint: EndpointName, _ kind: CallKind, request: Any.Type, reply: Any.Type,
-        timeout: Duration?,
+        timeout: Duration?, forms: [String],
         makeHandler: @escaping @Sendable (ServerRuntime) -> HandlerTable.Handler
     ) {
         self.name = endpoint.name
@@ -25,6 +27,7 @@ public struct ServedEndpoint: Sendable {
         self.requestType = "\(request)"
         self.replyType = "\(reply)"
         self.timeout = timeout
+        self.forms = forms
         self.makeHandler = makeHandler
     }
 }
@@ -116,9 +119,9 @@ extension ServedEndpoint {
         return inPlace(
             endpoint, request: Reader.Message.self, reply: Writer.Message.self, timeout: timeout,
             typed.format(of: .unary)
-        ) { bytes, readForm, replyForm, context in
+        ) { bytes, readForm, replyForm, context, reply in
             let message = try typed.read(bytes, as: readForm)
-            return try typed.write(try body(message, context), as: replyForm)
+            try typed.write(try body(message, context), as: replyForm, into: &reply)
         }
     }
 
@@ -145,29 +148,36 @@ extension ServedEndpoint {
         _ format: MessageFormat, _ execution: AsyncExecution,
         _ work: @escaping @Sendable (ServedCall, Context) async throws -> [UInt8]
     ) -> ServedEndpoint {
-        ServedEndpoint(endpoint, .unary, request: request, reply: reply, timeout: timeout) {
-            runtime in
+        ServedEndpoint(
+            endpoint, .unary, request: request, reply: reply, timeout: timeout,
+            forms: format.readNames
+        ) { runtime in
             let unary = ServedUnary(endpoint.name, format, execution, runtime, work)
             return { call, request in unary.serve(call, request) }
         }
     }
 
-    /// What a handler does that runs in place: with the message, and the places of the forms in
-    /// which it is and the reply has to be written.
+    /// What a handler does that runs in place: with the message, the places of the forms in which
+    /// it is and the reply has to be written, and where that goes.
     @usableFromInline
-    typealias WorkInPlace = @Sendable (RawSpan, Int, Int, Context) throws -> [UInt8]
+    typealias WorkInPlace =
+        @Sendable (RawSpan, Int, Int, Context, inout MessageWriter) throws -> Void
 
     @usableFromInline
     static func inPlace(
         _ endpoint: EndpointName, request: Any.Type, reply: Any.Type, timeout: Duration?,
         _ format: MessageFormat, _ work: @escaping WorkInPlace
     ) -> ServedEndpoint {
-        ServedEndpoint(endpoint, .unary, request: request, reply: reply, timeout: timeout) {
-            runtime in
+        ServedEndpoint(
+            endpoint, .unary, request: request, reply: reply, timeout: timeout,
+            forms: format.readNames
+        ) { runtime in
             guard runtime.hooks.isEmpty else {
                 let unary = ServedUnary(endpoint.name, format, .loop, runtime) { call, context in
                     let replyForm = call.replyForm
-                    return try call.read { try work($0, $1, replyForm, context) }
+                    var reply = MessageWriter()
+                    try call.read { try work($0, $1, replyForm, context, &reply) }
+                    return reply.bytes
                 }
                 return { call, request in unary.serve(call, request) }
             }

@@ -414,6 +414,13 @@ public final class MicroService: EndpointHost {
         }
     }
 
+    /// The codecs of the service, and what else its endpoints speak: protobuf.
+    private var codecNames: [String] {
+        server.endpoints.flatMap(\.forms).reduce(into: options.codecs.names) { names, form in
+            if !names.contains(form) { names.append(form) }
+        }
+    }
+
     private func node() -> ServiceNode {
         let advertised =
             options.advertisedAddresses.isEmpty
@@ -424,7 +431,7 @@ public final class MicroService: EndpointHost {
             metadata: options.nodeMetadata.merging(["pid": String(ProcessEnvironment.processID)]) {
                 given, _ in given
             },
-            codecs: options.codecs.names,
+            codecs: codecNames,
             methods: server.endpoints.map {
                 EndpointDescription(name: $0.name, request: $0.requestType, reply: $0.replyType)
             })

@@ -26,10 +26,10 @@ private struct OrderCodec: Codec {
 }
 
 @Suite struct CodecsTests {
-    private let codecs = Codecs()
+    private let codecs = Codecs([JSONCodec(), BytesCodec(), TextCodec()])
 
     @Test func names() {
-        #expect(codecs.names == ["json", "bytes", "text"])
+        #expect(Codecs().names == ["json", "msgpack", "cbor", "bytes", "text"])
         #expect(
             Codecs([TextCodec(), JSONCodec(maximumDepth: 3), JSONCodec()]).names == [
                 "text", "json",
@@ -165,5 +165,20 @@ private struct OrderCodec: Codec {
             #expect(error.code == .notAcceptable)
             #expect(error.metadata["available"]?.contains("text/plain") == true)
         }
+    }
+
+    @Test(
+        arguments: [
+            (nil, "json"), ("*/*", "json"), ("application/*", "json"),
+            ("text/html, application/xhtml+xml, */*;q=0.8", "json"),
+            ("application/x-www-form-urlencoded", "form"), ("application/cbor", "cbor"),
+        ] as [(String?, String)])
+    func aFormIsAnsweredInWhatIsPreferred(accept: String?, name: String) throws {
+        let codecs = Codecs(Codecs.standard + [FormCodec()])
+        let form = try codecs.codec(
+            for: "application/x-www-form-urlencoded", carrying: Order.self)
+        #expect(form.name == "form")
+        #expect(
+            try codecs.negotiate(accept: accept, request: form, carrying: Order.self).name == name)
     }
 }

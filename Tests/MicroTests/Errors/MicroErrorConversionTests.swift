@@ -102,6 +102,6 @@ import Testing
         }
         #expect(error.code == .internal)
         #expect(error.metadata["field"] == "list[1]")
-        #expect(error.detail == "list[1] can't be encoded: its Double has no form in this codec")
+        #expect(error.detail == "list[1] can't be encoded: NaN has no form in JSON")
     }
 }

@@ -24,7 +24,7 @@ struct RegistrationTests {
                 #expect(node.zone == "a")
                 #expect(node.metadata["team"] == "x")
                 #expect(node.metadata["pid"] == String(ProcessEnvironment.processID))
-                #expect(node.codecs == ["json", "bytes", "text"])
+                #expect(node.codecs == ["json", "msgpack", "cbor", "bytes", "text"])
                 #expect(
                     node.methods == [
                         EndpointDescription(
