@@ -64,7 +64,26 @@ extension Client {
         _ service: String, _ endpoint: String, _ request: Writer.Message,
         writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
     ) async throws -> Response<Reader.Message> {
-        let form = try await form(for: service, writing: writer, options)
+        let form = try form(for: service, writing: writer, options)
+        do {
+            return try await response(
+                service, endpoint, request, writing: writer, as: form, reading: reader, options)
+        } catch let error as MicroError {
+            guard
+                let other = try await otherForm(
+                    than: form.name, after: error, for: service, writing: writer, options)
+            else { throw error }
+            return try await response(
+                service, endpoint, request, writing: writer, as: other, reading: reader, options)
+        }
+    }
+
+    @inlinable
+    nonisolated(nonsending) func response<Writer: MessageWriting, Reader: MessageReading>(
+        _ service: String, _ endpoint: String, _ request: Writer.Message,
+        writing writer: Writer, as form: Writer.WrittenForm, reading reader: Reader,
+        _ options: CallOptions
+    ) async throws -> Response<Reader.Message> {
         let request = ClientRequest(
             service: service, endpoint: endpoint, contentType: grpcContentType(form.name),
             body: try writer.write(request, as: form), options: options)

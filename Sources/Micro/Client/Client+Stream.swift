@@ -8,7 +8,7 @@ extension Client {
         _ service: String, _ endpoint: String, _ request: Writer.Message,
         writing writer: Writer, reading reader: Reader, options: CallOptions = CallOptions()
     ) async throws -> Inbound<Reader.Message> {
-        let form = try await form(for: service, writing: writer, options)
+        let form = try form(for: service, writing: writer, options)
         let request = ClientRequest(
             service, endpoint, kind: .stream, contentType: grpcContentType(form.name),
             body: try writer.write(request, as: form), options: options)
@@ -50,7 +50,7 @@ extension Client {
         options: CallOptions = CallOptions(),
         _ body: @escaping @Sendable (Outbound<Writer.Message>) async throws -> Void
     ) async throws -> Response<Reader.Message> {
-        let form = try await form(for: service, writing: writer, options)
+        let form = try form(for: service, writing: writer, options)
         let request = ClientRequest(
             service, endpoint, kind: .collect, contentType: grpcContentType(form.name),
             options: options)
@@ -95,7 +95,7 @@ extension Client {
                 Outbound<Writer.Message>, Inbound<Reader.Message>
             ) async throws -> Value
     ) async throws -> Value {
-        let form = try await form(for: service, writing: writer, options)
+        let form = try form(for: service, writing: writer, options)
         let request = ClientRequest(
             service, endpoint, kind: .exchange, contentType: grpcContentType(form.name),
             options: options)

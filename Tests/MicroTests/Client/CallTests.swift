@@ -281,7 +281,7 @@ struct CallTests {
                     _ = try await service.client.send(
                         ClientRequest(
                             service: "greeter", endpoint: endpoint,
-                            contentType: "application/grpc+cbor", body: [0xA0]))
+                            contentType: "application/grpc+xml", body: [0xA0]))
                 }
                 #expect(unknown.detail.contains("json"))
             }

@@ -47,7 +47,7 @@ struct CodecChoiceTests {
         let error = try await #require(throws: MicroError.self) {
             try await calls(codecs: [[CBORCodec()]], client: [JSONCodec()])
         }
-        #expect(error.matches(.unimplemented), "\(error)")
+        #expect(error.code == .unsupportedMediaType, "\(error)")
         #expect(error.detail.contains("application/cbor"), "\(error)")
     }
 
