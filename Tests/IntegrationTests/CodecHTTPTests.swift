@@ -19,19 +19,30 @@ extension EndToEnd {
         private static let versions = ["--http1.1", "--http2-prior-knowledge"]
 
         private func withOrders(_ body: (String) async throws -> Void) async throws {
-            try await Kitchen.open {
-                $0.codecs = Codecs(CodecHTTPTests.codecs)
-            } _: { kitchen in
-                kitchen.service.handle("Kitchen.Order") { (order: Order, context) in
-                    var order = order
-                    order.price *= 2
-                    return order
-                }
-                kitchen.service.handleRaw("Kitchen.Image", contentType: .png) {
-                    request, reply, context in reply.append(request)
-                }
-                try await body("http://\(kitchen.address)/kitchen")
+            var options = ServiceOptions()
+            options.register = MemoryRegister()
+            options.server.addresses = ["127.0.0.1:0"]
+            options.drainDelay = .zero
+            options.logger.logLevel = .critical
+            options.codecs = Codecs(CodecHTTPTests.codecs)
+            let service = MicroService(name: "kitchen", version: "1", options: options)
+            service.handle("Kitchen.Order") { (order: Order, context) in
+                var order = order
+                order.price *= 2
+                return order
             }
+            service.handleRaw("Kitchen.Image", contentType: .png) { request, reply, context in
+                reply.append(request)
+            }
+            try await service.start()
+            do {
+                let address = try #require(service.addresses.first)
+                try await body("http://\(address.dropFirst("tcp://".count))/kitchen")
+            } catch {
+                try await service.stop()
+                throw error
+            }
+            try await service.stop()
         }
 
         /// Sends the order as `codec` writes it, and reads the answer with the codec that it names.
