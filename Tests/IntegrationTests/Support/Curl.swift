@@ -6,7 +6,9 @@ struct CurlAnswer: Sendable {
     let version: String
     /// Names in lower case, of the last answer.
     let headers: [String: String]
+    /// "" when it is no text.
     let body: String
+    let bytes: [UInt8]
     /// How many connections were opened, for the last of several URLs.
     let connects: Int
     /// All heads, also those of interim answers.
@@ -51,5 +53,8 @@ func curl(_ arguments: [String]) async throws -> CurlAnswer {
     }
     return CurlAnswer(
         status: status, version: String(facts[1]), headers: headers,
-        body: (try? folder.text(of: "body")) ?? "", connects: connects, heads: heads)
+        body: (try? folder.text(of: "body")) ?? "",
+        bytes: [UInt8](
+            (try? Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/body"))) ?? Data()),
+        connects: connects, heads: heads)
 }
