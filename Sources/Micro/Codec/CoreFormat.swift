@@ -9,10 +9,8 @@ final class CoreFormat: Sendable {
 
     private let name: String
     private let read: Read
-    private let depthMax: UInt32
     private let refusesDuplicates: Bool
-    private let decoding: DecodingTraits
-    private let encoding: EncodingTraits
+    private let traits: CodingTraits
 
     /// - Parameters:
     ///   - name: For people: "JSON".
@@ -20,17 +18,13 @@ final class CoreFormat: Sendable {
     init(
         _ name: String, _ format: mcore_format, read: @escaping Read, depthMax: Int = 64,
         refusesDuplicates: Bool = false, isSorted: Bool = false,
-        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:],
-        readsScalarsFromTexts: Bool = false
+        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:]
     ) {
         self.name = name
         self.read = read
-        self.depthMax = UInt32(min(max(depthMax, 1), 512))
         self.refusesDuplicates = refusesDuplicates
-        decoding = DecodingTraits(
-            readsScalarsFromTexts: readsScalarsFromTexts, dates: dates, userInfo: userInfo)
-        encoding = EncodingTraits(
-            format, depthMax: Int(self.depthMax), isSorted: isSorted, dates: dates,
+        traits = CodingTraits(
+            format, depthMax: UInt32(min(max(depthMax, 1), 512)), isSorted: isSorted, dates: dates,
             userInfo: userInfo)
     }
 
@@ -42,7 +36,7 @@ final class CoreFormat: Sendable {
         }
         do {
             return try bytes.withUnsafeBytes { bytes in
-                try ReadDocument.with(decoding, read: { try self.read(bytes, into: $0) }) {
+                try ReadDocument.with(traits, read: { try self.read(bytes, into: $0) }) {
                     try $0.decodeMessage(type)
                 }
             }
@@ -64,7 +58,7 @@ final class CoreFormat: Sendable {
     /// The bytes of what `body` writes.
     func encode(_ body: (inout DirectWriter) throws -> Void) throws -> [UInt8] {
         try writing {
-            var writer = DirectWriter(.passUnretained($0), $1)
+            var writer = DirectWriter(LentPlace($0, $1))
             try body(&writer)
         } _: {
             [UInt8]($0.bytes)
@@ -81,7 +75,7 @@ final class CoreFormat: Sendable {
         _ write: (WrittenMessage, MessagePlace) throws -> Void, _ body: (FinishedMessage) -> Result
     ) throws -> Result {
         do {
-            return try WrittenMessage.with(encoding, write: write, body)
+            return try WrittenMessage.with(traits, write: write, body)
         } catch {
             throw MicroError(error, id: "")
         }
@@ -90,7 +84,7 @@ final class CoreFormat: Sendable {
     private func read(_ bytes: UnsafeRawBufferPointer, into document: OpaquePointer) throws {
         var options = mcore_read_options()
         mcore_read_options_default(&options)
-        options.depth_max = depthMax
+        options.depth_max = traits.depthMax
         options.refuse_duplicates = refusesDuplicates ? 1 : 0
         let status = read(document, mcore_slice(bytes), &options)
         if status < 0 { throw failure(status, document) }

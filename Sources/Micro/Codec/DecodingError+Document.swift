@@ -63,7 +63,7 @@ extension ReadDocument {
                 at = mcore_value_next(values, isMap ? at + 1 : at)
                 index += 1
             }
-            path.append(isMap ? PathKey(values[Int(at)]) : PathKey.index(index))
+            path.append(isMap ? PathKey.name(values[Int(at)].name) : PathKey.index(index))
             // A key stands for its value.
             if isMap && at == target { return path }
             container = isMap ? at + 1 : at
@@ -110,12 +110,6 @@ extension ReadDocument {
             guard let values else { throw closed }
             return values
         }
-    }
-}
-
-extension PathKey {
-    fileprivate init(_ key: mcore_value) {
-        self = .name(key.isText ? key.string : String(key.as.integer))
     }
 }
 

@@ -120,9 +120,7 @@ extension DirectReader {
         var place = at + 1
         while place < values[Int(at)].as.inside.next {
             let key = values[Int(place)]
-            if key.flags & UInt8(MCORE_VALUE_SUPERSEDED) == 0 {
-                try body(key.name, DirectReader(document, place + 1))
-            }
+            if !key.isSuperseded { try body(key.name, DirectReader(document, place + 1)) }
             place = mcore_value_next(values, place + 1)
         }
     }
@@ -145,11 +143,10 @@ extension DirectReader {
     @inline(__always)
     private func find(_ name: StaticString) throws -> UInt32 {
         guard try values[Int(at)].isMap else { throw mismatch([String: Any].self) }
-        precondition(name.hasPointerRepresentation, "a name of one character needs two")
-        return document._withUnsafeGuaranteedRef { document in
-            name.utf8Start.withMemoryRebound(to: CChar.self, capacity: name.utf8CodeUnitCount) {
-                mcore_document_find(document.core, at, $0, name.utf8CodeUnitCount)
-            }
+        let name = mcore_slice(name)
+        return document._withUnsafeGuaranteedRef {
+            mcore_document_find(
+                $0.core, at, name.data?.assumingMemoryBound(to: CChar.self), name.len)
         }
     }
 
@@ -221,13 +218,6 @@ extension DirectReader {
     /// What to throw for a value that has the right form, and is not one that the type can be.
     public func refusal(_ reason: String) -> DecodingError {
         document._withUnsafeGuaranteedRef { .dataCorrupted($0.context(at, reason)) }
-    }
-}
-
-extension mcore_value {
-    fileprivate var name: String {
-        if isText { return string }
-        return isNatural ? String(`as`.natural) : String(`as`.integer)
     }
 }
 

@@ -22,14 +22,10 @@ public protocol DirectEncodable {
 /// it, whatever that contains.
 public struct DirectWriter: ~Copyable {
     // Lent: it cannot be copied or kept by whoever has it as inout.
-    @usableFromInline let message: Unmanaged<WrittenMessage>
-    @usableFromInline let place: UInt64
+    @usableFromInline let target: LentPlace
 
     @inlinable
-    init(_ message: Unmanaged<WrittenMessage>, _ place: UInt64) {
-        self.message = message
-        self.place = place
-    }
+    init(_ target: LentPlace) { self.target = target }
 
     /// Writes an object.
     ///
@@ -40,8 +36,8 @@ public struct DirectWriter: ~Copyable {
     public mutating func object(
         isSorted: Bool = false, _ body: (inout Fields) throws -> Void
     ) throws {
-        openObject(isSorted)
-        var fields = Fields(message, place)
+        target.openObject(isSorted)
+        var fields = Fields(target)
         try body(&fields)
     }
 
@@ -50,77 +46,65 @@ public struct DirectWriter: ~Copyable {
     /// - Parameter body: Writes its elements.
     @inlinable
     public mutating func list(_ body: (inout Elements) throws -> Void) throws {
-        openList()
-        var elements = Elements(message, place)
+        target.openList()
+        var elements = Elements(target)
         try body(&elements)
     }
-
-    @usableFromInline
-    func openObject(_ isSorted: Bool) {
-        message._withUnsafeGuaranteedRef { $0.openMap(at: place, isSorted: isSorted) }
-    }
-
-    @usableFromInline
-    func openList() { message._withUnsafeGuaranteedRef { $0.openArray(at: place) } }
 }
 
 // Scalars.
 extension DirectWriter {
     /// Writes null.
     public mutating func writeNull() throws {
-        try message._withUnsafeGuaranteedRef { try $0.null() }
+        try target.message._withUnsafeGuaranteedRef { try $0.null() }
     }
     /// Writes true or false.
     public mutating func write(_ value: Bool) throws {
-        try message._withUnsafeGuaranteedRef { try $0.boolean(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.boolean(value) }
     }
     /// Writes a number.
     public mutating func write(_ value: Int64) throws {
-        try message._withUnsafeGuaranteedRef { try $0.integer(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.integer(value) }
     }
     /// Writes a number.
     public mutating func write(_ value: UInt64) throws {
-        try message._withUnsafeGuaranteedRef { try $0.natural(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.natural(value) }
     }
     /// Writes a number in the fewest digits that read back as the same.
     public mutating func write(_ value: Double) throws {
-        try message._withUnsafeGuaranteedRef { try $0.double(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.double(value) }
     }
     /// Writes a number in the fewest digits that read back as the same.
     public mutating func write(_ value: Float) throws {
-        try message._withUnsafeGuaranteedRef { try $0.float(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.float(value) }
     }
     /// Writes a text.
     public mutating func write(_ value: String) throws {
-        try message._withUnsafeGuaranteedRef { try $0.string(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.string(value) }
     }
     /// Writes a decimal number digit by digit, as JSON has it: "1.50". Formats that have no
     /// decimals have it as a text.
     public mutating func write(digits value: String) throws {
-        try message._withUnsafeGuaranteedRef { try $0.number(value) }
+        try target.message._withUnsafeGuaranteedRef { try $0.number(value) }
     }
     /// Writes bytes; in formats that have none, a list of numbers.
     public mutating func write(_ value: [UInt8]) throws {
-        try message._withUnsafeGuaranteedRef { try $0.bytes(value, at: place) }
+        try target.message._withUnsafeGuaranteedRef { try $0.bytes(value, at: target.place) }
     }
 }
 
 extension DirectWriter {
     /// The fields of an object that is being written.
     public struct Fields: ~Copyable {
-        @usableFromInline let message: Unmanaged<WrittenMessage>
-        @usableFromInline let place: UInt64
+        @usableFromInline let target: LentPlace
 
         @inlinable
-        init(_ message: Unmanaged<WrittenMessage>, _ place: UInt64) {
-            self.message = message
-            self.place = place
-        }
+        init(_ target: LentPlace) { self.target = target }
 
         /// Adds a field.
         @inlinable
         public mutating func encode(_ name: StaticString, _ value: some DirectEncodable) throws {
-            var writer = DirectWriter(message, try begin(name))
+            var writer = DirectWriter(try target.field(name))
             try value.encode(to: &writer)
         }
 
@@ -145,35 +129,17 @@ extension DirectWriter {
         public mutating func encode(
             _ name: String, _ body: (inout DirectWriter) throws -> Void
         ) throws {
-            var writer = DirectWriter(message, try begin(name))
+            var writer = DirectWriter(try target.field(name))
             try body(&writer)
-        }
-
-        @usableFromInline
-        func begin(_ name: StaticString) throws -> UInt64 {
-            precondition(name.hasPointerRepresentation, "a name of one character needs two")
-            return try message._withUnsafeGuaranteedRef {
-                try $0.key(
-                    mcore_slice(data: name.utf8Start, len: name.utf8CodeUnitCount), in: place)
-            }
-        }
-
-        @usableFromInline
-        func begin(_ name: String) throws -> UInt64 {
-            try message._withUnsafeGuaranteedRef { try $0.key(PathKey.name(name), in: place) }
         }
     }
 
     /// The elements of a list that is being written.
     public struct Elements: ~Copyable {
-        @usableFromInline let message: Unmanaged<WrittenMessage>
-        @usableFromInline let place: UInt64
+        @usableFromInline let target: LentPlace
 
         @inlinable
-        init(_ message: Unmanaged<WrittenMessage>, _ place: UInt64) {
-            self.message = message
-            self.place = place
-        }
+        init(_ target: LentPlace) { self.target = target }
 
         /// Adds an element.
         @inlinable
@@ -186,14 +152,50 @@ extension DirectWriter {
         /// - Parameter body: Writes it.
         @inlinable
         public mutating func encode(_ body: (inout DirectWriter) throws -> Void) throws {
-            var writer = DirectWriter(message, try begin())
+            var writer = DirectWriter(try target.element())
             try body(&writer)
         }
+    }
+}
 
-        @usableFromInline
-        func begin() throws -> UInt64 {
-            try message._withUnsafeGuaranteedRef { try $0.element(in: place) }
+/// A place of a message that is being written, which whoever has it does not hold on to.
+@usableFromInline
+struct LentPlace {
+    let message: Unmanaged<WrittenMessage>
+    let place: MessagePlace
+
+    init(_ message: WrittenMessage, _ place: MessagePlace) {
+        self.message = .passUnretained(message)
+        self.place = place
+    }
+
+    @usableFromInline
+    func openObject(_ isSorted: Bool) {
+        message._withUnsafeGuaranteedRef { $0.openMap(at: place, isSorted: isSorted) }
+    }
+
+    @usableFromInline
+    func openList() { message._withUnsafeGuaranteedRef { $0.openArray(at: place) } }
+
+    /// A new field of the object that is open here.
+    @usableFromInline
+    func field(_ name: StaticString) throws -> LentPlace {
+        try message._withUnsafeGuaranteedRef {
+            LentPlace($0, try $0.key(mcore_slice(name), in: place))
         }
+    }
+
+    @usableFromInline
+    func field(_ name: String) throws -> LentPlace {
+        try message._withUnsafeGuaranteedRef {
+            LentPlace($0, try $0.key(PathKey.name(name), in: place))
+        }
+    }
+
+    /// A new element of the list that is open here.
+    @usableFromInline
+    func element() throws -> LentPlace {
+        try message._withUnsafeGuaranteedRef { LentPlace($0, try $0.element(in: place)) }
     }
 }
 
@@ -203,7 +205,7 @@ extension WrittenMessage {
         guard T.self is any DirectEncodable.Type, let direct = value as? any DirectEncodable else {
             return try encode(value, at: place)
         }
-        var writer = DirectWriter(.passUnretained(self), place)
+        var writer = DirectWriter(LentPlace(self, place))
         try direct.encode(to: &writer)
     }
 }

@@ -99,6 +99,9 @@ extension ReadDocument {
 
     /// A list of numbers, or bytes where the format has them.
     private func byteList(_ at: ValuePlace) throws -> [UInt8] {
-        try open[Int(at)].isBytes ? bytes(at) : list(at) { try integer($0, as: UInt8.self) }
+        let value = try open[Int(at)]
+        guard value.isBytes else { return try list(at) { try integer($0, as: UInt8.self) } }
+        if value.isExtension { throw mismatch([UInt8].self, at) }
+        return [UInt8](value.textBytes)
     }
 }

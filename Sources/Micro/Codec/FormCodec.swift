@@ -20,7 +20,7 @@ public struct FormCodec: Codec {
     ) {
         format = CoreFormat(
             "form", MCORE_FORMAT_FORM, read: { mcore_form_read($0, $1, $2) }, dates: dates,
-            userInfo: userInfo, readsScalarsFromTexts: true)
+            userInfo: userInfo)
     }
 
     /// `application/x-www-form-urlencoded`.

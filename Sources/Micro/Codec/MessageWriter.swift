@@ -5,6 +5,8 @@
 public struct MessageWriter: ~Copyable {
     /// What was written so far. A message may be put here whole, without a copy.
     public var bytes: [UInt8]
+    /// Whether `bytes` is an array that somebody else may have, too.
+    @usableFromInline var isShared = false
 
     /// Makes an empty one.
     ///
@@ -23,26 +25,40 @@ public struct MessageWriter: ~Copyable {
 
     /// Adds one byte.
     @inlinable
-    public mutating func append(_ byte: UInt8) { bytes.append(byte) }
+    public mutating func append(_ byte: UInt8) {
+        bytes.append(byte)
+        isShared = false
+    }
 
     /// Adds bytes.
     @inlinable
     public mutating func append(_ span: RawSpan) {
         span.withUnsafeBytes { bytes.append(contentsOf: $0) }
+        isShared = false
     }
 
     /// Adds bytes. Where they are all of the message, they are not copied.
     @inlinable
     public mutating func append(_ added: [UInt8]) {
-        if bytes.isEmpty { bytes = added } else { bytes.append(contentsOf: added) }
+        isShared = bytes.isEmpty
+        if isShared { bytes = added } else { bytes.append(contentsOf: added) }
     }
 
     /// Adds a text as UTF-8.
     @inlinable
-    public mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    public mutating func append(_ text: String) {
+        bytes.append(contentsOf: text.utf8)
+        isShared = false
+    }
 
     /// Makes it empty, and keeps its memory unless that is more than `kept` bytes.
     mutating func reset(keeping kept: Int) {
-        if bytes.capacity > kept { bytes = [] } else { bytes.removeAll(keepingCapacity: true) }
+        // An array that others have would be made anew, with as much room.
+        if isShared || bytes.capacity > kept {
+            bytes = []
+        } else {
+            bytes.removeAll(keepingCapacity: true)
+        }
+        isShared = false
     }
 }

@@ -16,6 +16,8 @@ extension mcore_value {
     @inline(__always) var isArray: Bool { isKind(MCORE_VALUE_ARRAY) }
     @inline(__always) var isMap: Bool { isKind(MCORE_VALUE_MAP) }
     var isExtension: Bool { flags & UInt8(MCORE_VALUE_EXTENSION) != 0 }
+    /// A key that comes once more in its map.
+    var isSuperseded: Bool { flags & UInt8(MCORE_VALUE_SUPERSEDED) != 0 }
 
     /// Of a text, bytes or a number.
     @inline(__always) var textSlice: mcore_slice { mcore_slice(data: `as`.text, len: Int(len)) }
@@ -23,6 +25,12 @@ extension mcore_value {
         UnsafeBufferPointer(start: `as`.text, count: Int(len))
     }
     @inline(__always) var string: String { String(decoding: textBytes, as: UTF8.self) }
+
+    /// Of a key of a map: a text, or a number as its digits.
+    var name: String {
+        if isInteger { return String(`as`.integer) }
+        return isNatural ? String(`as`.natural) : string
+    }
 
     /// What it is, for people: "a string".
     var kindForPeople: String {
@@ -122,12 +130,5 @@ extension ReadDocument {
         if value.isInteger { return Float(value.as.integer) }
         if value.isNatural { return Float(value.as.natural) }
         throw mismatch(Float.self, at)
-    }
-
-    /// Bytes of the format's own, or base64 in a text.
-    func bytes(_ at: ValuePlace) throws -> [UInt8] {
-        let value = try open[Int(at)]
-        guard value.isBytes, !value.isExtension else { throw mismatch([UInt8].self, at) }
-        return [UInt8](value.textBytes)
     }
 }

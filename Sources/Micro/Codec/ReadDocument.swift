@@ -9,9 +9,9 @@ final class ReadDocument {
     let core: OpaquePointer
     /// nil: closed.
     private(set) var values: UnsafeMutablePointer<mcore_value>?
-    private(set) var traits: DecodingTraits
+    private(set) var traits: CodingTraits
 
-    private init(_ traits: DecodingTraits) {
+    private init(_ traits: CodingTraits) {
         guard let core = mcore_document_create() else { fatalError("out of memory") }
         self.core = core
         self.traits = traits
@@ -27,13 +27,16 @@ final class ReadDocument {
     ///   - body: Decodes.
     /// - Throws: What these throw. Errors of decoding name the whole path.
     static func with<T>(
-        _ traits: DecodingTraits, read: (OpaquePointer) throws -> Void,
+        _ traits: CodingTraits, read: (OpaquePointer) throws -> Void,
         _ body: (ReadDocument) throws -> T
     ) throws -> T {
-        var document = spare() ?? ReadDocument(traits)
+        var document = ThreadSpare.take(MCORE_SPARE_READER) ?? ReadDocument(traits)
         defer {
             document.values = nil
-            if isKnownUniquelyReferenced(&document) { keep(document) }
+            if isKnownUniquelyReferenced(&document) {
+                mcore_document_reset(document.core, ThreadSpare.keptBytes)
+                ThreadSpare.keep(document, as: MCORE_SPARE_READER)
+            }
         }
         document.traits = traits
         try read(document.core)
@@ -44,22 +47,6 @@ final class ReadDocument {
             throw error.settled
         }
     }
-
-    private static func spare() -> ReadDocument? {
-        mcore_spare_take(MCORE_SPARE_READER).map {
-            Unmanaged<ReadDocument>.fromOpaque($0).takeRetainedValue()
-        }
-    }
-
-    private static func keep(_ document: ReadDocument) {
-        mcore_document_reset(document.core, keptBytes)
-        mcore_spare_give(MCORE_SPARE_READER, Unmanaged.passRetained(document).toOpaque()) {
-            if let object = $0 { Unmanaged<ReadDocument>.fromOpaque(object).release() }
-        }
-    }
-
-    /// Enough for most messages, little enough for a thread to keep.
-    private static let keptBytes = 256 << 10
 }
 
 /// The place of a value in a document.
@@ -89,9 +76,7 @@ extension ReadDocument {
         var at = map + 1
         while at < values[Int(map)].as.inside.next {
             let key = values[Int(at)]
-            if key.flags & UInt8(MCORE_VALUE_SUPERSEDED) == 0, let key = Key(key) {
-                keys.append(key)
-            }
+            if !key.isSuperseded, let key = Key(key) { keys.append(key) }
             at = mcore_value_next(values, at + 1)
         }
         return keys
@@ -100,14 +85,10 @@ extension ReadDocument {
 
 extension CodingKey {
     fileprivate init?(_ key: mcore_value) {
-        if key.isInteger {
-            if let made = Self(intValue: Int(key.as.integer)) {
-                self = made
-            } else {
-                self.init(stringValue: String(key.as.integer))
-            }
+        if key.isInteger, let made = Self(intValue: Int(key.as.integer)) {
+            self = made
         } else {
-            self.init(stringValue: key.string)
+            self.init(stringValue: key.name)
         }
     }
 }

@@ -40,7 +40,7 @@ package struct WireCoding<Message: WireMessage>: MessageReading, MessageWriting 
     package init() { json = nil }
 
     package init() where Message: Codable {
-        let codec = JSONCodec()
+        let codec = JSONCodec.standard
         json = JSON(
             read: { try codec.decode(Message.self, from: $0) }, write: { try codec.encode($0) })
     }

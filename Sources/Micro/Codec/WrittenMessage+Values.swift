@@ -126,10 +126,3 @@ extension WrittenMessage {
             metadata: field.isEmpty ? [:] : ["field": field])
     }
 }
-
-extension mcore_slice {
-    @inline(__always)
-    fileprivate init(_ bytes: UnsafeBufferPointer<UInt8>) {
-        self.init(data: bytes.baseAddress, len: bytes.count)
-    }
-}

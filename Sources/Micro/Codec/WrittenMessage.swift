@@ -7,11 +7,11 @@ internal import CMicroCore
 @usableFromInline
 final class WrittenMessage {
     let core: OpaquePointer
-    private(set) var traits: EncodingTraits
+    private(set) var traits: CodingTraits
     private(set) var isOpen = false
     private var finished = FinishedMessage()
 
-    private init(_ traits: EncodingTraits) {
+    private init(_ traits: CodingTraits) {
         guard let core = mcore_writer_create() else { fatalError("out of memory") }
         self.core = core
         self.traits = traits
@@ -20,23 +20,26 @@ final class WrittenMessage {
     deinit { mcore_writer_destroy(core) }
 
     /// One that takes nothing.
-    static var closed: WrittenMessage { WrittenMessage(EncodingTraits(MCORE_FORMAT_JSON)) }
+    static var closed: WrittenMessage { WrittenMessage(CodingTraits(MCORE_FORMAT_JSON)) }
 
     /// Writes one value, and lends what it has become.
     ///
     /// - Parameters:
     ///   - write: Writes the value at the place that it gets; called a second time for a type that
     ///     adds to its lists and objects out of their order.
-    ///   - body: Gets the writer, which is to be finished.
+    ///   - body: Gets that.
     static func with<T>(
-        _ traits: EncodingTraits, write: (WrittenMessage, MessagePlace) throws -> Void,
+        _ traits: CodingTraits, write: (WrittenMessage, MessagePlace) throws -> Void,
         _ body: (FinishedMessage) throws -> T
     ) throws -> T {
-        var message = spare() ?? WrittenMessage(traits)
+        var message = ThreadSpare.take(MCORE_SPARE_WRITER) ?? WrittenMessage(traits)
         message.traits = traits
         defer {
             message.isOpen = false
-            if isKnownUniquelyReferenced(&message) { keep(message) }
+            if isKnownUniquelyReferenced(&message) {
+                mcore_writer_reset(message.core, ThreadSpare.keptBytes)
+                ThreadSpare.keep(message, as: MCORE_SPARE_WRITER)
+            }
         }
         if try !message.attempt(isUnordered: false, write) {
             guard try message.attempt(isUnordered: true, write) else {
@@ -76,22 +79,6 @@ final class WrittenMessage {
         finished.bytes = UnsafeRawBufferPointer(start: slice.data, count: slice.len)
         return status
     }
-
-    private static func spare() -> WrittenMessage? {
-        mcore_spare_take(MCORE_SPARE_WRITER).map {
-            Unmanaged<WrittenMessage>.fromOpaque($0).takeRetainedValue()
-        }
-    }
-
-    private static func keep(_ message: WrittenMessage) {
-        mcore_writer_reset(message.core, keptBytes)
-        mcore_spare_give(MCORE_SPARE_WRITER, Unmanaged.passRetained(message).toOpaque()) {
-            if let object = $0 { Unmanaged<WrittenMessage>.fromOpaque(object).release() }
-        }
-    }
-
-    /// Enough for most messages, little enough for a thread to keep.
-    private static let keptBytes = 256 << 10
 }
 
 /// What was written, as long as it is lent.

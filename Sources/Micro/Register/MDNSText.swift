@@ -72,9 +72,9 @@ enum MDNSText {
         add(addressKey, addresses.joined(separator: " "))
         add("machine", machine)
         add("codecs", try list(node.codecs))
-        if !node.metadata.isEmpty { add("metadata", try JSONCodec().encode(node.metadata)) }
+        if !node.metadata.isEmpty { add("metadata", try JSONCodec.standard.encode(node.metadata)) }
         if !methods.isEmpty {
-            add("methods", try JSONCodec().encode(methods.map(EndpointRecord.init)))
+            add("methods", try JSONCodec.standard.encode(methods.map(EndpointRecord.init)))
         }
         return strings
     }
@@ -83,7 +83,7 @@ enum MDNSText {
     private static func list(_ texts: [String]) throws -> String {
         let isPlain = texts.allSatisfy { !$0.isEmpty && !$0.contains(" ") && !$0.hasPrefix("[") }
         if isPlain { return texts.joined(separator: " ") }
-        return String(decoding: try JSONCodec().encode(texts), as: UTF8.self)
+        return String(decoding: try JSONCodec.standard.encode(texts), as: UTF8.self)
     }
 
     // MARK: Reading
@@ -154,7 +154,7 @@ enum MDNSText {
 
     private static func read<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
         let bytes = Array(text.utf8)
-        return try JSONCodec().decode(type, from: bytes.span.bytes)
+        return try JSONCodec.standard.decode(type, from: bytes.span.bytes)
     }
 }
 

@@ -1,7 +1,8 @@
 internal import CMicroCore
 
-/// What a codec has to say about how Swift's values become its own. Shared by all threads.
-final class EncodingTraits: Sendable {
+/// What a codec has to say about how its values become those of Swift, and the other way. Shared by
+/// all threads.
+final class CodingTraits: Sendable {
     let format: mcore_format
     let depthMax: UInt32
     let isSorted: Bool
@@ -9,11 +10,11 @@ final class EncodingTraits: Sendable {
     let userInfo: [CodingUserInfoKey: any Sendable]
 
     init(
-        _ format: mcore_format, depthMax: Int = 64, isSorted: Bool = false,
+        _ format: mcore_format, depthMax: UInt32 = 64, isSorted: Bool = false,
         dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:]
     ) {
         self.format = format
-        self.depthMax = UInt32(depthMax)
+        self.depthMax = depthMax
         self.isSorted = isSorted
         self.dates = dates
         self.userInfo = userInfo
@@ -21,4 +22,7 @@ final class EncodingTraits: Sendable {
 
     /// Whether the format has bytes of its own, so that they need not be a list of numbers.
     var hasBytes: Bool { format != MCORE_FORMAT_JSON && format != MCORE_FORMAT_FORM }
+
+    /// Whether texts are all that the format has: numbers and truth values are read from them.
+    var readsScalarsFromTexts: Bool { format == MCORE_FORMAT_FORM }
 }
