@@ -126,6 +126,8 @@ func grpcContentType(_ form: String) -> String {
     switch form {
     case "proto": "application/grpc+proto"
     case "json": "application/grpc+json"
+    case "msgpack": "application/grpc+msgpack"
+    case "cbor": "application/grpc+cbor"
     case "bytes": "application/grpc+bytes"
     case "text": "application/grpc+text"
     default: "application/grpc+\(form)"
