@@ -86,14 +86,10 @@ static int is_same(const form *form, const pair *a, const pair *b) {
 }
 
 static mcore_status refuse_repeated(form *form, const pair *pair, size_t at) {
-    enum { SHOWN_MAX = 64 };
-    int len = pair->name_len < SHOWN_MAX ? (int)pair->name_len : SHOWN_MAX;
-    while (len < (int)pair->name_len && len > 0 &&
-           mcore__utf8_continues(form->texts[pair->name + (uint32_t)len]))
-        len--;
-    return mcore__document_fail(form->document, MCORE_EPROTO, at, "the key \"%.*s%s\" comes twice",
-                                len, (const char *)form->texts + pair->name,
-                                len < (int)pair->name_len ? "..." : "");
+    const mcore_value name = {
+        .kind = MCORE_VALUE_TEXT, .len = pair->name_len, .as.text = form->texts + pair->name};
+    mcore__document_name_repeated(form->document, &name);
+    return mcore__document_fail(form->document, MCORE_EPROTO, at, NULL);
 }
 
 /* Puts the last pair into the ring of its name. */
