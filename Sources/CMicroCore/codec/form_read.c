@@ -210,7 +210,7 @@ static mcore_status prepare(form *form) {
     for (size_t i = 0; i < form->bytes.len; i++) pairs += *byte_at(form, i) == '&';
     uint64_t slots = 8;
     while (slots < (uint64_t)pairs + pairs / 2) slots *= 2;
-    uint64_t size = pairs * sizeof *form->pairs + slots * sizeof *form->slots;
+    uint64_t size = (uint64_t)pairs * sizeof *form->pairs + slots * sizeof *form->slots;
     if (size > SIZE_MAX) return MCORE_ENOMEM;
     form->slots_count = (uint32_t)slots;
     form->texts = mcore__document_texts(form->document, form->bytes.len, form->bytes.len);
