@@ -1,6 +1,6 @@
 #include "codec/json_index.h"
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
