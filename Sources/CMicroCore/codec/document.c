@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "base/sized.h"
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "mcore/codec.h"
 
 #include <assert.h>
@@ -40,10 +40,14 @@ static int keeps(size_t *left, size_t size) {
     return 1;
 }
 
-void mcore_document_reset(mcore_document *document, size_t keep) {
+static void empty(mcore_document *document) {
     document->count = document->depth = document->keys.count = 0;
     document->texts_len = 0;
     document->fault = (mcore_fault){0};
+}
+
+void mcore_document_reset(mcore_document *document, size_t keep) {
+    empty(document);
     if (!keeps(&keep, document->capacity * sizeof *document->values)) {
         mcore__free(document->values);
         document->values = NULL;
@@ -74,9 +78,7 @@ void mcore_read_options_default(mcore_read_options *out_options) {
 }
 
 mcore_status mcore__document_begin(mcore_document *document, const mcore_read_options *options) {
-    document->count = document->depth = document->keys.count = 0;
-    document->texts_len = 0;
-    document->fault = (mcore_fault){0};
+    empty(document);
     mcore_read_options taken = default_options;
     mcore_status status = mcore__sized_take(&taken, options, sizeof taken);
     if (status) return status;
