@@ -74,8 +74,9 @@ static mcore_status place(mcore__binary *in, mcore_status status, const uint8_t 
     return status ? mcore__document_fail(in->document, status, offset_of(in, at), NULL) : MCORE_OK;
 }
 
-mcore_status mcore__binary_grow(mcore__binary *in, const uint8_t *at) {
-    return place(in, mcore__document_grow(in->document), at);
+int mcore__binary_grow(mcore__binary *in, const uint8_t *at) {
+    in->status = place(in, mcore__document_grow(in->document), at);
+    return in->status == MCORE_OK;
 }
 
 /* ---- Lists and maps ---- */

@@ -22,8 +22,8 @@ mcore_status mcore__binary_begin(mcore__binary *in, mcore_document *document, mc
                                  const mcore_read_options *options);
 /* All is read up to `at`. Errors: MCORE_EPROTO: there is more. */
 mcore_status mcore__binary_end(mcore__binary *in, const uint8_t *at);
-/* Makes room for more values, of which the next begins at `at`. */
-mcore_status mcore__binary_grow(mcore__binary *in, const uint8_t *at);
+/* Makes room for more values, of which the next begins at `at`. 0: it failed, see `status`. */
+int mcore__binary_grow(mcore__binary *in, const uint8_t *at);
 /* The last value is a list or a map, and begins at `at`. */
 mcore_status mcore__binary_open(mcore__binary *in, const uint8_t *at);
 /* The innermost has `count`, and ends at `at`. */
