@@ -4,7 +4,9 @@
 
 #include "test.h"
 
-#include "mcore/allocator.h"
+#include "failing_heap.h"
+#include "measured_heap.h"
+
 #include "mcore/codec.h"
 #include "mcore/writer.h"
 
@@ -181,9 +183,10 @@ static inline void rig_visit(mcore_document *document) {
 }
 
 /* Every beginning of it is refused. */
-static inline void rig_truncate(rig_read *read, mcore_slice whole) {
+static inline void rig_truncate(rig_read *read, const char *hex) {
+    rig_bytes whole = rig_hex(hex);
     mcore_document *document = mcore_document_create();
-    CHECK_INT(read(document, whole, NULL), MCORE_OK);
+    CHECK_INT(read(document, rig_slice(whole), NULL), MCORE_OK);
     for (size_t len = 0; len < whole.len; len++) {
         rig_bytes part = rig_copy(whole.data, len);
         CHECK_INT(read(document, rig_slice(part), NULL), MCORE_EPROTO);
@@ -192,6 +195,7 @@ static inline void rig_truncate(rig_read *read, mcore_slice whole) {
         free(part.data);
     }
     mcore_document_destroy(document);
+    free(whole.data);
 }
 
 static inline uint64_t rig_random(uint64_t *state) {
@@ -200,7 +204,8 @@ static inline uint64_t rig_random(uint64_t *state) {
 }
 
 /* Some bytes of it are replaced, taken out, or repeated: it is read, or refused with a fault. */
-static inline void rig_mutate(rig_read *read, mcore_slice whole, int rounds) {
+static inline void rig_mutate(rig_read *read, const char *hex, int rounds) {
+    rig_bytes whole = rig_hex(hex);
     uint64_t state = 7;
     mcore_document *document = mcore_document_create();
     for (int round = 0; round < rounds; round++) {
@@ -233,6 +238,7 @@ static inline void rig_mutate(rig_read *read, mcore_slice whole, int rounds) {
         free(bytes);
     }
     mcore_document_destroy(document);
+    free(whole.data);
 }
 
 /* ---- Writing ---- */
@@ -520,47 +526,75 @@ static inline void rig_check_refused(mcore_format format) {
     mcore_writer_destroy(writer);
 }
 
-/* ---- Memory that is counted ---- */
-
-static struct {
-    size_t now, most;
-} rig_memory;
-
-enum { RIG_HEAD = 16 };
-
-static inline void *rig_resize(void *self, void *ptr, size_t size) {
-    (void)self;
-    size_t before = 0;
-    if (ptr) memcpy(&before, (char *)ptr - RIG_HEAD, sizeof before);
-    char *block = realloc(ptr ? (char *)ptr - RIG_HEAD : NULL, size + RIG_HEAD);
-    memcpy(block, &size, sizeof size);
-    rig_memory.now += size - before;
-    if (rig_memory.now > rig_memory.most) rig_memory.most = rig_memory.now;
-    return block + RIG_HEAD;
-}
-
-static inline void *rig_alloc(void *self, size_t size) { return rig_resize(self, NULL, size); }
-
-static inline void rig_release(void *self, void *ptr) {
-    (void)self;
-    size_t size;
-    memcpy(&size, (char *)ptr - RIG_HEAD, sizeof size);
-    rig_memory.now -= size;
-    free((char *)ptr - RIG_HEAD);
-}
+/* ---- Memory ---- */
 
 /* What reading these bytes takes at most. */
 static inline size_t rig_memory_of(rig_read *read, mcore_slice bytes, mcore_status expected) {
-    static const mcore_allocator counting = {NULL, rig_alloc, rig_resize, rig_release};
-    CHECK_INT(mcore_set_allocator(&counting), MCORE_OK);
-    rig_memory.now = rig_memory.most = 0;
+    CHECK_INT(mcore_set_allocator(&measured_heap), MCORE_OK);
+    measured.now = measured.most = 0;
     mcore_document *document = mcore_document_create();
     mcore_status status = read(document, bytes, NULL);
     mcore_document_destroy(document);
-    CHECK_INT(rig_memory.now, 0);
+    CHECK_INT(measured.now, 0);
     CHECK_INT(mcore_set_allocator(NULL), MCORE_OK);
     CHECK_INT(status, expected);
-    return rig_memory.most;
+    return measured.most;
+}
+
+enum { RIG_LARGE = 10 * 1000 * 1000 };
+
+/* The same of this byte, many times. */
+static inline size_t rig_memory_of_many(rig_read *read, uint8_t byte, mcore_status expected) {
+    uint8_t *bytes = malloc(RIG_LARGE);
+    memset(bytes, byte, RIG_LARGE);
+    size_t most = rig_memory_of(read, (mcore_slice){bytes, RIG_LARGE}, expected);
+    free(bytes);
+    return most;
+}
+
+/* A list or a map of `count` times `repeated` takes no more than the readers promise. */
+static inline void rig_check_memory(rig_read *read, const char *opening, const char *repeated,
+                                    size_t count, const char *closing) {
+    rig_bytes first = rig_hex(opening), unit = rig_hex(repeated), last = rig_hex(closing);
+    size_t len = first.len + count * unit.len + last.len;
+    uint8_t *bytes = malloc(len), *at = bytes + first.len;
+    memcpy(bytes, first.data, first.len);
+    for (size_t i = 0; i < count; i++, at += unit.len) memcpy(at, unit.data, unit.len);
+    memcpy(at, last.data, last.len);
+    size_t most = rig_memory_of(read, (mcore_slice){bytes, len}, MCORE_OK);
+    if (most > 32 * len + 20000)
+        fprintf(stderr, "%s %s: %.1f\n", opening, repeated, (double)most / (double)len);
+    CHECK(most <= 32 * len + 20000);
+    free(bytes);
+    free(first.data);
+    free(unit.data);
+    free(last.data);
+}
+
+/* Each allocation fails once: that is told, and nothing is lost. */
+static inline void rig_check_failures(rig_read *read, const char *hex) {
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
+    heap.live = 0;
+    rig_bytes bytes = rig_hex(hex);
+    int succeeded = 0;
+    for (size_t fail_at = 1; !succeeded; fail_at++) {
+        CHECK(fail_at < 100);
+        heap.made = 0;
+        heap.fail_at = fail_at;
+        mcore_document *document = mcore_document_create();
+        if (document) {
+            mcore_status status = read(document, rig_slice(bytes), NULL);
+            succeeded = status == MCORE_OK;
+            if (!succeeded) {
+                CHECK_INT(status, MCORE_ENOMEM);
+                CHECK(mcore_document_values(document) == NULL);
+            }
+        }
+        mcore_document_destroy(document);
+        CHECK_INT(heap.live, 0);
+    }
+    free(bytes.data);
+    CHECK_INT(mcore_set_allocator(NULL), MCORE_OK);
 }
 
 #endif

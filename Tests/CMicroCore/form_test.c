@@ -1,6 +1,8 @@
 #include "test.h"
 
 #include "failing_heap.h"
+#include "measured_heap.h"
+
 #include "mcore/codec.h"
 #include "mcore/writer.h"
 
@@ -182,40 +184,12 @@ TEST(long_names_are_cut_in_faults) {
 
 /* ---- Much of it ---- */
 
-static size_t peak, in_use;
-
-static void *measured_alloc(void *self, size_t size) {
-    (void)self;
-    size_t *block = malloc(size + 16);
-    *block = size;
-    in_use += size;
-    if (in_use > peak) peak = in_use;
-    return block + 2;
-}
-
-static void measured_release(void *self, void *ptr) {
-    (void)self;
-    size_t *block = (size_t *)ptr - 2;
-    in_use -= *block;
-    free(block);
-}
-
-static void *measured_resize(void *self, void *ptr, size_t size) {
-    void *to = measured_alloc(self, size);
-    if (!ptr) return to;
-    size_t old = ((size_t *)ptr)[-2];
-    memcpy(to, ptr, old < size ? old : size);
-    measured_release(self, ptr);
-    return to;
-}
-
 /* Each pair has the least bytes that it can have. */
 TEST(forms_take_32_times_their_length) {
-    static const mcore_allocator measured = {NULL, measured_alloc, measured_resize,
-                                             measured_release};
     enum { LEN = 200001 };
     char *form = malloc(LEN);
-    mcore_set_allocator(&measured);
+    measured.moves = 1;
+    mcore_set_allocator(&measured_heap);
     for (int kind = 0; kind < 4; kind++) {
         for (size_t i = 0; i < LEN; i++) {
             char distinct = (char)('!' + i / 2 % 90);
@@ -224,10 +198,10 @@ TEST(forms_take_32_times_their_length) {
             if (kind == 3) form[i] = '&';
         }
         mcore_document *document = mcore_document_create();
-        peak = in_use;
-        size_t before = in_use;
+        size_t before = measured.now;
+        measured.most = before;
         CHECK_INT(mcore_form_read(document, (mcore_slice){form, LEN}, NULL), MCORE_OK);
-        CHECK(peak - before <= 32u * LEN + 8192);
+        CHECK(measured.most - before <= 32u * LEN + 8192);
         mcore_document_destroy(document);
     }
     mcore_set_allocator(NULL);

@@ -1,5 +1,6 @@
 #include "failing_heap.h"
 #include "json_rig.h"
+#include "measured_heap.h"
 
 /* ---- What is JSON ---- */
 
@@ -431,27 +432,6 @@ TEST(every_failed_allocation_is_told) {
     mcore_set_allocator(NULL);
 }
 
-static size_t bytes_live, bytes_peak;
-
-static void *measured_resize(void *self, void *ptr, size_t size) {
-    (void)self;
-    size_t *block = ptr ? (size_t *)ptr - 2 : NULL;
-    if (block) bytes_live -= *block;
-    block = realloc(block, size + 2 * sizeof *block);
-    *block = size;
-    bytes_live += size;
-    if (bytes_live > bytes_peak) bytes_peak = bytes_live;
-    return block + 2;
-}
-static void *measured_alloc(void *self, size_t size) { return measured_resize(self, NULL, size); }
-static void measured_release(void *self, void *ptr) {
-    (void)self;
-    if (!ptr) return;
-    size_t *block = (size_t *)ptr - 2;
-    bytes_live -= *block;
-    free(block);
-}
-
 /* A text again and again, between two others. */
 static mcore_slice repeat(const char *before, const char *text, size_t times, const char *behind) {
     size_t len = strlen(text), head = strlen(before), tail = strlen(behind);
@@ -464,8 +444,6 @@ static mcore_slice repeat(const char *before, const char *text, size_t times, co
 }
 
 TEST(memory_is_a_multiple_of_the_input) {
-    static const mcore_allocator measured = {NULL, measured_alloc, measured_resize,
-                                             measured_release};
     static const struct {
         const char *before, *text, *behind;
         mcore_status status;
@@ -482,16 +460,16 @@ TEST(memory_is_a_multiple_of_the_input) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (size_t times = 1; times < 200000; times = times * 3 + 1) {
             mcore_slice bytes = repeat(cases[i].before, cases[i].text, times, cases[i].behind);
-            CHECK_INT(mcore_set_allocator(&measured), MCORE_OK);
+            CHECK_INT(mcore_set_allocator(&measured_heap), MCORE_OK);
             mcore_document *document = mcore_document_create();
-            size_t before = bytes_live;
-            bytes_peak = before;
+            size_t before = measured.now;
+            measured.most = before;
             mcore_status status = mcore_json_read(document, bytes, NULL);
             CHECK_INT(status, cases[i].status == MCORE_ELIMIT && times <= 64 ? MCORE_EPROTO
                                                                              : cases[i].status);
-            CHECK(bytes_peak - before <= 32 * bytes.len + 2 * 4096);
+            CHECK(measured.most - before <= 32 * bytes.len + 2 * 4096);
             mcore_document_destroy(document);
-            CHECK_INT(bytes_live, 0);
+            CHECK_INT(measured.now, 0);
             mcore_set_allocator(NULL);
             free_bytes(bytes);
         }

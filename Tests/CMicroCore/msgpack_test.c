@@ -3,7 +3,6 @@
 
 #include "codec/utf8.h"
 #include "document_rig.h"
-#include "failing_heap.h"
 
 static void check(const char *hex, const char *expected) {
     rig_check(mcore_msgpack_read, hex, expected);
@@ -117,11 +116,7 @@ TEST(every_format_is_read) {
 }
 
 TEST(every_format_is_refused_when_truncated) {
-    for (size_t i = 0; i < EXAMPLES; i++) {
-        rig_bytes bytes = rig_hex(examples[i].bytes);
-        rig_truncate(mcore_msgpack_read, rig_slice(bytes));
-        free(bytes.data);
-    }
+    for (size_t i = 0; i < EXAMPLES; i++) rig_truncate(mcore_msgpack_read, examples[i].bytes);
 }
 
 TEST(every_small_number_is_itself) {
@@ -199,14 +194,8 @@ TEST(repeated_keys_are_refused_if_asked_for) {
 
 /* ---- Depth and memory ---- */
 
-enum { LARGE = 10 * 1000 * 1000 };
-
 static size_t memory_of_many(uint8_t byte, mcore_status expected) {
-    uint8_t *bytes = malloc(LARGE);
-    memset(bytes, byte, LARGE);
-    size_t most = rig_memory_of(mcore_msgpack_read, (mcore_slice){bytes, LARGE}, expected);
-    free(bytes);
-    return most;
+    return rig_memory_of_many(mcore_msgpack_read, byte, expected);
 }
 
 TEST(endless_nesting_takes_little) {
@@ -218,16 +207,7 @@ TEST(endless_nesting_takes_little) {
 
 /* A list or a map of `count` times `repeated`. */
 static void check_memory(const char *opening, const char *repeated, size_t count) {
-    rig_bytes first = rig_hex(opening), unit = rig_hex(repeated);
-    uint8_t *bytes = malloc(first.len + count * unit.len);
-    memcpy(bytes, first.data, first.len);
-    size_t len = first.len;
-    for (size_t i = 0; i < count; i++, len += unit.len) memcpy(bytes + len, unit.data, unit.len);
-    size_t most = rig_memory_of(mcore_msgpack_read, (mcore_slice){bytes, len}, MCORE_OK);
-    CHECK(most <= 32 * len + 20000);
-    free(bytes);
-    free(first.data);
-    free(unit.data);
+    rig_check_memory(mcore_msgpack_read, opening, repeated, count, "");
 }
 
 TEST(memory_is_at_most_32_times_the_input) {
@@ -243,42 +223,11 @@ static const char sample[] =
     "a474616773 94a161a162ca3fc00000c3 a464617461c403010203 01c2 e0c0"
     "a3657874d6ff00000001 a16d de0002a178d1ff7fa179dc000201cfffffffffffffffff";
 
-TEST(a_sample_is_refused_when_truncated) {
-    rig_bytes bytes = rig_hex(sample);
-    rig_truncate(mcore_msgpack_read, rig_slice(bytes));
-    free(bytes.data);
-}
+TEST(a_sample_is_refused_when_truncated) { rig_truncate(mcore_msgpack_read, sample); }
 
-TEST(spoiled_input_is_read_or_refused) {
-    rig_bytes bytes = rig_hex(sample);
-    rig_mutate(mcore_msgpack_read, rig_slice(bytes), 200000);
-    free(bytes.data);
-}
+TEST(spoiled_input_is_read_or_refused) { rig_mutate(mcore_msgpack_read, sample, 200000); }
 
-TEST(every_allocation_may_fail) {
-    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
-    heap.live = 0;
-    rig_bytes bytes = rig_hex(sample);
-    int succeeded = 0;
-    for (size_t fail_at = 1; !succeeded; fail_at++) {
-        CHECK(fail_at < 100);
-        heap.made = 0;
-        heap.fail_at = fail_at;
-        mcore_document *document = mcore_document_create();
-        if (document) {
-            mcore_status status = mcore_msgpack_read(document, rig_slice(bytes), NULL);
-            succeeded = status == MCORE_OK;
-            if (!succeeded) {
-                CHECK_INT(status, MCORE_ENOMEM);
-                CHECK(mcore_document_values(document) == NULL);
-            }
-        }
-        mcore_document_destroy(document);
-        CHECK_INT(heap.live, 0);
-    }
-    free(bytes.data);
-    CHECK_INT(mcore_set_allocator(NULL), MCORE_OK);
-}
+TEST(every_allocation_may_fail) { rig_check_failures(mcore_msgpack_read, sample); }
 
 /* ---- Writing ---- */
 

@@ -46,12 +46,6 @@ const uint8_t *mcore__binary_no_memory(mcore__binary *in) {
     return NULL;
 }
 
-const uint8_t *mcore__binary_full(mcore__binary *in, const uint8_t *at) {
-    mcore_status status = in->document->fault.what[0] ? MCORE_ELIMIT : MCORE_ENOMEM;
-    in->status = mcore__document_fail(in->document, status, offset_of(in, at), NULL);
-    return NULL;
-}
-
 /* ---- The message ---- */
 
 mcore_status mcore__binary_begin(mcore__binary *in, mcore_document *document, mcore_slice bytes,
@@ -75,11 +69,20 @@ mcore_status mcore__binary_end(mcore__binary *in, const uint8_t *at) {
                                 left == 1 ? "" : "s");
 }
 
+/* An error of the document is at `at`. */
+static mcore_status place(mcore__binary *in, mcore_status status, const uint8_t *at) {
+    return status ? mcore__document_fail(in->document, status, offset_of(in, at), NULL) : MCORE_OK;
+}
+
+int mcore__binary_grow(mcore__binary *in, const uint8_t *at) {
+    in->status = place(in, mcore__document_grow(in->document), at);
+    return in->status == MCORE_OK;
+}
+
 /* ---- Lists and maps ---- */
 
 mcore_status mcore__binary_open(mcore__binary *in, const uint8_t *at) {
-    mcore_status status = mcore__document_open(in->document);
-    return status ? mcore__document_fail(in->document, status, offset_of(in, at), NULL) : MCORE_OK;
+    return place(in, mcore__document_open(in->document), at);
 }
 
 mcore_status mcore__binary_close(mcore__binary *in, const uint8_t *at, uint32_t count) {
@@ -110,8 +113,7 @@ mcore_status mcore__binary_key(mcore__binary *in, const uint8_t *at) {
         return mcore__document_fail(document, MCORE_EPROTO, offset_of(in, at),
                                     "expected a text or an integer as a key, found %s",
                                     name_of(kind));
-    mcore_status status = mcore__document_key(document);
-    return status ? mcore__document_fail(document, status, 0, NULL) : MCORE_OK;
+    return place(in, mcore__document_key(document), at);
 }
 
 /* ---- Items ---- */

@@ -22,6 +22,8 @@ mcore_status mcore__binary_begin(mcore__binary *in, mcore_document *document, mc
                                  const mcore_read_options *options);
 /* All is read up to `at`. Errors: MCORE_EPROTO: there is more. */
 mcore_status mcore__binary_end(mcore__binary *in, const uint8_t *at);
+/* Makes room for more values, of which the next begins at `at`. 0: it failed, see `status`. */
+int mcore__binary_grow(mcore__binary *in, const uint8_t *at);
 /* The last value is a list or a map, and begins at `at`. */
 mcore_status mcore__binary_open(mcore__binary *in, const uint8_t *at);
 /* The innermost has `count`, and ends at `at`. */
@@ -42,10 +44,36 @@ const uint8_t *mcore__binary_too_long(mcore__binary *in, const uint8_t *item, ui
                                       const char *units);
 const uint8_t *mcore__binary_not_utf8(mcore__binary *in, const uint8_t *text, size_t len);
 const uint8_t *mcore__binary_no_memory(mcore__binary *in);
-/* There is no room for a value at `at`. */
-const uint8_t *mcore__binary_full(mcore__binary *in, const uint8_t *at);
 
 /* ---- Items ---- */
+
+/* The number of `width` bytes at `at`: 1, 2, 4 or 8. Returns what is behind it; NULL: it is cut
+ * off. */
+static inline const uint8_t *mcore__binary_number(mcore__binary *in, const uint8_t *at,
+                                                  size_t width, uint64_t *out) {
+    if ((size_t)(in->end - at) < width) return mcore__binary_cut(in);
+    switch (width) {
+    case 1:
+        *out = at[0];
+        break;
+    case 2:
+        *out = mcore__load16(at);
+        break;
+    case 4:
+        *out = mcore__load32(at);
+        break;
+    default:
+        *out = mcore__load64(at);
+    }
+    return at + width;
+}
+
+/* Returns `behind`. */
+static inline const uint8_t *mcore__binary_constant(mcore_value *value, mcore_value_kind kind,
+                                                    int64_t integer, const uint8_t *behind) {
+    *value = (mcore_value){.kind = (uint8_t)kind, .as.integer = integer};
+    return behind;
+}
 
 /* `len` bytes that begin at `at` are announced at `item`. Returns what is behind them. */
 static inline const uint8_t *mcore__binary_text(mcore__binary *in, mcore_value *value,

@@ -58,10 +58,7 @@ MCORE__INLINE int mcore__walk_item(mcore__binary *in, mcore__hand *h,
     }
     if (MCORE__RARE(h->value == h->values_end)) {
         mcore__hand_let_go(in, h);
-        if (mcore__document_grow(in->document) != MCORE_OK) {
-            mcore__binary_full(in, h->at);
-            return 0;
-        }
+        if (!mcore__binary_grow(in, h->at)) return 0;
         mcore__hand_take_up(in, h);
     }
     const uint8_t *behind = format.read(in, h->at, h->value);

@@ -29,22 +29,7 @@ static inline const uint8_t *head(mcore__binary *in, const uint8_t *item, uint64
                                    info == INDEFINITE
                                        ? "an indefinite length where there is none"
                                        : "additional information 28 to 30, which is reserved");
-    size_t width = (size_t)1 << (info - 24);
-    if ((size_t)(in->end - at) < width) return mcore__binary_cut(in);
-    switch (info) {
-    case 24:
-        *out = at[0];
-        break;
-    case 25:
-        *out = mcore__load16(at);
-        break;
-    case 26:
-        *out = mcore__load32(at);
-        break;
-    default:
-        *out = mcore__load64(at);
-    }
-    return at + width;
+    return mcore__binary_number(in, at, (size_t)1 << (info - 24), out);
 }
 
 static int is_indefinite(uint8_t first) { return (first & 0x1F) == INDEFINITE; }
@@ -85,12 +70,6 @@ static int take_bignum(mcore__binary *in, mcore_value *value, int is_negative) {
     return 1;
 }
 
-static inline const uint8_t *constant(mcore_value *value, mcore_value_kind kind, int64_t integer,
-                                      const uint8_t *behind) {
-    *value = (mcore_value){.kind = (uint8_t)kind, .as.integer = integer};
-    return behind;
-}
-
 static inline const uint8_t *real(mcore_value *value, double number, const uint8_t *behind) {
     *value = (mcore_value){.kind = MCORE_VALUE_REAL, .as.real = number};
     return behind;
@@ -105,10 +84,10 @@ static const uint8_t *read_simple(mcore__binary *in, const uint8_t *item, mcore_
     switch (*item) {
     case 0xF4:
     case 0xF5:
-        return constant(value, MCORE_VALUE_BOOLEAN, *item & 1, behind);
+        return mcore__binary_constant(value, MCORE_VALUE_BOOLEAN, *item & 1, behind);
     case 0xF6:
     case 0xF7: /* undefined */
-        return constant(value, MCORE_VALUE_NULL, 0, behind);
+        return mcore__binary_constant(value, MCORE_VALUE_NULL, 0, behind);
     case 0xF9:
         return real(value, mcore__half_to_double((uint16_t)number), behind);
     case 0xFA:
@@ -120,7 +99,7 @@ static const uint8_t *read_simple(mcore__binary *in, const uint8_t *item, mcore_
             return mcore__binary_fault(in, item, "a simple value below 32 in two bytes");
         break;
     }
-    return constant(value, MCORE_VALUE_SIMPLE, (int64_t)number, behind);
+    return mcore__binary_constant(value, MCORE_VALUE_SIMPLE, (int64_t)number, behind);
 }
 
 /* ---- Texts and bytes in chunks ---- */
@@ -242,7 +221,7 @@ static __attribute__((noinline)) const uint8_t *read_any(mcore__binary *in, cons
  * which a machine can learn. */
 MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     uint8_t first = *item, info = first & 0x1F;
-    if (first < 24) return constant(value, MCORE_VALUE_INTEGER, first, item + 1);
+    if (first < 24) return mcore__binary_constant(value, MCORE_VALUE_INTEGER, first, item + 1);
     switch (first >> 5) {
     case TEXT:
         if (info >= 24) break;
@@ -255,7 +234,7 @@ MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, m
         return mcore__binary_map(in, value, item, item + 1, info);
     case SIMPLE:
         if (first <= 0xF5 && first >= 0xF4)
-            return constant(value, MCORE_VALUE_BOOLEAN, first & 1, item + 1);
+            return mcore__binary_constant(value, MCORE_VALUE_BOOLEAN, first & 1, item + 1);
         if (first != 0xFB || in->end - item < 9) break;
         return real(value, mcore__load_double(item + 1), item + 9);
     }

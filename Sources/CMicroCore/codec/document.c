@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/sized.h"
+#include "base/utf8.h"
 #include "mcore/codec.h"
 
 #include <assert.h>
@@ -39,10 +40,14 @@ static int keeps(size_t *left, size_t size) {
     return 1;
 }
 
-void mcore_document_reset(mcore_document *document, size_t keep) {
+static void empty(mcore_document *document) {
     document->count = document->depth = document->keys.count = 0;
     document->texts_len = 0;
     document->fault = (mcore_fault){0};
+}
+
+void mcore_document_reset(mcore_document *document, size_t keep) {
+    empty(document);
     if (!keeps(&keep, document->capacity * sizeof *document->values)) {
         mcore__free(document->values);
         document->values = NULL;
@@ -73,9 +78,7 @@ void mcore_read_options_default(mcore_read_options *out_options) {
 }
 
 mcore_status mcore__document_begin(mcore_document *document, const mcore_read_options *options) {
-    document->count = document->depth = document->keys.count = 0;
-    document->texts_len = 0;
-    document->fault = (mcore_fault){0};
+    empty(document);
     mcore_read_options taken = default_options;
     mcore_status status = mcore__sized_take(&taken, options, sizeof taken);
     if (status) return status;
@@ -136,8 +139,10 @@ mcore_status mcore__document_key(mcore_document *document) {
     return mcore__keys_add(&document->keys, document->values, document->count - 1);
 }
 
-static void name_key(const mcore_value *key, char *out, size_t size) {
+void mcore__document_name_repeated(mcore_document *document, const mcore_value *key) {
     enum { SHOWN_MAX = 64 };
+    char *out = document->fault.what;
+    size_t size = sizeof document->fault.what;
     uint32_t len = key->len < SHOWN_MAX ? key->len : SHOWN_MAX;
     switch (key->kind) {
     case MCORE_VALUE_INTEGER:
@@ -152,7 +157,7 @@ static void name_key(const mcore_value *key, char *out, size_t size) {
     default:
         /* No half of a character. */
         if (len < key->len)
-            while (len && (key->as.text[len] & 0xC0) == 0x80) len--;
+            while (len && mcore__utf8_continues(key->as.text[len])) len--;
         snprintf(out, size, "the key \"%.*s%s\" comes twice", (int)len,
                  len ? (const char *)key->as.text : "", len < key->len ? "..." : "");
     }
@@ -168,7 +173,7 @@ mcore_status mcore__document_close(mcore_document *document, uint32_t count) {
         if (status) return status;
         if (repeated && document->refuse_duplicates) {
             document->repeated = at;
-            name_key(&document->values[at], document->fault.what, sizeof document->fault.what);
+            mcore__document_name_repeated(document, &document->values[at]);
             return MCORE_EPROTO;
         }
         count -= repeated;

@@ -67,6 +67,8 @@ static inline mcore__open *mcore__document_top(mcore_document *document) {
  */
 mcore_status mcore__document_fail(mcore_document *document, mcore_status status, size_t offset,
                                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Makes it the document's fault, without an offset, that this key is there twice. */
+void mcore__document_name_repeated(mcore_document *document, const mcore_value *key);
 /* Where the text of the value at `at` begins in `bytes`; `otherwise` when it is not in there. */
 size_t mcore__document_offset(const mcore_document *document, uint32_t at, mcore_slice bytes,
                               size_t otherwise);

@@ -3,6 +3,7 @@
 #include "mcore/codec.h"
 #include "mcore/hash.h"
 
+#include "base/hex.h"
 #include "base/memory.h"
 #include "codec/document.h"
 #include "codec/utf8.h"
@@ -36,18 +37,6 @@ static const uint8_t *byte_at(const form *form, size_t at) {
 
 /* ---- Unescaping ---- */
 
-static int hex_value(uint8_t c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static int escape_at(const form *form, size_t at, size_t end) {
-    if (end - at < 3) return -1;
-    int high = hex_value(*byte_at(form, at + 1)), low = hex_value(*byte_at(form, at + 2));
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
-}
-
 /* Where the byte in the bytes stands that became the one at `index` of what begins at `at`. */
 static size_t origin(const form *form, size_t at, size_t index) {
     for (; index > 0; index--) at += *byte_at(form, at) == '%' ? 3 : 1;
@@ -60,7 +49,7 @@ static mcore_status take(form *form, size_t at, size_t end, uint32_t *out_len) {
     for (size_t i = at; i < end; i++) {
         uint8_t c = *byte_at(form, i);
         if (c == '%') {
-            int byte = escape_at(form, i, end);
+            int byte = end - i < 3 ? -1 : mcore__hex_byte(byte_at(form, i + 1));
             if (byte < 0)
                 return mcore__document_fail(form->document, MCORE_EPROTO, i,
                                             "expected two hexadecimal digits after '%%'");
@@ -86,14 +75,10 @@ static int is_same(const form *form, const pair *a, const pair *b) {
 }
 
 static mcore_status refuse_repeated(form *form, const pair *pair, size_t at) {
-    enum { SHOWN_MAX = 64 };
-    int len = pair->name_len < SHOWN_MAX ? (int)pair->name_len : SHOWN_MAX;
-    while (len < (int)pair->name_len && len > 0 &&
-           mcore__utf8_continues(form->texts[pair->name + (uint32_t)len]))
-        len--;
-    return mcore__document_fail(form->document, MCORE_EPROTO, at, "the key \"%.*s%s\" comes twice",
-                                len, (const char *)form->texts + pair->name,
-                                len < (int)pair->name_len ? "..." : "");
+    const mcore_value name = {
+        .kind = MCORE_VALUE_TEXT, .len = pair->name_len, .as.text = form->texts + pair->name};
+    mcore__document_name_repeated(form->document, &name);
+    return mcore__document_fail(form->document, MCORE_EPROTO, at, NULL);
 }
 
 /* Puts the last pair into the ring of its name. */
@@ -214,7 +199,7 @@ static mcore_status prepare(form *form) {
     for (size_t i = 0; i < form->bytes.len; i++) pairs += *byte_at(form, i) == '&';
     uint64_t slots = 8;
     while (slots < (uint64_t)pairs + pairs / 2) slots *= 2;
-    uint64_t size = pairs * sizeof *form->pairs + slots * sizeof *form->slots;
+    uint64_t size = (uint64_t)pairs * sizeof *form->pairs + slots * sizeof *form->slots;
     if (size > SIZE_MAX) return MCORE_ENOMEM;
     form->slots_count = (uint32_t)slots;
     form->texts = mcore__document_texts(form->document, form->bytes.len, form->bytes.len);

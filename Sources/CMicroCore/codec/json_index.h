@@ -11,7 +11,9 @@
 
 #include "mcore/slice.h"
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     MCORE__JSON_BLOCK = 64,
@@ -68,6 +70,15 @@ mcore__json_indexer mcore__json_index_plain;
 mcore__json_indexer *mcore__json_indexer_best(void);
 
 /* ---- For the indexers ---- */
+
+/* The block at `at`: the bytes themselves, or a copy of fewer, in `last`, with blanks behind. */
+static inline const uint8_t *mcore__json_block(const uint8_t *at, size_t left,
+                                               uint8_t last[MCORE__JSON_BLOCK]) {
+    if (left >= MCORE__JSON_BLOCK) return at;
+    memset(last, ' ', MCORE__JSON_BLOCK);
+    memcpy(last, at, left);
+    return last;
+}
 
 /* What the bytes of a block are, a bit for each, the first one lowest. */
 typedef struct mcore__json_classes {

@@ -3,7 +3,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <string.h>
 
 #define AVX2 __attribute__((target("avx2,bmi,popcnt,pclmul")))
 
@@ -165,12 +164,7 @@ AVX2 static int index_avx2(mcore__json_index *index) {
     utf8 u = {load(index->previous), load(index->wanting), _mm256_setzero_si256()};
     uint8_t last[MCORE__JSON_BLOCK];
     for (size_t at = 0; at < left; at += MCORE__JSON_BLOCK) {
-        const uint8_t *bytes = base + at;
-        if (left - at < MCORE__JSON_BLOCK) {
-            memset(last, ' ', sizeof last);
-            memcpy(last, bytes, left - at);
-            bytes = last;
-        }
+        const uint8_t *bytes = mcore__json_block(base + at, left - at, last);
         block b = {load(bytes), load(bytes + 32)};
         mcore__json_classes classes = classify(b);
         uint64_t escaped, escapes = mcore__json_escapes(&carry, classes.backslashes, &escaped);

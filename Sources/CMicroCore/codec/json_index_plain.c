@@ -1,6 +1,6 @@
 #include "codec/json_index.h"
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -80,12 +80,7 @@ int mcore__json_index_plain(mcore__json_index *index) {
     uint16_t *out = index->places;
     uint8_t last[MCORE__JSON_BLOCK];
     for (size_t at = 0; at < left; at += MCORE__JSON_BLOCK) {
-        const uint8_t *block = base + at;
-        if (left - at < MCORE__JSON_BLOCK) {
-            memset(last, ' ', sizeof last);
-            memcpy(last, block, left - at);
-            block = last;
-        }
+        const uint8_t *block = mcore__json_block(base + at, left - at, last);
         mcore__json_classes classes;
         if (!collect(block, &classes) && !check_characters(index, base + at)) index->is_bad = 1;
         uint64_t escaped,

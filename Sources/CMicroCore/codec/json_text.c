@@ -1,23 +1,15 @@
 #include "codec/json_text.h"
 
-#include <string.h>
+#include "codec/digits.h"
 
 const uint8_t mcore__json_ends[256] = {[' '] = 1, ['\n'] = 1, ['\r'] = 1, ['\t'] = 1,
                                        [','] = 1, [']'] = 1,  ['}'] = 1};
 
 /* ---- Numbers ---- */
 
-/* Whether each of 8 bytes is a digit: 3 is its upper half, and still is when 6 is added. */
-static int are_digits(const uint8_t *p) {
-    uint64_t word;
-    memcpy(&word, p, sizeof word);
-    const uint64_t upper = UINT64_C(0xF0F0F0F0F0F0F0F0), three = UINT64_C(0x3030303030303030);
-    return (word & upper) == three && ((word + UINT64_C(0x0606060606060606)) & upper) == three;
-}
-
 static const uint8_t *skip_digits(const uint8_t *p, const uint8_t *end) {
-    while (end - p >= 8 && are_digits(p)) p += 8;
-    while (p < end && (uint8_t)(*p - '0') < 10) p++;
+    while (end - p >= 8 && mcore__are_digits(mcore__load_8(p))) p += 8;
+    while (p < end && mcore__is_digit(*p)) p++;
     return p;
 }
 

@@ -1,43 +1,17 @@
 /* MessagePack after its specification (github.com/msgpack/msgpack/blob/master/spec.md). */
 #include "codec/binary_walk.h"
 
-/* The number of `width` bytes behind the first one of `item`; NULL: it is not there. */
-static inline const uint8_t *head(mcore__binary *in, const uint8_t *item, size_t width,
-                                  uint64_t *out) {
-    const uint8_t *at = item + 1;
-    if ((size_t)(in->end - at) < width) return mcore__binary_cut(in);
-    switch (width) {
-    case 1:
-        *out = at[0];
-        break;
-    case 2:
-        *out = mcore__load16(at);
-        break;
-    case 4:
-        *out = mcore__load32(at);
-        break;
-    default:
-        *out = mcore__load64(at);
-    }
-    return at + width;
-}
-
-static inline const uint8_t *constant(mcore_value *value, mcore_value_kind kind, int64_t integer,
-                                      const uint8_t *behind) {
-    *value = (mcore_value){.kind = (uint8_t)kind, .as.integer = integer};
-    return behind;
-}
-
 /* 0xCA ... 0xD3: floats, naturals, integers. */
 static const uint8_t *read_number(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     static const uint8_t widths[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8};
     uint64_t number = 0;
     size_t width = widths[*item - 0xCA];
-    const uint8_t *behind = head(in, item, width, &number);
+    const uint8_t *behind = mcore__binary_number(in, item + 1, width, &number);
     if (!behind) return NULL;
     if (*item >= 0xD0) {
         unsigned unused = 64 - 8 * (unsigned)width;
-        return constant(value, MCORE_VALUE_INTEGER, (int64_t)(number << unused) >> unused, behind);
+        return mcore__binary_constant(value, MCORE_VALUE_INTEGER,
+                                      (int64_t)(number << unused) >> unused, behind);
     }
     if (*item >= 0xCC) {
         mcore__binary_natural(value, number);
@@ -65,7 +39,7 @@ static const uint8_t *extension(mcore__binary *in, const uint8_t *item, mcore_va
 static const uint8_t *read_long(mcore__binary *in, const uint8_t *item, mcore_value *value,
                                 size_t width) {
     uint64_t len = 0;
-    const uint8_t *at = head(in, item, width, &len);
+    const uint8_t *at = mcore__binary_number(in, item + 1, width, &len);
     if (!at) return NULL;
     if (*item <= 0xC6) return mcore__binary_bytes(in, value, item, at, len);
     if (*item <= 0xC9) return extension(in, item, value, at, len);
@@ -79,12 +53,12 @@ static const uint8_t *read_long(mcore__binary *in, const uint8_t *item, mcore_va
 MCORE__INLINE const uint8_t *read_wide(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     switch (*item) {
     case 0xC0:
-        return constant(value, MCORE_VALUE_NULL, 0, item + 1);
+        return mcore__binary_constant(value, MCORE_VALUE_NULL, 0, item + 1);
     case 0xC1:
         return mcore__binary_fault(in, item, "expected a value, found the byte 0xc1");
     case 0xC2:
     case 0xC3:
-        return constant(value, MCORE_VALUE_BOOLEAN, *item & 1, item + 1);
+        return mcore__binary_constant(value, MCORE_VALUE_BOOLEAN, *item & 1, item + 1);
     case 0xC4:
     case 0xC7:
     case 0xD9:
@@ -115,7 +89,7 @@ MCORE__INLINE const uint8_t *read_wide(mcore__binary *in, const uint8_t *item, m
 MCORE__INLINE const uint8_t *read_item(mcore__binary *in, const uint8_t *item, mcore_value *value) {
     uint8_t first = *item;
     if (first < 0x80 || first >= 0xE0)
-        return constant(value, MCORE_VALUE_INTEGER, (int8_t)first, item + 1);
+        return mcore__binary_constant(value, MCORE_VALUE_INTEGER, (int8_t)first, item + 1);
     if (first >= 0xC0) return read_wide(in, item, value);
     if (first >= 0xA0) return mcore__binary_text(in, value, item, item + 1, first & 0x1F);
     if (first >= 0x90) return mcore__binary_array(in, value, item, item + 1, first & 0x0F);

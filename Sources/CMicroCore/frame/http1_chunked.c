@@ -3,16 +3,10 @@
  * Extensions are skipped; they may hold anything but control characters, a bare LF above all, which
  * some parsers take for the end of the line and some don't. They are bounded per chunk and per
  * message, or one-byte chunks would carry a hundred times their size for free. */
+#include "base/hex.h"
 #include "frame/http1_internal.h"
 
 enum { CHUNK_DIGITS_MAX = 16, EXTENSION_MAX = 256, EXTENSIONS_TOTAL_MAX = 4096 };
-
-static int hex_value(uint8_t c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
 
 static mcore__h1_event fail_size(mcore__h1_parser *parser) {
     return mcore__h1_fail(parser, 400, "malformed chunk size");
@@ -20,7 +14,7 @@ static mcore__h1_event fail_size(mcore__h1_parser *parser) {
 
 /* One byte of the size, or of what ends it. MORE: go on. */
 static mcore__h1_event take_size_byte(mcore__h1_parser *parser, uint8_t byte) {
-    int digit = hex_value(byte);
+    int digit = mcore__hex_value(byte);
     if (digit >= 0) {
         if (++parser->chunk_digits > CHUNK_DIGITS_MAX) return fail_size(parser);
         /* So many digits are 64 bits: this cannot wrap. */

@@ -1,3 +1,4 @@
+#include "base/hex.h"
 #include "frame/grpc.h"
 
 static const char hex_digits[] = "0123456789ABCDEF";
@@ -35,13 +36,6 @@ mcore_status mcore__percent_encode(mcore_slice text, mcore__buffer *out) {
     return MCORE_OK;
 }
 
-static int hex_value(uint8_t c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
-
 mcore_status mcore__percent_decode(mcore_slice text, mcore__buffer *out) {
     const uint8_t *bytes = text.data;
     if (text.len == 0) return MCORE_OK;
@@ -51,13 +45,10 @@ mcore_status mcore__percent_decode(mcore_slice text, mcore__buffer *out) {
     uint8_t *at = mcore__buffer_tail(out);
     size_t written = 0;
     for (size_t i = 0; i < text.len; i++) {
-        int high = -1, low = -1;
-        if (bytes[i] == '%' && text.len - i > 2) {
-            high = hex_value(bytes[i + 1]);
-            low = hex_value(bytes[i + 2]);
-        }
-        if (high >= 0 && low >= 0) {
-            at[written++] = (uint8_t)(high << 4 | low);
+        int byte = -1;
+        if (bytes[i] == '%' && text.len - i > 2) byte = mcore__hex_byte(bytes + i + 1);
+        if (byte >= 0) {
+            at[written++] = (uint8_t)byte;
             i += 2;
         } else {
             at[written++] = bytes[i];

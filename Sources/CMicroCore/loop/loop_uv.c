@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include "base/entropy.h"
 #include "base/memory.h"
 #include "loop/loop_core.h"
 #include "loop/os_status.h"
@@ -15,7 +16,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/random.h>
 #include <time.h>
 
 /* libuv's clock stands still while the machine sleeps, ours does not. So a wait for a timer is cut
@@ -217,7 +217,7 @@ static mcore_status init_handles(uv_driver *d) {
 
 static uint64_t kernel_seed(void) {
     uint64_t seed;
-    if (getrandom(&seed, sizeof seed, 0) == (ssize_t)sizeof seed) return seed;
+    if (mcore__entropy(&seed, sizeof seed) == MCORE_OK) return seed;
     return real_now_ns(NULL) ^ (uint64_t)(uintptr_t)&seed; /* no such call in a sandbox */
 }
 

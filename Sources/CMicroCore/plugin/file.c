@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include "base/hex.h"
 #include "base/memory.h"
 #include "loop/os_status.h"
 #include "plugin/plugin.h"
@@ -166,19 +167,12 @@ mcore_status mcore__plugin_check_format(const char *path, char *detail, size_t s
 
 /* ---- Whether it is the one that was meant ---- */
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 static int read_hex(const char *hex, uint8_t out[MCORE__SHA256_BYTES]) {
     if (strlen(hex) != 2u * MCORE__SHA256_BYTES) return 0;
     for (int i = 0; i < MCORE__SHA256_BYTES; i++) {
-        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-        if (high < 0 || low < 0) return 0;
-        out[i] = (uint8_t)(high << 4 | low);
+        int byte = mcore__hex_byte((const uint8_t *)hex + 2 * i);
+        if (byte < 0) return 0;
+        out[i] = (uint8_t)byte;
     }
     return 1;
 }

@@ -1,31 +1,9 @@
+#include "base/utf8.h"
 #include "frame/http1.h"
 #include "rpc/server_answer.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* Length of the well-formed UTF-8 sequence at `at` (RFC 3629, table 3-7 of Unicode), 0: none. */
-static size_t utf8_sequence(const uint8_t *at, size_t left) {
-    uint8_t lead = at[0], low = 0x80, high = 0xBF;
-    size_t len;
-    if (lead < 0x80) return 1;
-    if (lead >= 0xC2 && lead <= 0xDF)
-        len = 2;
-    else if (lead >= 0xE0 && lead <= 0xEF)
-        len = 3;
-    else if (lead >= 0xF0 && lead <= 0xF4)
-        len = 4;
-    else
-        return 0;
-    if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
-    if (lead == 0xF0) low = 0x90;
-    if (lead == 0xF4) high = 0x8F;
-    if (left < len || at[1] < low || at[1] > high) return 0;
-    for (size_t i = 2; i < len; i++)
-        if (at[i] < 0x80 || at[i] > 0xBF) return 0;
-    return len;
-}
 
 static mcore_status append_escaped(mcore__buffer *out, const uint8_t *at) {
     char text[8];
@@ -51,7 +29,7 @@ static mcore_status append_escaped(mcore__buffer *out, const uint8_t *at) {
 static mcore_status append_json_text(mcore__buffer *out, mcore_slice text) {
     const uint8_t *at = text.data, *end = at + text.len, *run = at;
     while (at < end) {
-        size_t len = utf8_sequence(at, (size_t)(end - at));
+        size_t len = *at < 0x80 ? 1 : mcore__utf8_sequence(at, (size_t)(end - at));
         int plain =
             len > 1 || (len == 1 && *at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7F);
         if (plain) {
