@@ -1,10 +1,11 @@
 /* Reading messages: bytes to a document. Each function checks all of the bytes, reads nothing
- * beyond them, and takes at most 32 times their length in memory, and a page or two.
+ * beyond them, and takes at most 32 times their length in memory, and a page or two; for as long as
+ * it takes to move them to a larger block, half as much again.
  *
  * Thread: any; one at a time for each document.
  * Errors: MCORE_EPROTO (not valid) and MCORE_ELIMIT (too deep, or more than UINT32_MAX values),
- * each with mcore_document_fault; MCORE_ENOMEM; MCORE_EINVAL (an option). The document is empty
- *         then. */
+ *         each with mcore_document_fault; MCORE_ENOMEM; MCORE_EINVAL (an option). The document is
+ *         empty then. */
 #ifndef MCORE_CODEC_H
 #define MCORE_CODEC_H
 
