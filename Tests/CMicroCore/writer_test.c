@@ -388,6 +388,24 @@ TEST(places_of_nowhere_are_refused) {
     }
 }
 
+/* That of a place that a program never got. */
+TEST(place_0_is_nowhere_when_no_value_is_awaited) {
+    typedef mcore_status use(mcore_writer *, mcore_place);
+    static use *const uses[] = {mcore_writer_open_array, mcore_writer_at};
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        mcore_writer *writer = make(0);
+        mcore_place top = mcore_writer_top(writer);
+        open_array(writer, top);
+        CHECK(!mcore_writer_is_awaited(writer, 0));
+        CHECK_INT(uses[i](writer, 0), MCORE_EBUSY);
+        check_stuck(writer, MCORE_EBUSY, "", i ? "the place is not the last one" : taken);
+        CHECK_INT(uses[i](writer, 0), MCORE_EBUSY); /* the message has its value */
+        mcore_writer_reset(writer, 0);
+        CHECK_INT(uses[i](writer, 0), MCORE_EBUSY);
+        mcore_writer_destroy(writer);
+    }
+}
+
 TEST(nothing_follows_the_end) {
     mcore_writer *writer = make(0);
     mcore_place top = mcore_writer_top(writer);
