@@ -1153,6 +1153,51 @@ TEST(a_writer_gives_its_memory_back) {
     mcore_set_allocator(NULL);
 }
 
+static void write_small(mcore_writer *writer, uint32_t flags) {
+    mcore_writer_options options = {.struct_size = sizeof options};
+    mcore_writer_options_default(&options);
+    options.flags = flags;
+    CHECK_INT(mcore_writer_begin(writer, MCORE_FORMAT_JSON, &options), MCORE_OK);
+    mcore_place top = mcore_writer_top(writer);
+    open_map(writer, top);
+    key(writer, top, "c");
+    integer(writer, 1);
+    check_result(writer, "{\"c\":1}");
+}
+
+TEST(a_writer_that_is_reset_has_forgotten) {
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
+    for (uint32_t flags = 0; flags < 4; flags++) {
+        mcore_writer *writer = make(flags);
+        mcore_place top = mcore_writer_top(writer);
+        open_map(writer, top);
+        open_map(writer, key(writer, top, "a"));
+        mcore_writer_reset(writer, SIZE_MAX);
+        check_fault(writer, "", "");
+        CHECK(!mcore_writer_is_awaited(writer, top));
+        CHECK_INT(mcore_writer_count(writer, top), 0);
+        mcore_slice out;
+        CHECK_INT(mcore_writer_finish(writer, &out), MCORE_EINVAL);
+        check_fault(writer, "", "nothing was written");
+        mcore_writer_reset(writer, SIZE_MAX); /* of an error, too */
+        check_fault(writer, "", "");
+        CHECK_INT(mcore_writer_integer(writer, 1), MCORE_EINVAL);
+        check_fault(writer, "", "no value is awaited");
+
+        /* Memory that is kept is used again. */
+        write_small(writer, flags);
+        mcore_writer_reset(writer, SIZE_MAX);
+        size_t made = heap.made;
+        write_small(writer, flags);
+        CHECK_INT(heap.made, made);
+        mcore_writer_reset(writer, 0);
+        write_small(writer, flags);
+        CHECK(heap.made > made);
+        mcore_writer_destroy(writer);
+    }
+    mcore_set_allocator(NULL);
+}
+
 TEST(one_writer_has_all_formats_in_turn) {
     mcore_writer *writer = mcore_writer_create();
     mcore_place top = mcore_writer_top(writer);
