@@ -464,6 +464,38 @@ TEST(forms_have_a_limit) {
     }
 }
 
+/* Of what is no entry in the end, nothing counts. */
+TEST(what_is_taken_back_fits_in_any_limit) {
+    char name[1000];
+    memset(name, '&', sizeof name);
+    for (size_t max = 0; max <= 3; max++) {
+        mcore_writer *writer = mcore_writer_create();
+        mcore_writer_options options = {.struct_size = sizeof options};
+        mcore_writer_options_default(&options);
+        options.bytes_max = max;
+        CHECK_INT(mcore_writer_begin(writer, MCORE_FORMAT_FORM, &options), MCORE_OK);
+        mcore_place top = mcore_writer_top(writer), list = 0;
+        mcore_writer_open_map(writer, top, 0);
+        mcore_writer_key(writer, top, (mcore_slice){name, sizeof name}, NULL);
+        CHECK_INT(mcore_writer_null(writer), MCORE_OK);
+        mcore_writer_key(writer, top, (mcore_slice){name, sizeof name}, &list);
+        mcore_writer_open_array(writer, list);
+        mcore_writer_element(writer, list, NULL);
+        CHECK_INT(mcore_writer_null(writer), MCORE_OK);
+        mcore_writer_key(writer, top, text("a"), &list);
+        mcore_writer_open_array(writer, list);
+        mcore_writer_element(writer, list, NULL);
+        mcore_status status = mcore_writer_integer(writer, 1);
+        CHECK_INT(status, max < 3 ? MCORE_ELIMIT : MCORE_OK);
+        mcore_writer_element(writer, list, NULL);
+        CHECK_INT(mcore_writer_null(writer), status);
+        mcore_slice out = {"", 0};
+        CHECK_INT(mcore_writer_finish(writer, &out), status);
+        if (status == MCORE_OK) CHECK_SLICE(out, "a=1");
+        mcore_writer_destroy(writer);
+    }
+}
+
 static mcore_status write_and_forget(void) {
     mcore_writer *writer = mcore_writer_create();
     if (!writer) return MCORE_ENOMEM;

@@ -388,6 +388,24 @@ TEST(places_of_nowhere_are_refused) {
     }
 }
 
+/* That of a place that a program never got. */
+TEST(place_0_is_nowhere_when_no_value_is_awaited) {
+    typedef mcore_status use(mcore_writer *, mcore_place);
+    static use *const uses[] = {mcore_writer_open_array, mcore_writer_at};
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        mcore_writer *writer = make(0);
+        mcore_place top = mcore_writer_top(writer);
+        open_array(writer, top);
+        CHECK(!mcore_writer_is_awaited(writer, 0));
+        CHECK_INT(uses[i](writer, 0), MCORE_EBUSY);
+        check_stuck(writer, MCORE_EBUSY, "", i ? "the place is not the last one" : taken);
+        CHECK_INT(uses[i](writer, 0), MCORE_EBUSY); /* the message has its value */
+        mcore_writer_reset(writer, 0);
+        CHECK_INT(uses[i](writer, 0), MCORE_EBUSY);
+        mcore_writer_destroy(writer);
+    }
+}
+
 TEST(nothing_follows_the_end) {
     mcore_writer *writer = make(0);
     mcore_place top = mcore_writer_top(writer);
@@ -1132,6 +1150,51 @@ TEST(a_writer_gives_its_memory_back) {
     CHECK(least <= 5);
     mcore_writer_destroy(writer);
     CHECK_INT(heap.live, 0);
+    mcore_set_allocator(NULL);
+}
+
+static void write_small(mcore_writer *writer, uint32_t flags) {
+    mcore_writer_options options = {.struct_size = sizeof options};
+    mcore_writer_options_default(&options);
+    options.flags = flags;
+    CHECK_INT(mcore_writer_begin(writer, MCORE_FORMAT_JSON, &options), MCORE_OK);
+    mcore_place top = mcore_writer_top(writer);
+    open_map(writer, top);
+    key(writer, top, "c");
+    integer(writer, 1);
+    check_result(writer, "{\"c\":1}");
+}
+
+TEST(a_writer_that_is_reset_has_forgotten) {
+    CHECK_INT(mcore_set_allocator(&failing_heap), MCORE_OK);
+    for (uint32_t flags = 0; flags < 4; flags++) {
+        mcore_writer *writer = make(flags);
+        mcore_place top = mcore_writer_top(writer);
+        open_map(writer, top);
+        open_map(writer, key(writer, top, "a"));
+        mcore_writer_reset(writer, SIZE_MAX);
+        check_fault(writer, "", "");
+        CHECK(!mcore_writer_is_awaited(writer, top));
+        CHECK_INT(mcore_writer_count(writer, top), 0);
+        mcore_slice out;
+        CHECK_INT(mcore_writer_finish(writer, &out), MCORE_EINVAL);
+        check_fault(writer, "", "nothing was written");
+        mcore_writer_reset(writer, SIZE_MAX); /* of an error, too */
+        check_fault(writer, "", "");
+        CHECK_INT(mcore_writer_integer(writer, 1), MCORE_EINVAL);
+        check_fault(writer, "", "no value is awaited");
+
+        /* Memory that is kept is used again. */
+        write_small(writer, flags);
+        mcore_writer_reset(writer, SIZE_MAX);
+        size_t made = heap.made;
+        write_small(writer, flags);
+        CHECK_INT(heap.made, made);
+        mcore_writer_reset(writer, 0);
+        write_small(writer, flags);
+        CHECK(heap.made > made);
+        mcore_writer_destroy(writer);
+    }
     mcore_set_allocator(NULL);
 }
 

@@ -172,9 +172,7 @@ static void check_options(mcore_slice input, mcore_format format, mcore_status e
     status = write_bytes(writer, input, format, MCORE_WRITER_SORTED, SIZE_MAX, &other);
     CHECK(status == expected && (status != MCORE_OK || other.len == bytes.len));
     if (expected == MCORE_OK && bytes.len) {
-        /* The name of an entry that has no form is there for a moment. */
-        if (format != MCORE_FORMAT_FORM)
-            CHECK(write_bytes(writer, input, format, 0, bytes.len, &other) == MCORE_OK);
+        CHECK(write_bytes(writer, input, format, 0, bytes.len, &other) == MCORE_OK);
         CHECK(write_bytes(writer, input, format, 0, bytes.len - 1, &other) == MCORE_ELIMIT);
     }
     mcore_writer_destroy(writer);

@@ -2,9 +2,7 @@
 
 mcore_status mcore__binary_write_begin(mcore_writer *writer, mcore__level *level) {
     (void)level;
-    uint8_t *at = mcore__writer_room(writer, 1);
-    if (!at) return writer->status;
-    return mcore__writer_wrote(writer, mcore__store8(at, 0));
+    return mcore__binary_write_byte(writer, 0);
 }
 
 mcore_status mcore__binary_write_element(mcore_writer *writer, mcore__level *level) {

@@ -10,6 +10,12 @@
 
 enum { MCORE__HEAD_MAX = 9 };
 
+static inline mcore_status mcore__binary_write_byte(mcore_writer *writer, uint8_t byte) {
+    uint8_t *at = mcore__writer_room(writer, 1);
+    if (!at) return writer->status;
+    return mcore__writer_wrote(writer, mcore__store8(at, byte));
+}
+
 mcore_status mcore__binary_write_begin(mcore_writer *writer, mcore__level *level);
 mcore_status mcore__binary_write_element(mcore_writer *writer, mcore__level *level);
 /* The head of `len` bytes replaces that of the list or map. */

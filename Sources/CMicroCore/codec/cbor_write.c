@@ -22,16 +22,12 @@ static inline uint8_t *put_head(uint8_t *at, enum major major, uint64_t argument
 
 /* ---- Numbers and constants ---- */
 
-static mcore_status put_byte(mcore_writer *writer, uint8_t byte) {
-    uint8_t *at = mcore__writer_room(writer, 1);
-    if (!at) return writer->status;
-    return mcore__writer_wrote(writer, mcore__store8(at, byte));
+static mcore_status cbor_null(mcore_writer *writer) {
+    return mcore__binary_write_byte(writer, 0xF6);
 }
 
-static mcore_status cbor_null(mcore_writer *writer) { return put_byte(writer, 0xF6); }
-
 static mcore_status cbor_boolean(mcore_writer *writer, int value) {
-    return put_byte(writer, value ? 0xF5 : 0xF4);
+    return mcore__binary_write_byte(writer, value ? 0xF5 : 0xF4);
 }
 
 static mcore_status put_number(mcore_writer *writer, enum major major, uint64_t argument) {

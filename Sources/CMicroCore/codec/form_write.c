@@ -143,29 +143,41 @@ static mcore_status form_begin(mcore_writer *writer, mcore__level *level) {
     return MCORE_OK;
 }
 
+/* Room for a name of `len` bytes with what stands around it. Null takes a name back: whether it is
+ * too long is said with the value behind it. NULL: it failed. */
+static uint8_t *room_for_name(mcore_writer *writer, size_t len) {
+    if (len < SIZE_MAX / 2 && mcore__buffer_reserve(&writer->bytes, 1 + len + AROUND) == MCORE_OK)
+        return mcore__writer_end(writer);
+    mcore__writer_fail(writer, MCORE_ENOMEM, "no memory");
+    return NULL;
+}
+
+static mcore_status wrote_name(mcore_writer *writer, uint8_t *end) {
+    *end++ = '=';
+    writer->bytes.end = (size_t)(end - writer->bytes.data);
+    return MCORE_OK;
+}
+
 static mcore_status form_key(mcore_writer *writer, mcore__level *level, mcore_slice key) {
-    uint8_t *at = mcore__writer_room(writer, 1 + key.len + AROUND);
+    uint8_t *at = room_for_name(writer, key.len < SIZE_MAX / 8 ? key.len * ESCAPE : SIZE_MAX);
     if (!at) return writer->status;
     if (level->count > 1) *at++ = '&';
     level->entry = level->key = (size_t)(at - writer->bytes.data);
     at = put_escaped(writer, at, key);
     if (!at) return writer->status;
     level->key_len = (size_t)(at - writer->bytes.data) - level->key;
-    *at++ = '=';
-    return mcore__writer_wrote(writer, at);
+    return wrote_name(writer, at);
 }
 
 static mcore_status form_element(mcore_writer *writer, mcore__level *list) {
     list->entry = writer->bytes.end;
     if (list->key_len++ == 0) return MCORE_OK; /* the name is there */
     const mcore__level *map = &writer->levels[writer->depth - 2];
-    uint8_t *at = mcore__writer_room(writer, map->key_len + 2);
+    uint8_t *at = room_for_name(writer, map->key_len);
     if (!at) return writer->status;
     *at++ = '&';
     memcpy(at, writer->bytes.data + map->key, map->key_len);
-    at += map->key_len;
-    *at++ = '=';
-    return mcore__writer_wrote(writer, at);
+    return wrote_name(writer, at + map->key_len);
 }
 
 static mcore_status form_end(mcore_writer *writer, mcore__level *level) {

@@ -4,16 +4,12 @@
 
 /* ---- Numbers and constants ---- */
 
-static mcore_status put_byte(mcore_writer *writer, uint8_t byte) {
-    uint8_t *at = mcore__writer_room(writer, 1);
-    if (!at) return writer->status;
-    return mcore__writer_wrote(writer, mcore__store8(at, byte));
+static mcore_status msgpack_null(mcore_writer *writer) {
+    return mcore__binary_write_byte(writer, 0xC0);
 }
 
-static mcore_status msgpack_null(mcore_writer *writer) { return put_byte(writer, 0xC0); }
-
 static mcore_status msgpack_boolean(mcore_writer *writer, int value) {
-    return put_byte(writer, value ? 0xC3 : 0xC2);
+    return mcore__binary_write_byte(writer, value ? 0xC3 : 0xC2);
 }
 
 static inline uint8_t *put_natural(uint8_t *at, uint64_t value) {

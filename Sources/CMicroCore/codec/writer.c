@@ -240,6 +240,10 @@ static mcore_status settle(mcore_writer *writer, uint32_t depth) {
     return MCORE_OK;
 }
 
+static inline int is_awaited(const mcore_writer *writer, mcore_place place) {
+    return place != 0 && place == writer->awaited;
+}
+
 static inline int is_open(const mcore_writer *writer, mcore_place place) {
     uint32_t depth = depth_of(place);
     return depth < writer->depth && writer->levels[depth].place == place;
@@ -249,7 +253,7 @@ static inline int is_open(const mcore_writer *writer, mcore_place place) {
 static mcore__level *enter(mcore_writer *writer, mcore_place place) {
     if (writer->status != MCORE_OK) return NULL;
     if (!is_open(writer, place)) {
-        if (place == writer->awaited)
+        if (is_awaited(writer, place))
             mcore__writer_fail_unopened(writer);
         else
             mcore__writer_fail(writer, MCORE_EBUSY, "the list or map is closed");
@@ -267,7 +271,7 @@ static inline void await(mcore_writer *writer, mcore_place *out_place) {
 static mcore_status open_at(mcore_writer *writer, mcore_place place, int is_map, int sorted) {
     if (writer->collects) return mcore__tree_open(writer, place, is_map, sorted);
     if (writer->status != MCORE_OK) return writer->status;
-    if (place == writer->awaited) return open_level(writer, is_map, sorted);
+    if (is_awaited(writer, place)) return open_level(writer, is_map, sorted);
     if (!is_open(writer, place))
         return mcore__writer_fail(writer, MCORE_EBUSY, "the place has its value already");
     if (writer->levels[depth_of(place)].is_map == is_map) return MCORE_OK;
@@ -397,7 +401,7 @@ mcore_status mcore_writer_bytes(mcore_writer *writer, mcore_slice bytes) {
 mcore_status mcore_writer_at(mcore_writer *writer, mcore_place place) {
     if (writer->status != MCORE_OK) return writer->status;
     if (writer->collects) return mcore__tree_at(writer, place);
-    if (place == writer->awaited) return MCORE_OK;
+    if (is_awaited(writer, place)) return MCORE_OK;
     if (is_open(writer, place))
         return mcore__writer_fail(writer, MCORE_EINVAL, "the place has its value already");
     return mcore__writer_fail(writer, MCORE_EBUSY, "the place is not the last one");
@@ -407,7 +411,7 @@ mcore_status mcore_writer_at(mcore_writer *writer, mcore_place place) {
 
 int mcore_writer_is_awaited(const mcore_writer *writer, mcore_place place) {
     if (writer->status != MCORE_OK) return 0;
-    return writer->collects ? mcore__tree_is_awaited(writer, place) : place == writer->awaited;
+    return writer->collects ? mcore__tree_is_awaited(writer, place) : is_awaited(writer, place);
 }
 
 size_t mcore_writer_count(const mcore_writer *writer, mcore_place place) {

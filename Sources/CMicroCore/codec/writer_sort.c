@@ -3,6 +3,7 @@
 #include "codec/writer.h"
 
 #include "base/memory.h"
+#include "codec/big_endian.h"
 
 #include <string.h>
 
@@ -99,22 +100,16 @@ static int has_byte(uint64_t word, char byte) {
     return ((word - ones) & ~word & ones * 0x80) != 0;
 }
 
-static uint64_t load_4(const uint8_t *in) {
-    return (uint64_t)in[0] << 24 | (uint64_t)in[1] << 16 | (uint64_t)in[2] << 8 | in[3];
-}
-
-/* The first byte of memory is the highest. */
-static uint64_t load_8(const uint8_t *in) { return load_4(in) << 32 | load_4(in + 4); }
-
 /* What most keys differ in already. */
 static uint64_t first_bytes(const mcore_writer *writer, mcore_slice key) {
     const mcore__format *format = writer->format;
     const uint8_t *in = key.data;
     uint64_t word = 0;
     if (key.len >= 8)
-        word = load_8(in);
+        word = mcore__load64(in);
     else if (key.len >= 4)
-        word = load_4(in) << 32 | load_4(in + key.len - 4) << 8 * (8 - key.len);
+        word = (uint64_t)mcore__load32(in) << 32 | (uint64_t)mcore__load32(in + key.len - 4)
+                                                       << 8 * (8 - key.len);
     else
         for (size_t i = 0; i < key.len; i++) word |= (uint64_t)in[i] << (56 - 8 * i);
     const char *escape = format->escapes;
