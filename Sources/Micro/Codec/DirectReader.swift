@@ -224,11 +224,15 @@ extension DirectReader {
 extension ReadDocument {
     /// The message's one value.
     func decodeMessage<T: Decodable>(_ type: T.Type) throws -> T {
-        guard let direct = type as? any DirectDecodable.Type else { return try decode(type, at: 0) }
-        return try withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { memory in
+        guard let direct = directTypes.find(type, { $0 as? any DirectDecodable.Type }) else {
+            return try decode(type, at: 0)
+        }
+        return try withUnsafeTemporaryAllocation(
+            byteCount: MemoryLayout<T>.size, alignment: MemoryLayout<T>.alignment
+        ) { memory in
             guard let place = memory.baseAddress else { return try decode(type, at: 0) }
             try direct.initialize(place, from: DirectReader(.passUnretained(self), 0))
-            return place.move()
+            return place.assumingMemoryBound(to: T.self).move()
         }
     }
 }

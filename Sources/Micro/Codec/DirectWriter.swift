@@ -202,10 +202,19 @@ struct LentPlace {
 extension WrittenMessage {
     /// The message's one value.
     func encodeMessage<T: Encodable>(_ value: T, at place: MessagePlace) throws {
-        guard T.self is any DirectEncodable.Type, let direct = value as? any DirectEncodable else {
+        guard let direct = directTypes.find(T.self, { $0 as? any DirectEncodable.Type }) else {
             return try encode(value, at: place)
         }
         var writer = DirectWriter(LentPlace(self, place))
-        try direct.encode(to: &writer)
+        try withUnsafePointer(to: value) { try direct.write($0, to: &writer) }
+    }
+}
+
+extension DirectEncodable {
+    /// Not as an existential, which would need memory of its own.
+    fileprivate static func write(
+        _ value: UnsafeRawPointer, to writer: inout DirectWriter
+    ) throws {
+        try value.assumingMemoryBound(to: Self.self).pointee.encode(to: &writer)
     }
 }

@@ -45,13 +45,7 @@ extension ReadDocument {
     /// The value at `at`. Types that are a value of the format are known here; others read
     /// themselves.
     func decode<T: Decodable>(_ type: T.Type, at: ValuePlace) throws -> T {
-        if let value = try knownValue(type, at) { return value }
-        return try T(from: DocumentDecoder(document: self, at: at))
-    }
-
-    /// nil: the type is none of these.
-    @inline(__always)
-    private func knownValue<T>(_ type: T.Type, _ at: ValuePlace) throws -> T? {
+        // Not an optional of T: its metadata would have to be looked for.
         func known<Known>(_ value: Known) -> T { unsafeBitCast(value, to: T.self) }
         if type == String.self { return known(try string(at)) }
         if type == Int.self { return known(try integer(at, as: Int.self)) }
@@ -71,7 +65,8 @@ extension ReadDocument {
         if type == UInt32.self { return known(try integer(at, as: UInt32.self)) }
         if type == UInt64.self { return known(try integer(at, as: UInt64.self)) }
         if type == Float.self { return known(try float(at)) }
-        return try foundationValue(type, at)
+        if isOfFoundation(type) { return try foundationValue(type, at) }
+        return try T(from: DocumentDecoder(document: self, at: at))
     }
 
     /// The place of the first element of a list, and how many there are. Where texts are all that

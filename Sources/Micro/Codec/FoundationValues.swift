@@ -21,12 +21,16 @@ public enum DateCoding: Sendable, Hashable {
 // The types of Foundation whose own `Codable` form is not what a format would have for them. Where
 // MessagePack or CBOR say that something is a time, it is read as that.
 extension ReadDocument {
-    func foundationValue<T>(_ type: T.Type, _ at: ValuePlace) throws -> T? {
+    func isOfFoundation(_ type: Any.Type) -> Bool {
+        type == Date.self || type == Data.self || type == URL.self || type == Decimal.self
+    }
+
+    /// A value of one of these types.
+    func foundationValue<T>(_ type: T.Type, _ at: ValuePlace) throws -> T {
         if type == Date.self { return unsafeBitCast(try date(at), to: T.self) }
         if type == Data.self { return unsafeBitCast(try data(at), to: T.self) }
         if type == URL.self { return unsafeBitCast(try url(at), to: T.self) }
-        if type == Decimal.self { return unsafeBitCast(try decimal(at), to: T.self) }
-        return nil
+        return unsafeBitCast(try decimal(at), to: T.self)
     }
 
     private func date(_ at: ValuePlace) throws -> Date {
