@@ -36,10 +36,7 @@ final class CoreFormat: Sendable {
 
     /// See ``Codec/decode(_:from:)``.
     func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
-        if bytes.isEmpty {
-            if let empty = Empty() as? T { return empty }
-            throw MicroError.invalid("", "the message is empty: send the \(name) of a \(T.self)")
-        }
+        if bytes.isEmpty { return try Empty.decode(type, as: name) }
         do {
             return try bytes.withUnsafeBytes { bytes in
                 try ReadDocument.with(decoding, read: { try self.read(bytes, into: $0) }) {

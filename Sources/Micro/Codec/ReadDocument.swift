@@ -6,18 +6,21 @@ internal import CMicroCore
 /// For one thread.
 @usableFromInline
 final class ReadDocument {
-    let core: OpaquePointer
+    /// Where what was read is: its own document, or one that is lent to it.
+    private(set) var core: OpaquePointer
+    private let own: OpaquePointer
     /// nil: closed.
     private(set) var values: UnsafeMutablePointer<mcore_value>?
     private(set) var traits: DecodingTraits
 
     private init(_ traits: DecodingTraits) {
-        guard let core = mcore_document_create() else { fatalError("out of memory") }
-        self.core = core
+        guard let own = mcore_document_create() else { fatalError("out of memory") }
+        self.own = own
+        core = own
         self.traits = traits
     }
 
-    deinit { mcore_document_destroy(core) }
+    deinit { mcore_document_destroy(own) }
 
     /// Reads bytes, and lends what was read.
     ///
@@ -30,13 +33,33 @@ final class ReadDocument {
         _ traits: DecodingTraits, read: (OpaquePointer) throws -> Void,
         _ body: (ReadDocument) throws -> T
     ) throws -> T {
+        try with(
+            traits,
+            fill: {
+                try read($0)
+                return $0
+            }, body)
+    }
+
+    /// Lends what is in a document of the core, which has to outlive the call.
+    static func with<T>(
+        _ traits: DecodingTraits, lent: OpaquePointer, _ body: (ReadDocument) throws -> T
+    ) throws -> T {
+        try with(traits, fill: { _ in lent }, body)
+    }
+
+    private static func with<T>(
+        _ traits: DecodingTraits, fill: (OpaquePointer) throws -> OpaquePointer,
+        _ body: (ReadDocument) throws -> T
+    ) throws -> T {
         var document = spare() ?? ReadDocument(traits)
         defer {
             document.values = nil
+            document.core = document.own
             if isKnownUniquelyReferenced(&document) { keep(document) }
         }
         document.traits = traits
-        try read(document.core)
+        document.core = try fill(document.own)
         document.values = mcore_document_values(document.core)
         do {
             return try body(document)
@@ -52,7 +75,7 @@ final class ReadDocument {
     }
 
     private static func keep(_ document: ReadDocument) {
-        mcore_document_reset(document.core, keptBytes)
+        mcore_document_reset(document.own, keptBytes)
         mcore_spare_give(MCORE_SPARE_READER, Unmanaged.passRetained(document).toOpaque()) {
             if let object = $0 { Unmanaged<ReadDocument>.fromOpaque(object).release() }
         }
