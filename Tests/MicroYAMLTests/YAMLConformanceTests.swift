@@ -1,3 +1,4 @@
+import Micro
 import MicroTesting
 import MicroYAML
 import Testing

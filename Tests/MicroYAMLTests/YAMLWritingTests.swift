@@ -21,8 +21,9 @@ import Testing
     }
 
     @Test func blocks() throws {
+        let written = try text(Kitchen())
         #expect(
-            try text(Kitchen()) == """
+            written == """
                 name: the kitchen
                 ovens:
                   - name: a
@@ -41,7 +42,7 @@ import Testing
                 none: {}
                 isOpen: true
                 secret: !!binary "AP8="
-                since: "1970-01-01T00:00:00Z"
+                since: "1970-01-01T00:00:00.000Z"
 
                 """)
         let bytes = try YAMLCodec().encode(Kitchen())
@@ -75,7 +76,7 @@ import Testing
     }
 
     @Test func bytesComeBack() throws {
-        for count in 0...70 {
+        for count in 1...70 {
             let value = (0..<count).map { UInt8(truncatingIfNeeded: $0 * 37 + 250) }
             let bytes = try YAMLCodec().encode(["a": value])
             let back = try YAMLCodec().decode([String: [UInt8]].self, from: bytes.span.bytes)
