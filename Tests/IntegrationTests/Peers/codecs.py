@@ -113,12 +113,14 @@ class Maker:
 
 def same(a, b):
     """Whether they are equal: numbers by what they are worth, for Swift's trees don't tell 2.0 from
-    2. An integer beyond 64 bits is the nearest number of 64 bits there."""
+    2, and take a large number for the integer that its shortest digits are. An integer beyond 64
+    bits is the nearest float there."""
     if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
         return a is b
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        if isinstance(a, int) and not -2**63 <= a < 2**64:
-            return float(a) == float(b)
+        if isinstance(a, int) and isinstance(b, int) and -2**63 <= a < 2**64:
+            return a == b
+        a, b = float(a), float(b)
         return a == b or (a != a and b != b)
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same, a, b))
