@@ -3,7 +3,7 @@ internal import CMicroCore
 /// A codec that is only a parser and a printer: all about `Codable` types is done here.
 ///
 ///     struct IniCodec: TreeCodec {
-///         let contentType = ContentType("application", "ini")
+///         let contentType = ContentType("application/ini")!
 ///         let name = "ini"
 ///         func read(_ bytes: RawSpan, into value: inout DirectWriter) throws { … }
 ///         func write(_ value: borrowing DirectReader) throws -> [UInt8] { … }
