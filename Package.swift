@@ -15,6 +15,7 @@ let package = Package(
         .library(name: "MicroEtcd", targets: ["MicroEtcd"]),
         .library(name: "MicroProtobuf", targets: ["MicroProtobuf"]),
         .library(name: "MicroTesting", targets: ["MicroTesting"]),
+        .library(name: "MicroYAML", targets: ["MicroYAML"]),
         .library(name: "MicroZstd", targets: ["MicroZstd"]),
         .library(name: "CMicroCore", targets: ["CMicroCore"]),
         .library(name: "CTransportKit", targets: ["CTransportKit"]),
@@ -29,6 +30,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         // Without its traits: they are for delimited streams, and need all of Foundation.
         .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // The C core. `path: "."` because the public headers live in the top-level include/.
@@ -115,6 +117,11 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .target(
+            name: "MicroYAML",
+            dependencies: ["Micro", .product(name: "Yams", package: "Yams")],
+            swiftSettings: swiftSettings
+        ),
+        .target(
             name: "MicroZstd", dependencies: ["CZstdCoding", "Micro"],
             swiftSettings: swiftSettings),
         .target(name: "MicroTesting", dependencies: ["Micro"], swiftSettings: swiftSettings),
@@ -190,6 +197,11 @@ let package = Package(
         .testTarget(
             name: "MicroEtcdTests",
             dependencies: ["Micro", "MicroEtcd"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
+            name: "MicroYAMLTests",
+            dependencies: ["Micro", "MicroTesting", "MicroYAML"],
             swiftSettings: swiftSettings
         ),
         .testTarget(

@@ -8,16 +8,20 @@ final class CodingTraits: Sendable {
     let isSorted: Bool
     let dates: DateCoding
     let userInfo: [CodingUserInfoKey: any Sendable]
+    /// Whether what is written was read from a message: what is wrong with it is wrong there.
+    let isIncoming: Bool
 
     init(
         _ format: mcore_format, depthMax: UInt32 = 64, isSorted: Bool = false,
-        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:]
+        dates: DateCoding = .deferredToDate, userInfo: [CodingUserInfoKey: any Sendable] = [:],
+        isIncoming: Bool = false
     ) {
         self.format = format
         self.depthMax = depthMax
         self.isSorted = isSorted
         self.dates = dates
         self.userInfo = userInfo
+        self.isIncoming = isIncoming
     }
 
     /// Whether the format has bytes of its own, so that they need not be a list of numbers.

@@ -72,6 +72,8 @@ public struct ContentType: Sendable, Hashable, CustomStringConvertible {
     public static let cbor = ContentType("application", "cbor")
     /// `application/x-www-form-urlencoded`: a form of the web.
     public static let form = ContentType("application", "x-www-form-urlencoded")
+    /// `application/yaml`.
+    public static let yaml = ContentType("application", "yaml")
     /// `application/protobuf`.
     public static let protobuf = ContentType("application", "protobuf")
     /// `application/octet-stream`.

@@ -30,7 +30,7 @@ final class CoreFormat: Sendable {
 
     /// See ``Codec/decode(_:from:)``.
     func decode<T: Decodable>(_ type: T.Type, from bytes: RawSpan) throws -> T {
-        if bytes.isEmpty { return try emptyMessage(type) }
+        if bytes.isEmpty { return try Empty.decode(type, as: name) }
         do {
             return try bytes.withUnsafeBytes { bytes in
                 try ReadDocument.with(traits, read: { try self.read(bytes, into: $0) }) {
@@ -40,12 +40,6 @@ final class CoreFormat: Sendable {
         } catch {
             throw MicroError(error, id: "")
         }
-    }
-
-    @inline(never)
-    private func emptyMessage<T>(_ type: T.Type) throws -> T {
-        if let empty = Empty() as? T { return empty }
-        throw MicroError.invalid("", "the message is empty: send the \(name) of a \(T.self)")
     }
 
     /// See ``Codec/encode(_:)``.

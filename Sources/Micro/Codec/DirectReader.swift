@@ -207,7 +207,9 @@ extension DirectReader {
         if value.isNumber { return value.string }
         if value.isInteger { return String(value.as.integer) }
         if value.isNatural { return String(value.as.natural) }
-        return value.isReal ? String(value.as.real) : nil
+        guard value.isReal else { return nil }
+        let isSingle = value.flags & UInt8(MCORE_VALUE_SINGLE) != 0
+        return isSingle ? String(Float(value.as.real)) : String(value.as.real)
     }
 
     /// The value as bytes: those of the format, or a list of numbers.

@@ -17,3 +17,13 @@ public struct Empty: Codable, Sendable, Hashable {
 
     private enum NoKeys: CodingKey {}
 }
+
+extension Empty {
+    /// What a message of no bytes is: this, and no other type.
+    ///
+    /// - Parameter format: For people: "JSON".
+    static func decode<T>(_ type: T.Type, as format: String) throws(MicroError) -> T {
+        if let empty = Empty() as? T { return empty }
+        throw .invalid("", "the message is empty: send the \(format) of a \(type)")
+    }
+}

@@ -6,19 +6,22 @@ internal import CMicroCore
 /// For one thread.
 @usableFromInline
 final class ReadDocument {
-    let core: OpaquePointer
+    /// Where what was read is: its own document, or one that is lent to it.
+    private(set) var core: OpaquePointer
+    private let own: OpaquePointer
     /// nil: closed.
     private(set) var values: UnsafeMutablePointer<mcore_value>?
     private(set) var traits: CodingTraits
     var directTypes = RecentTypes<any DirectDecodable.Type>()
 
     private init(_ traits: CodingTraits) {
-        guard let core = mcore_document_create() else { fatalError("out of memory") }
-        self.core = core
+        guard let own = mcore_document_create() else { fatalError("out of memory") }
+        self.own = own
+        core = own
         self.traits = traits
     }
 
-    deinit { mcore_document_destroy(core) }
+    deinit { mcore_document_destroy(own) }
 
     /// Reads bytes, and lends what was read.
     ///
@@ -31,16 +34,36 @@ final class ReadDocument {
         _ traits: CodingTraits, read: (OpaquePointer) throws -> Void,
         _ body: (ReadDocument) throws -> T
     ) throws -> T {
+        try with(
+            traits,
+            fill: {
+                try read($0)
+                return $0
+            }, body)
+    }
+
+    /// Lends what is in a document of the core, which has to outlive the call.
+    static func with<T>(
+        _ traits: CodingTraits, lent: OpaquePointer, _ body: (ReadDocument) throws -> T
+    ) throws -> T {
+        try with(traits, fill: { _ in lent }, body)
+    }
+
+    private static func with<T>(
+        _ traits: CodingTraits, fill: (OpaquePointer) throws -> OpaquePointer,
+        _ body: (ReadDocument) throws -> T
+    ) throws -> T {
         var document = ThreadSpare.take(MCORE_SPARE_READER) ?? ReadDocument(traits)
         defer {
             document.values = nil
+            document.core = document.own
             if isKnownUniquelyReferenced(&document) {
-                mcore_document_reset(document.core, ThreadSpare.keptBytes)
+                mcore_document_reset(document.own, ThreadSpare.keptBytes)
                 ThreadSpare.keep(document, as: MCORE_SPARE_READER)
             }
         }
         document.traits = traits
-        try read(document.core)
+        document.core = try fill(document.own)
         document.values = mcore_document_values(document.core)
         do {
             return try body(document)

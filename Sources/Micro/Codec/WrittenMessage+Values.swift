@@ -121,6 +121,11 @@ extension WrittenMessage {
         let fault = mcore_writer_fault(core).map { String(cString: $0) } ?? ""
         let text = fault.isEmpty ? CoreStatus(raw: status).text : fault
         let field = path.first?.stringValue ?? ""
+        if traits.isIncoming {
+            return .invalid(
+                "", "\(field.isEmpty ? "the message" : field) is not valid: \(text)",
+                at: field.isEmpty ? nil : field)
+        }
         return .internalError(
             "", "\(field.isEmpty ? "the message" : field) can't be encoded: \(text)",
             metadata: field.isEmpty ? [:] : ["field": field])
