@@ -24,14 +24,15 @@ struct Measure: ParsableCommand {
         let work = try Work(operation, document, by: codec, direct: direct)
         let counted = try count.map { try repeated(work, $0) } ?? warmed(work)
         let allocations = AllocationCounter()
-        let before = (cpu: CPUTime.microseconds, allocations: allocations?.value ?? 0)
+        let before = (cpu: CPUTime.microseconds, allocations: allocations?.value)
         try work.run(counted)
-        let cpu = CPUTime.microseconds - before.cpu
+        let after = (cpu: CPUTime.microseconds, allocations: allocations?.value)
+        let cpu = after.cpu - before.cpu
         var fields = [
             "\"operations\": \(counted)", "\"cpu_us\": \(cpu)", "\"bytes\": \(work.bytes)",
         ]
-        if let allocations {
-            fields.append("\"allocations\": \(allocations.value - before.allocations)")
+        if let first = before.allocations, let last = after.allocations {
+            fields.append("\"allocations\": \(last - first)")
         }
         print("{\(fields.joined(separator: ", "))}")
     }

@@ -43,7 +43,7 @@ class Case:
     latency: bool = False
     quick: bool = False
     cores: int = 1  # of the server
-    repeat: int | None = None  # where one time tells as much as three
+    repeat: int | None = None  # where another number of turns is better than that of the run
     server: Setup = field(default=Setup())  # of all, when clients are measured
     document: str = ""  # of codecs
 
@@ -208,6 +208,7 @@ def micro():
 
 
 DOCUMENTS = {"small": "small message", "records": "100 KB records", "feed": "1 MB feed"}
+CODEC_TURNS = 5  # short ones
 BINARY = {"msgpack": "MessagePack", "cbor": "CBOR"}
 CODABLE = "a value of a Codable type"
 
@@ -258,7 +259,7 @@ def json_direct(operation, document):
 
 
 def codec_case(name, document, participants, kind="codec"):
-    return Case(suite="codecs", name=name, kind=kind, document=document,
+    return Case(suite="codecs", name=name, kind=kind, document=document, repeat=CODEC_TURNS,
                 participants=tuple(participants))
 
 
