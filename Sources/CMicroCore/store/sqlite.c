@@ -144,6 +144,23 @@ void mcore_sqlite_options_default(mcore_sqlite_options *out_options) {
     };
 }
 
+/* Makes the name of a new file durable: SQLite does that for its logs, but not for a database, and
+ * without its file the log of one is lost, too. */
+static mcore_status sync_folder_of(const char *path, char *detail, size_t detail_size) {
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    char *folder = slash ? mcore__strndup(path, len ? len : 1) : mcore__strndup(".", 1);
+    if (!folder) return MCORE_ENOMEM;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    mcore__free(folder);
+    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    /* A folder that can't be read, and a file system without this, are as they are. */
+    if (error == 0 || error == EACCES || error == EINVAL || error == ENOTSUP) return MCORE_OK;
+    mcore__sqlite_describe(detail, detail_size, strerror(error));
+    return status_of_errno(error, MCORE_EIO);
+}
+
 /* SQLite would create the file with 0644. The file is opened here only when it is new: closing a
  * descriptor of a database that this process has open would drop its POSIX locks. */
 static mcore_status create_file(const char *path, char *detail, size_t detail_size) {
@@ -152,7 +169,7 @@ static mcore_status create_file(const char *path, char *detail, size_t detail_si
     while (fd < 0 && errno == EINTR);
     if (fd >= 0) {
         close(fd);
-        return MCORE_OK;
+        return sync_folder_of(path, detail, detail_size);
     }
     int error = errno;
     if (error == EEXIST) {
@@ -203,6 +220,10 @@ static int configure(sqlite3 *raw, const mcore_sqlite_options *options, int in_m
     code = run(raw, "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;");
     /* The first read of the file: says whether it is a database at all. */
     if (code == SQLITE_OK) code = run(raw, "PRAGMA schema_version");
+    /* A new file becomes a database by a rollback journal. If that came back after a power cut, the
+     * file would be rolled back to nothing, and all of its WAL be dropped: so the journal has to be
+     * deleted durably, which only EXTRA sees to. */
+    if (code == SQLITE_OK) code = run(raw, "PRAGMA synchronous=EXTRA");
     if (code == SQLITE_OK) code = enter_wal(raw, options->busy_timeout_ms, out_wal);
     if (in_memory) *out_wal = 1;
     if (code == SQLITE_OK)
