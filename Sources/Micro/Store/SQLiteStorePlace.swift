@@ -18,7 +18,14 @@ struct SQLiteStorePlace: Sendable {
     /// Blocks.
     func open(isReadOnly: Bool) throws(SQLiteError) -> StoreFile {
         if isPrivateFolder { try PrivateFolder.ensureAll(folder) }
-        return try StoreFile(settings, at: moment, isReadOnly: isReadOnly)
+        do {
+            return try StoreFile(settings, at: moment, isReadOnly: isReadOnly)
+        } catch {
+            // Whoever only reads makes no store: the file of a new one is made here.
+            guard isReadOnly, error.isMissing else { throw error }
+            _ = try StoreFile(settings, at: moment, isReadOnly: false)
+            return try StoreFile(settings, at: moment, isReadOnly: true)
+        }
     }
 
     /// What went wrong, and what to do about it.

@@ -8,7 +8,10 @@ import Testing
     @Test(arguments: StoreConformance.checks)
     func conforms(check: String) async throws {
         try await withTemporaryFolder { folder in
-            try await StoreConformance { try Self.store(folder, Self.unique()) }.run([check])
+            // Long enough for a machine on which everything takes its time.
+            try await StoreConformance(shortTTL: .seconds(1)) {
+                try Self.store(folder, Self.unique())
+            }.run([check])
         }
     }
 
@@ -303,12 +306,14 @@ import Testing
                 let error = await expectError(.outOfRange, reason: "CHANGES_COMPACTED") {
                     while let change = try await slow.next() { #expect(change.revision < 300) }
                 }
-                #expect(error?.metadata["revision"] == "501")
+                // The log may be a little longer than asked for.
+                let first = try #require(UInt64(error?.metadata["revision"] ?? ""))
+                #expect((450...501).contains(first))
                 await expectError(.outOfRange, reason: "CHANGES_COMPACTED") {
-                    _ = try await store.changes(prefix: "", from: 500)
+                    _ = try await store.changes(prefix: "", from: first - 1)
                 }
-                let remembered = try await store.changes(prefix: "", from: 501)
-                for revision in 501...600 as ClosedRange<UInt64> {
+                let remembered = try await store.changes(prefix: "", from: first)
+                for revision in first...600 {
                     #expect(try await remembered.next()?.revision == revision)
                 }
                 await store.close()
