@@ -258,13 +258,13 @@ def store_killed(rig, kills=200):
 
 def store_full(rig):
     """A disk that is full, and has room again."""
-    with rig.small_disk(6) as folder:
+    with rig.small_disk(16) as folder:
         if folder is None:
             return [Finding("a full disk", "no commit lost", "skipped: no tmpfs can be mounted",
                             True)]
         ballast = os.path.join(folder, "ballast")
         with open(ballast, "wb") as file:
-            file.write(b"0" * (2 << 20))
+            file.write(b"0" * (8 << 20))
         path = os.path.join(folder, "full.sqlite")
         writer = rig.start_store("fill", path, reads_input=True)
         full = wait_until("the disk is full", lambda: writer.words_of("full"), 60)
