@@ -122,16 +122,27 @@ public final class MemoryStore: Store {
     }
 
     private func commitNow(_ batch: StoreBatch) throws(MicroError) -> StoreCommit {
-        var commit = MemoryStoreCommit(batch) { self.shard(of: $0) }
-        return try settling { () throws(MicroError) in
-            try MemoryStoreShard.locked(commit.shards[...]) { () throws(MicroError) in
-                var now = EventLoopClock.Instant(nanoseconds: 0)
+        let clock = environment.clock
+        if batch.checks.isEmpty, batch.operations.count == 1 {
+            let step = MemoryStoreStep(batch.operations[0], in: shard, clock: clock)
+            return try commitNow(
+                MemoryStoreCommit(checks: [], steps: CollectionOfOne(step)), [step.shard])
+        }
+        let checks = batch.checks.map { MemoryStoreStep($0, in: shard) }
+        let steps = batch.operations.map { MemoryStoreStep($0, in: shard, clock: clock) }
+        let used = shards.filter { shard in (checks + steps).contains { $0.shard === shard } }
+        return try commitNow(MemoryStoreCommit(checks: checks, steps: steps), used[...])
+    }
+
+    private func commitNow<Steps>(
+        _ commit: MemoryStoreCommit<Steps>, _ used: ArraySlice<MemoryStoreShard>
+    ) throws(MicroError) -> StoreCommit {
+        try settling { () throws(MicroError) in
+            try MemoryStoreShard.locked(used) { () throws(MicroError) in
                 if commit.hasExpiries {
-                    now = environment.clock.now
-                    for entry in commit.overdue(at: now) { expire(entry) }
+                    for entry in commit.overdue(at: environment.clock.now) { expire(entry) }
                 }
                 try commit.verify()
-                commit.prepare(now: now)
                 let done = try journal.withLock { journal throws(MicroError) in
                     try commit.record(in: &journal)
                 }
@@ -246,9 +257,10 @@ public final class MemoryStore: Store {
     @discardableResult
     private func settling<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
         defer {
-            let (wakeups, expiry) = journal.withLock { ($0.takeWakeups(), $0.nextExpiry) }
-            for wakeup in wakeups { wakeup.continuation.resume(with: wakeup.result) }
-            alarm.arm(at: expiry)
+            if let errands = journal.withLock({ $0.takeErrands() }) {
+                for wakeup in errands.wakeups { wakeup.continuation.resume(with: wakeup.result) }
+                alarm.arm(at: errands.alarm)
+            }
         }
         return try body()
     }

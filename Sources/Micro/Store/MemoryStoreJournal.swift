@@ -86,6 +86,7 @@ struct MemoryStoreJournal {
     private var forgottenRevision: UInt64 = 0
 
     private var expiries = MinHeap<Expiry>()
+    private var mayHaveNewAlarm = false
 
     private var watchers: [UInt64: Watcher] = [:]
     private var watcherOrder: [UInt64] = []
@@ -99,9 +100,14 @@ struct MemoryStoreJournal {
         throw StoreRefusal.closed(id)
     }
 
-    mutating func takeWakeups() -> [Wakeup] {
-        defer { wakeups = [] }
-        return wakeups
+    /// What there is to do without the lock: whom to resume, and when the alarm has to ring.
+    mutating func takeErrands() -> (wakeups: [Wakeup], alarm: Instant?)? {
+        guard !wakeups.isEmpty || mayHaveNewAlarm else { return nil }
+        defer {
+            wakeups = []
+            mayHaveNewAlarm = false
+        }
+        return (wakeups, expiries.first?.at)
     }
 
     // MARK: Commits
@@ -127,17 +133,12 @@ struct MemoryStoreJournal {
         totals.fences += growth.fences
     }
 
-    /// The revision of the next change. Those of one commit have the same.
-    mutating func nextRevision() -> UInt64 {
-        revision += 1
-        return revision
-    }
-
     mutating func written(_ entry: MemoryStoreEntry, revision: UInt64) {
         entry.version = revision
         append(.written(entry))
         guard let at = entry.expiry else { return }
         expiries.push(Expiry(at: at, key: entry.key, version: revision))
+        mayHaveNewAlarm = true
     }
 
     mutating func deleted(_ key: ExactKey, revision: UInt64) { append(.deleted(key, revision)) }
@@ -146,7 +147,7 @@ struct MemoryStoreJournal {
     mutating func expired(_ entry: MemoryStoreEntry) {
         totals.entries -= 1
         totals.bytes -= entry.size
-        append(.expired(entry.key, nextRevision()))
+        append(.expired(entry.key, revision + 1))
     }
 
     // MARK: Expiry
@@ -158,11 +159,9 @@ struct MemoryStoreJournal {
             _ = expiries.popFirst()
             taken.append(first)
         }
+        mayHaveNewAlarm = true
         return taken
     }
-
-    /// When the alarm has to ring.
-    var nextExpiry: Instant? { expiries.first?.at }
 
     /// All expiries, when many of them must be of records that were replaced: to be given back
     /// without these.
@@ -177,6 +176,7 @@ struct MemoryStoreJournal {
     // MARK: Watching
 
     private mutating func append(_ change: Change) {
+        revision = change.revision
         log.append(change)
         logBytes += change.size
         while log.count > max(1, limits.changes)

@@ -7,6 +7,8 @@ final class MemoryStoreShard: Sendable {
         var keys = SortedKeys()
         /// The highest token that each key was written under. They outlive the records.
         var fences: [ExactKey: UInt64] = [:]
+        /// Whether something in it has ever had a time to live.
+        private(set) var hasExpiring = false
         private var uses: UInt64 = 0
 
         mutating func use(_ entry: MemoryStoreEntry) {
@@ -16,6 +18,7 @@ final class MemoryStoreShard: Sendable {
 
         mutating func put(_ entry: MemoryStoreEntry) {
             if entries.updateValue(entry, forKey: entry.key) == nil { keys.insert(entry.key) }
+            hasExpiring = hasExpiring || entry.expiry != nil
             use(entry)
         }
 

@@ -58,7 +58,7 @@ public struct StoreLimits: Sendable, Hashable {
                 "store.key", "the key has \(key.utf8.count) bytes, and \(keyBytes) is the limit",
                 at: "key")
         }
-        guard !key.utf8.contains(0) else {
+        guard !key.hasNUL else {
             throw .invalid("store.key", "the key has a NUL", at: "key")
         }
     }
