@@ -1,4 +1,4 @@
-/// What a ``MemoryStore`` holds at most.
+/// What a store holds at most. The defaults are those of a ``MemoryStore``.
 public struct StoreLimits: Sendable, Hashable {
     /// How many records, and how many keys with a fencing token. Default 1,000,000.
     public var entries: Int
@@ -21,11 +21,23 @@ public struct StoreLimits: Sendable, Hashable {
     /// The bytes of the changes that are remembered. Default 32 MiB.
     public var changeBytes: Int
 
+    /// What happens when a write would exceed ``entries`` or ``bytes``. Default ``WhenFull/refuse``.
+    public var whenFull: WhenFull
+
+    /// What happens when a store is full.
+    public enum WhenFull: Sendable, Hashable {
+        /// The write is refused with `resourceExhausted`: nothing is lost.
+        case refuse
+        /// Records are taken out that were not read or written lately, of some drawn at random the
+        /// one that was used least lately, until there is room: for caches. Watches see them expire.
+        case evictLeastRecentlyUsed
+    }
+
     /// Makes limits.
     public init(
         entries: Int = 1_000_000, bytes: Int = 256 << 20, keyBytes: Int = 1024,
         valueBytes: Int = 4 << 20, batch: Int = 1_000, changes: Int = 10_000,
-        changeBytes: Int = 32 << 20
+        changeBytes: Int = 32 << 20, whenFull: WhenFull = .refuse
     ) {
         self.entries = entries
         self.bytes = bytes
@@ -34,6 +46,7 @@ public struct StoreLimits: Sendable, Hashable {
         self.batch = batch
         self.changes = changes
         self.changeBytes = changeBytes
+        self.whenFull = whenFull
     }
 
     static var emptyKey: MicroError { .invalid("store.key", "the key is empty", at: "key") }
@@ -45,7 +58,7 @@ public struct StoreLimits: Sendable, Hashable {
                 "store.key", "the key has \(key.utf8.count) bytes, and \(keyBytes) is the limit",
                 at: "key")
         }
-        guard !key.utf8.contains(0) else {
+        guard !key.hasNUL else {
             throw .invalid("store.key", "the key has a NUL", at: "key")
         }
     }
