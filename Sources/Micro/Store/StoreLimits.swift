@@ -21,15 +21,15 @@ public struct StoreLimits: Sendable, Hashable {
     /// The bytes of the changes that are remembered. Default 32 MiB.
     public var changeBytes: Int
 
-    /// What happens when a write would exceed ``entries`` or ``bytes``. Default ``WhenFull/refuse``.
+    /// What happens when a write would exceed ``entries`` or ``bytes``. Default: it is refused.
     public var whenFull: WhenFull
 
     /// What happens when a store is full.
     public enum WhenFull: Sendable, Hashable {
         /// The write is refused with `resourceExhausted`: nothing is lost.
         case refuse
-        /// Records are taken out that were not read or written lately, of some drawn at random the
-        /// one that was used least lately, until there is room: for caches. Watches see them expire.
+        /// For caches: records are taken out until there is room, each time of eight drawn at random
+        /// the one that was used least lately. Watches see them expire.
         case evictLeastRecentlyUsed
     }
 
