@@ -77,9 +77,12 @@ class Process:
         with open(self.err_path) as err:
             return err.read()[-2000:]
 
-    def go_on(self):
-        """An empty line on standard input."""
-        self.popen.stdin.write(b"\n")
+    def tell(self, line):
+        """A line on standard input."""
+        self.popen.stdin.write(line.encode() + b"\n")
+        self.popen.stdin.flush()
+
+    def end_input(self):
         self.popen.stdin.close()
 
     def send(self, number):
@@ -95,6 +98,13 @@ class Process:
             return self.popen.wait(seconds)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name} did not end within {seconds} s: {self.last_words()}")
+
+    def wait_lines(self, seconds):
+        """All its lines, when it has ended well."""
+        code = self.wait(seconds)
+        if code != 0:
+            raise Failure(f"{self.name} ended with {code}: {self.last_words()}")
+        return self.lines()
 
 
 class Node(Process):
@@ -260,19 +270,22 @@ class Rig:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def start_store(self, command, path, *options, reads_input=False):
+    def start_store(self, command, path, *options, environment=None, reads_input=False):
         self.started += 1
         return Process(self, f"store-{self.started}",
                        [self.program, f"store-{command}", "--store", f"sqlite:{path}", *options],
-                       reads_input=reads_input)
+                       environment, reads_input)
+
+    def failing_syncs(self, flag):
+        """The variables of a process whose fsync fails as long as the file `flag` is there."""
+        library = self.path("fail_sync.so")
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fail_sync.c")
+        run("cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, source)
+        return {"LD_PRELOAD": library, "FAIL_SYNC": flag}
 
     def check_store(self, path, run):
         """The lines of words that the check prints."""
-        check = self.start_store("check", path, "--run", str(run))
-        code = check.wait(60)
-        if code != 0:
-            raise Failure(f"{check.name} ended with {code}: {check.last_words()}")
-        return check.lines()
+        return self.start_store("check", path, "--run", str(run)).wait_lines(60)
 
     def is_sound(self, path):
         """What SQLite itself says of the file."""

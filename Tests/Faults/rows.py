@@ -256,20 +256,48 @@ def store_killed(rig, kills=200):
             Finding("the file afterwards", "ok", sound, sound == "ok")]
 
 
+def store_sync_fails(rig):
+    """The disk fails to write what was committed, and works again."""
+    path, flag = rig.path("sync.sqlite"), rig.path("flag")
+    writer = rig.start_store("put", path, environment=rig.failing_syncs(flag), reads_input=True)
+
+    def put(key):
+        writer.tell(key)
+        return wait_until(f"{key} is answered", lambda: writer.words_of(key))[1]
+
+    before = put("before")
+    with open(flag, "w"):
+        pass
+    meanwhile = [put(f"meanwhile-{number}") for number in range(3)]
+    os.unlink(flag)
+    after = [put(f"after-{number}") for number in range(3)]
+    writer.end_input()
+    writer.wait(30)
+    found = {words[0] for words in rig.start_store("list", path).wait_lines(30)}
+    lost = {"before", *(f"after-{number}" for number in range(3))} - found
+    sound = rig.is_sound(path)
+    return [Finding("an fsync fails: what a commit says", "STORE_FAILED",
+                    ", ".join(sorted(set(meanwhile))), set(meanwhile) == {"STORE_FAILED"}),
+            Finding("commits before and afterwards, without a restart", "ok",
+                    ", ".join([before, *after]), {before, *after} == {"ok"}),
+            Finding("what was committed then", "0 lost", f"{len(lost)} of 4", not lost),
+            Finding("the file afterwards", "ok", sound, sound == "ok")]
+
+
 def store_full(rig):
     """A disk that is full, and has room again."""
-    with rig.small_disk(6) as folder:
+    with rig.small_disk(16) as folder:
         if folder is None:
             return [Finding("a full disk", "no commit lost", "skipped: no tmpfs can be mounted",
                             True)]
         ballast = os.path.join(folder, "ballast")
         with open(ballast, "wb") as file:
-            file.write(b"0" * (2 << 20))
+            file.write(b"0" * (8 << 20))
         path = os.path.join(folder, "full.sqlite")
         writer = rig.start_store("fill", path, reads_input=True)
         full = wait_until("the disk is full", lambda: writer.words_of("full"), 60)
         os.unlink(ballast)
-        writer.go_on()
+        writer.tell("go on")
         writer.wait(60)
         lost, written = writer.words_of("lost"), writer.words_of("written")
         sound = rig.is_sound(path)
@@ -292,5 +320,6 @@ ROWS = {
     "overload": overload,
     "crowd": crowd,
     "store-killed": store_killed,
+    "store-sync": store_sync_fails,
     "store-full": store_full,
 }

@@ -10,7 +10,7 @@ public struct SQLiteStoreOptions: Sendable, Hashable {
     }
 
     /// What the file holds at most. Default: records and bytes without a bound, and the other
-    /// defaults of ``StoreLimits``.
+    /// defaults of ``StoreLimits``. A full file refuses what is written: it makes no room.
     public var limits = StoreLimits(entries: .max, bytes: .max)
 
     /// What a commit that has returned survives. Default ``Durability/powerCut``.
@@ -49,6 +49,12 @@ public struct SQLiteStoreOptions: Sendable, Hashable {
                 "store",
                 "options.\(name) is \(value): it must be \(range.lowerBound) to "
                     + "\(range.upperBound)", at: name)
+        }
+        guard limits.whenFull == .refuse else {
+            throw .invalid(
+                "store",
+                "options.limits.whenFull is \(limits.whenFull): a file takes out no records to make"
+                    + " room, so it must be refuse", at: "limits.whenFull")
         }
         for (name, value) in [("busyTimeout", busyTimeout), ("patience", patience)]
         where !(Duration.milliseconds(1)...Duration.seconds(86_400)).contains(value) {

@@ -24,6 +24,8 @@ final class SQLiteStoreWriter: Sendable {
 
     /// How many records one transaction takes out because their time is over.
     private static let expiredMax = 256
+    /// After how many failures in a row nothing more of a group is tried.
+    private static let failuresMax = 4
     /// How soon to look again for them when that went wrong.
     private static let reapAgain = Duration.seconds(1)
 
@@ -51,13 +53,7 @@ final class SQLiteStoreWriter: Sendable {
             do {
                 outcome = try write(batches, isReaping: isReaping, in: &state)
             } catch let error as SQLiteError where batches.count > 1 && error.concernsOne {
-                // One of them is to blame: the others need not fail with it.
-                for batch in batches {
-                    let alone = writeAlone(batch, isReaping: false, in: &state)
-                    outcome.answers += alone.answers
-                    outcome.hasChanged = outcome.hasChanged || alone.hasChanged
-                    outcome.nextExpiry = alone.nextExpiry ?? outcome.nextExpiry
-                }
+                outcome = writeOneByOne(batches, in: &state)
             } catch {
                 outcome = failed(error, batches.count)
             }
@@ -65,14 +61,28 @@ final class SQLiteStoreWriter: Sendable {
         }
     }
 
-    private func writeAlone(
-        _ batch: StoreBatch, isReaping: Bool, in state: inout State
-    ) -> Outcome {
-        do {
-            return try write([batch], isReaping: isReaping, in: &state)
-        } catch {
-            return failed(error, 1)
+    /// One of them is to blame: the others need not fail with it.
+    private func writeOneByOne(_ batches: [StoreBatch], in state: inout State) -> Outcome {
+        var all = Outcome()
+        var failures = 0
+        for batch in batches {
+            // When one after the other fails, it is none of them.
+            if failures == SQLiteStoreWriter.failuresMax, let last = all.answers.last {
+                all.answers.append(last)
+                continue
+            }
+            do {
+                let alone = try write([batch], isReaping: false, in: &state)
+                all.answers += alone.answers
+                all.hasChanged = all.hasChanged || alone.hasChanged
+                all.nextExpiry = alone.nextExpiry ?? all.nextExpiry
+                failures = 0
+            } catch {
+                all.answers += failed(error, 1).answers
+                failures += 1
+            }
         }
+        return all
     }
 
     private func failed(_ error: any Error, _ count: Int) -> Outcome {

@@ -1,4 +1,4 @@
-/// What a ``MemoryStore`` holds at most.
+/// What a store holds at most. The defaults are those of a ``MemoryStore``.
 public struct StoreLimits: Sendable, Hashable {
     /// How many records, and how many keys with a fencing token. Default 1,000,000.
     public var entries: Int

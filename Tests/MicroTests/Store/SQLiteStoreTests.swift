@@ -328,6 +328,7 @@ import Testing
             ("patience", { $0.patience = .seconds(-1) }),
             ("limits.entries", { $0.limits.entries = 0 }),
             ("limits.changes", { $0.limits.changes = 0 }),
+            ("limits.whenFull", { $0.limits.whenFull = .evictLeastRecentlyUsed }),
         ]
         for (name, change) in changes {
             let error = try #require(throws: MicroError.self) {

@@ -4,7 +4,8 @@ import Testing
 
 @testable import Micro
 
-@Suite(.timeLimit(.minutes(2))) struct StoreQueueTests {
+/// One after the other: work that stands still holds a worker thread, of which there are few.
+@Suite(.serialized, .timeLimit(.minutes(2))) struct StoreQueueTests {
     /// Work that stands still until it is let go on, and keeps what it was given.
     private final class Workshop: Sendable {
         private struct State {
@@ -82,9 +83,12 @@ import Testing
 
     @Test func workersWorkSideBySide() async throws {
         let shop = Workshop()
-        let queue = queue(shop, workers: 3)
-        let tasks = (1...3).map { submit($0, to: queue) }
-        try await until { shop.groups.count == 3 }
+        let queue = queue(shop, workers: 2)
+        var tasks: [Task<Int, any Error>] = []
+        for number in 1...2 {
+            tasks.append(submit(number, to: queue))
+            try await until { shop.groups.count == number }
+        }
         shop.open()
         for task in tasks { _ = try await task.value }
         await queue.close()

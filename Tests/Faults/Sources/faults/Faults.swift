@@ -9,6 +9,7 @@ struct Faults: AsyncParsableCommand {
         subcommands: [
             NodeCommand.self, CallCommand.self, CrowdCommand.self, SetCommand.self,
             StoreWriteCommand.self, StoreCheckCommand.self, StoreFillCommand.self,
+            StorePutCommand.self, StoreListCommand.self,
         ])
 }
 

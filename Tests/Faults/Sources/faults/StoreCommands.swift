@@ -103,3 +103,39 @@ struct StoreFillCommand: AsyncParsableCommand {
         say("written 5")
     }
 }
+
+/// Writes a record for each line of standard input, with the line as its key, and prints the key
+/// with "ok", or with the reason of the error.
+struct StorePutCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "store-put", abstract: "Write a record for each line of input.")
+
+    @Option(help: "The store.") var store: String
+
+    func run() async throws {
+        let store = try makeStore(url: store)
+        while let key = readLine() {
+            do {
+                try await store.write(key, at: key)
+                say("\(key) ok")
+            } catch let error as MicroError {
+                say("\(key) \(error.reason)")
+            }
+        }
+        await store.close()
+    }
+}
+
+/// Prints all keys.
+struct StoreListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "store-list", abstract: "Print all keys.")
+
+    @Option(help: "The store.") var store: String
+
+    func run() async throws {
+        let store = try makeStore(url: store)
+        for try await key in store.keys() { say(key) }
+        await store.close()
+    }
+}
