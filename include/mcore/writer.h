@@ -44,8 +44,8 @@ enum {
     /* The keys of all maps, by their bytes; in CBOR short ones first (RFC 8949 4.2.1). Those that
      * are the same stay in their order. */
     MCORE_WRITER_SORTED = 1,
-    /* Lists and maps may be added to in any order, for twice the time. What a format has no form
-     * for, and what is too long, is told by mcore_writer_finish. */
+    /* Lists and maps may be added to in any order, for about thrice the time. What a format has
+     * no form for, and what is too long, is told by mcore_writer_finish. */
     MCORE_WRITER_UNORDERED = 2
 };
 

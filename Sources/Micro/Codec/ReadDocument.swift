@@ -87,9 +87,25 @@ extension ReadDocument {
             }
         }
         if found != MCORE_NOWHERE { return found }
-        guard let number = key.intValue else { return nil }
+        guard let number = key.intValue else { return findNumber(name, in: map) }
         let numbered = mcore_document_find_integer(core, map, Int64(number))
         return numbered == MCORE_NOWHERE ? nil : numbered
+    }
+
+    /// The value of a key that is a number beyond `Int`, by its digits.
+    private func findNumber(_ digits: String, in map: ValuePlace) -> ValuePlace? {
+        guard let values, let first = digits.utf8.first,
+            first == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first)
+        else { return nil }
+        var at = map + 1
+        while at < values[Int(map)].as.inside.next {
+            let key = values[Int(at)]
+            if key.isNatural || key.isNumber, !key.isSuperseded, key.name == digits {
+                return at + 1
+            }
+            at = mcore_value_next(values, at + 1)
+        }
+        return nil
     }
 
     /// The keys of a map in their order.

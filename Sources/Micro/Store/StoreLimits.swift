@@ -21,11 +21,23 @@ public struct StoreLimits: Sendable, Hashable {
     /// The bytes of the changes that are remembered. Default 32 MiB.
     public var changeBytes: Int
 
+    /// What happens when a write would exceed ``entries`` or ``bytes``. Default ``WhenFull/refuse``.
+    public var whenFull: WhenFull
+
+    /// What happens when a store is full.
+    public enum WhenFull: Sendable, Hashable {
+        /// The write is refused with `resourceExhausted`: nothing is lost.
+        case refuse
+        /// Records are taken out that were not read or written lately, of some drawn at random the
+        /// one that was used least lately, until there is room: for caches. Watches see them expire.
+        case evictLeastRecentlyUsed
+    }
+
     /// Makes limits.
     public init(
         entries: Int = 1_000_000, bytes: Int = 256 << 20, keyBytes: Int = 1024,
         valueBytes: Int = 4 << 20, batch: Int = 1_000, changes: Int = 10_000,
-        changeBytes: Int = 32 << 20
+        changeBytes: Int = 32 << 20, whenFull: WhenFull = .refuse
     ) {
         self.entries = entries
         self.bytes = bytes
@@ -34,6 +46,7 @@ public struct StoreLimits: Sendable, Hashable {
         self.batch = batch
         self.changes = changes
         self.changeBytes = changeBytes
+        self.whenFull = whenFull
     }
 
     static var emptyKey: MicroError { .invalid("store.key", "the key is empty", at: "key") }
@@ -45,7 +58,7 @@ public struct StoreLimits: Sendable, Hashable {
                 "store.key", "the key has \(key.utf8.count) bytes, and \(keyBytes) is the limit",
                 at: "key")
         }
-        guard !key.unicodeScalars.contains("\0") else {
+        guard !key.hasNUL else {
             throw .invalid("store.key", "the key has a NUL", at: "key")
         }
     }
@@ -58,16 +71,26 @@ public struct StoreLimits: Sendable, Hashable {
                 "the batch has \(size) checks and operations, and \(self.batch) is the limit")
         }
         for item in batch.checks { try check(key: item.key) }
-        var seen: Set<ExactKey> = []
         for operation in batch.operations {
             try check(key: operation.key)
-            guard seen.insert(ExactKey(operation.key)).inserted else {
-                throw .invalid(
-                    "store.commit", "the batch changes \"\(operation.key)\" twice", at: "key")
-            }
-            guard case .write(let write) = operation else { continue }
-            try check(write)
+            try check(fence: operation.fence)
+            if case .write(let write) = operation { try check(write) }
         }
+        if batch.operations.count > 1 { try checkDistinct(batch.operations) }
+    }
+
+    private func checkDistinct(_ operations: [StoreBatch.Operation]) throws(MicroError) {
+        var seen: Set<ExactKey> = []
+        for operation in operations where !seen.insert(ExactKey(operation.key)).inserted {
+            throw .invalid(
+                "store.commit", "the batch changes \"\(operation.key)\" twice", at: "key")
+        }
+    }
+
+    private func check(fence: UInt64?) throws(MicroError) {
+        guard let fence, !(1...UInt64(Int64.max)).contains(fence) else { return }
+        throw .invalid(
+            "store.write", "the token is \(fence): it must be 1 to \(Int64.max)", at: "fencedBy")
     }
 
     private func check(_ write: StoreBatch.Write) throws(MicroError) {

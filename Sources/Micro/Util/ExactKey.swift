@@ -5,24 +5,12 @@ struct ExactKey: Hashable, Comparable, Sendable {
 
     init(_ string: String) { self.string = string }
 
-    static func == (lhs: ExactKey, rhs: ExactKey) -> Bool {
-        lhs.string == rhs.string && lhs.string.utf8.elementsEqual(rhs.string.utf8)
-    }
+    static func == (lhs: ExactKey, rhs: ExactKey) -> Bool { lhs.string.hasBytes(of: rhs.string) }
 
     // Equal bytes are canonically equivalent, so Swift's own hash fits.
     func hash(into hasher: inout Hasher) { hasher.combine(string) }
 
     static func < (lhs: ExactKey, rhs: ExactKey) -> Bool {
-        lhs.string.utf8.lexicographicallyPrecedes(rhs.string.utf8)
-    }
-}
-
-extension String {
-    /// Whether the UTF-8 begins with that of `prefix`.
-    func hasExactPrefix(_ prefix: String) -> Bool { utf8.starts(with: prefix.utf8) }
-
-    /// Whether the UTF-8 ends with that of `suffix`.
-    func hasExactSuffix(_ suffix: String) -> Bool {
-        utf8.reversed().starts(with: suffix.utf8.reversed())
+        lhs.string.precedesInBytes(rhs.string)
     }
 }

@@ -27,6 +27,12 @@ struct MinHeap<Element: Comparable> {
         for index in stride(from: elements.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
     }
 
+    /// Adds all of another heap: linear when this one is empty.
+    mutating func merge(_ other: MinHeap) {
+        guard !elements.isEmpty else { return self = other }
+        for element in other.elements { push(element) }
+    }
+
     mutating func removeAll() { elements = [] }
 
     private mutating func siftUp(_ start: Int) {

@@ -49,6 +49,13 @@ struct SortedKeys: Sendable {
         }
     }
 
+    /// One of the keys, drawn by a random number, each with about the same chance.
+    func any(_ random: UInt64) -> ExactKey? {
+        guard !chunks.isEmpty else { return nil }
+        let chunk = chunks[Int(random >> 32) % chunks.count]
+        return chunk[Int(random & 0xFFFF_FFFF) % chunk.count]
+    }
+
     /// The chunk that `key` is in, or would be.
     private func chunk(of key: ExactKey) -> Int {
         var low = 0

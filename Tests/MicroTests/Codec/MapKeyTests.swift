@@ -28,6 +28,23 @@ import Testing
         #expect(try decode([0x82, 7, 1, 0xFF, 2], by: MessagePackCodec()) == [7: 1, -1: 2])
     }
 
+    @Test func theyAreFoundByName() throws {
+        struct Points: Decodable, Equatable {
+            enum CodingKeys: String, CodingKey {
+                case largest = "18446744073709551615"
+                case least = "-18446744073709551616"
+                case absent = "18446744073709551614"
+            }
+            var largest: Int
+            var least: Int?
+            var absent: Int?
+        }
+        let packed = [0x81, 0xCF] + largest + [1]
+        let cbor = [0xA2, 0x1B] + largest + [1, 0x3B] + largest + [2]
+        #expect(try decode(packed, by: MessagePackCodec()) == Points(largest: 1))
+        #expect(try decode(cbor, by: CBORCodec()) == Points(largest: 1, least: 2))
+    }
+
     @Test func errorsNameThem() throws {
         for (bytes, codec) in [
             ([0x81, 0xCF] + largest + [0xA1, 0x78], MessagePackCodec() as any Codec),
