@@ -7,6 +7,13 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+// It has a macro that SwiftPM refuses, with a warning; on Linux the library is found without it.
+#if os(Linux)
+let hiredisConfig: String? = nil
+#else
+let hiredisConfig: String? = "hiredis"
+#endif
+
 let package = Package(
     name: "micro",
     platforms: [.macOS(.v15)],
@@ -71,7 +78,7 @@ let package = Package(
             ]
         ),
         .systemLibrary(
-            name: "CHiredis", path: "Sources/System/CHiredis", pkgConfig: "hiredis",
+            name: "CHiredis", path: "Sources/System/CHiredis", pkgConfig: hiredisConfig,
             providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
         .systemLibrary(
             name: "CNGHTTP2", path: "Sources/System/CNGHTTP2", pkgConfig: "libnghttp2",

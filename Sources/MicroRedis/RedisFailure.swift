@@ -74,7 +74,13 @@ enum RedisFailure {
     ///   - operation: "redis.get".
     ///   - place: "redis at 127.0.0.1:6379".
     static func explain(_ text: String, _ operation: String, at place: String) -> MicroError {
-        let word = String(text.prefix { $0 != " " })
+        var word = String(text.prefix { $0 != " " })
+        if text.hasPrefix("ERR Error running script") {
+            // Redis 6 hides there what a command of the script said.
+            word =
+                text.split(separator: " ").first { kinds[String($0)] != nil }.map(String.init)
+                ?? word
+        }
         let detail = "\(place): \(text.prefix(1024))"
         if let kind = kinds[word] {
             return MicroError(

@@ -43,7 +43,9 @@ extension EndToEnd {
                 #expect(await failure { try await redis.send(["NO"]) }?.code == .unimplemented)
                 #expect(await failure { try await redis.send([]) }?.code == .invalidArgument)
                 // On one connection, for all.
-                #expect(try await redis.send(["CLIENT", "LIST"]).string?.split(separator: "\n").count == 1)
+                #expect(
+                    try await redis.send(["CLIENT", "LIST"]).string?.split(separator: "\n").count
+                        == 1)
             }
         }
 
@@ -152,7 +154,8 @@ extension EndToEnd {
                 let error = await failure { try await redis.send(["GET", "a"]) }
                 #expect(error?.code == .unauthenticated)
                 #expect(error?.reason == RedisReason.authenticationRequired)
-                for (user, password) in [("", "wr0ng"), ("default", "wr0ng"), ("nobody", "s3cret")] {
+                for (user, password) in [("", "wr0ng"), ("default", "wr0ng"), ("nobody", "s3cret")]
+                {
                     var options = server.options
                     (options.user, options.password) = (user, password)
                     let other = RedisClient(options)
@@ -190,7 +193,8 @@ extension EndToEnd {
                 #expect(try await named.send(["PING"]) == .status("PONG"))
                 let wrong = [
                     "rediss://\(server.encrypted)?ca=\(other.ca)",
-                    url + "&server_name=else.example", "rediss://\(server.endpoint)?ca=\(certificates.ca)",
+                    url + "&server_name=else.example",
+                    "rediss://\(server.endpoint)?ca=\(certificates.ca)",
                     "redis://\(server.encrypted)",
                 ]
                 for url in wrong {
@@ -246,7 +250,9 @@ extension EndToEnd {
                 #expect(error?.code == .deadlineExceeded)
                 #expect(error?.wasWritten == true)
                 let other = await failure {
-                    while true { try await redis.send(RedisCommand("INCR", "a").within(.seconds(30))) }
+                    while true {
+                        try await redis.send(RedisCommand("INCR", "a").within(.seconds(30)))
+                    }
                 }
                 #expect(other?.code == .unavailable || other?.code == .deadlineExceeded)
                 server.wake()
