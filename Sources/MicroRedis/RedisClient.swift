@@ -81,7 +81,7 @@ public final class RedisClient: Sendable {
 
     /// Sends a command, and waits for its answer.
     ///
-    /// - Throws: ``MicroError``; see the class. `CancellationError`: the command may have been done.
+    /// - Throws: ``MicroError``; see the class. `CancellationError`: it may have been done.
     @discardableResult
     public func send(_ command: RedisCommand) async throws -> RedisValue {
         let replies = try await perform([command])
@@ -100,7 +100,7 @@ public final class RedisClient: Sendable {
     /// Does commands together, with no other in between: "MULTI" and "EXEC".
     ///
     /// - Returns: An answer for each; ``RedisValue/error(_:)`` for those that failed.
-    /// - Throws: `aborted` with reason "EXECABORT" when one can't be done at all, and then none was.
+    /// - Throws: `aborted` with reason "EXECABORT" when one can't be done at all; then none was.
     public func transaction(_ commands: [RedisCommand]) async throws -> [RedisValue] {
         guard !commands.isEmpty else { return [] }
         var unit: [RedisCommand] = [["MULTI"]] + commands + [["EXEC"]]

@@ -14,8 +14,8 @@ public struct RedisMessage: Sendable, Hashable {
 extension RedisClient {
     /// Subscribes to channels, on a connection of its own.
     ///
-    /// Redis keeps no messages for who is away: when the connection breaks, the sequence throws, and
-    /// what was published until it is subscribed again is lost.
+    /// Redis keeps no messages for who is away: when the connection breaks, the sequence throws,
+    /// and what was published until it is subscribed again is lost.
     /// - Parameters:
     ///   - channels: Names of channels.
     ///   - patterns: "news.*".

@@ -17,7 +17,8 @@ public struct RedisOptions: Sendable {
     public var timeout: Duration = .seconds(5)
     /// How long a connection may take, with TLS and the password. Default 3 s.
     public var connectTimeout: Duration = .seconds(3)
-    /// A connection on which answers are due and nothing has come for so long is dead. Default 10 s.
+    /// A connection on which answers are due and nothing has come for so long is dead. Default
+    /// 10 s.
     public var stallTimeout: Duration = .seconds(10)
     /// A connection that was not used for so long is pinged. Default 30 s.
     public var pingInterval: Duration = .seconds(30)

@@ -5,8 +5,8 @@ internal import Synchronization
 /// A store in Redis 6 or later, which any number of processes share.
 ///
 /// Reads and writes of one key are linearizable, and so are batches, which are one script each. All
-/// of a store lies under one prefix, on one node of a cluster. Times to live are measured on Redis's
-/// clock.
+/// of a store lies under one prefix, on one node of a cluster. Times to live are measured on
+/// Redis's clock.
 ///
 /// What a commit that has returned survives is Redis's to say: with `appendfsync always` a power
 /// cut, with `everysec` it may lose a second, and a replica that takes over may lack the last

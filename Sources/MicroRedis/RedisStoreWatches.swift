@@ -1,8 +1,8 @@
 internal import Micro
 internal import Synchronization
 
-/// The watches of a ``RedisStore``: they see commits as soon as Redis tells about them, and by a look
-/// now and then.
+/// The watches of a ``RedisStore``: they see commits as soon as Redis tells about them, and by a
+/// look now and then.
 final class RedisStoreWatches: Sendable {
     private struct Seen: Sendable {
         var epoch: String

@@ -41,8 +41,8 @@ final class ReplyReader {
 
     /// The next reply; nil when it is not whole yet.
     ///
-    /// - Throws: ``MicroError`` `internal`: this is not Redis; `resourceExhausted`: a limit. Nothing
-    ///   can be read after it.
+    /// - Throws: ``MicroError`` `internal`: this is not Redis; `resourceExhausted`: a limit.
+    ///   Nothing can be read after it.
     func next() throws(MicroError) -> RedisValue? {
         var reply: UnsafeMutableRawPointer?
         guard redisReaderGetReply(reader, &reply) == REDIS_OK else { throw failure() }

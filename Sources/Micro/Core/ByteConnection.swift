@@ -13,7 +13,7 @@ package struct ByteConnectionOptions: Sendable {
     package init() {}
 }
 
-/// What a ``ByteConnection`` tells, on the thread of its loop and never inside one of its functions.
+/// What a ``ByteConnection`` tells, on the thread of its loop and never inside of its functions.
 package protocol ByteConnectionObserver: AnyObject, Sendable {
     /// The connection is there.
     func opened()
