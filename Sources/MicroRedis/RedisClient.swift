@@ -43,7 +43,8 @@ public final class RedisClient: Sendable {
         var bytes = ByteConnectionOptions()
         bytes.connectTimeout = options.connectTimeout
         self.dialer = ByteDialer(
-            options: bytes, tls: options.tls, environment: environment, logger: logger)
+            options: bytes, tls: options.tls, transports: options.transports,
+            environment: environment, logger: logger)
     }
 
     /// A client of what `url` names; see ``RedisOptions/init(url:)``.

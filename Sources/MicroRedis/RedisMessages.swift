@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 internal import Synchronization
 
 /// A message that was published to a channel.

@@ -37,6 +37,10 @@ public struct RedisOptions: Sendable {
     /// ends it when too much waits there. Default 1,000.
     public var messages = 1_000
 
+    /// Transports beside those that are built in. They win over them, so that faults can be put
+    /// into TCP.
+    public var transports: [TransportPlugin] = []
+
     /// - Parameters:
     ///   - endpoint: Where it is.
     ///   - tls: Whom to trust and what to show; nil: no TLS.

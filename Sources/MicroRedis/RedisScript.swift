@@ -54,9 +54,8 @@ enum SHA1 {
                 } else if at == message.count {
                     next = 0x80
                 } else if at >= whole - 8 {
-                    next = UInt8(
-                        truncatingIfNeeded: UInt64(message.count) * 8
-                            >> UInt64((whole - 1 - at) * 8))
+                    let shift = UInt64(whole - 1 - at) * 8
+                    next = UInt8(truncatingIfNeeded: (UInt64(message.count) * 8) >> shift)
                 } else {
                     next = 0
                 }

@@ -62,6 +62,8 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
             // Of what was asked nothing was written.
             guard var failure = error as? MicroError else { throw error }
             failure.wasWritten = false
+            // That of the connection: who waits for it has more time, or says so itself.
+            if failure.code == .deadlineExceeded { failure.code = .unavailable }
             throw failure
         }
         return wire
