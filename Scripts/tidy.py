@@ -93,7 +93,7 @@ C_LAYERS = {
     "net": ["base", "loop", "tls"],
     "plugin": ["base", "loop", "net", "tls"],
     "rpc": ["base", "hash", "frame", "http2", "limit", "loop", "net"],
-    "store": ["base"],
+    "store": ["base", "hash"],
     "tls": ["base"],
 }
 

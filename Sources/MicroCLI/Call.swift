@@ -135,7 +135,7 @@ struct Call: AsyncParsableCommand {
                 reply: reply))
     }
 
-    private static func texts(_ metadata: Metadata) -> [String: [String]] {
+    static func texts(_ metadata: Metadata) -> [String: [String]] {
         var texts: [String: [String]] = [:]
         for entry in metadata {
             let text =
@@ -149,7 +149,7 @@ struct Call: AsyncParsableCommand {
     }
 
     /// The reply as it is; what isn't JSON as a string.
-    private static func tree(_ body: [UInt8]) -> JSONValue {
+    static func tree(_ body: [UInt8]) -> JSONValue {
         (try? JSONCodec().decode(JSONValue.self, from: body.span.bytes))
             ?? .string(String(decoding: body, as: UTF8.self))
     }

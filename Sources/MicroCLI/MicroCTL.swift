@@ -6,7 +6,7 @@ internal import Micro
 struct MicroCTL: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "microctl",
-        abstract: "Looks at services, calls them, and starts new ones.",
+        abstract: "Looks at services and stores, calls services, and starts new ones.",
         discussion: """
             Services are found in the register that MICRO_REGISTER names, else in the
             local register of this machine: the one that a service uses by default.
@@ -18,18 +18,19 @@ struct MicroCTL: AsyncParsableCommand {
               microctl explain greeter Greeter.Hello
               microctl health greeter
               microctl new shop
+              microctl store ls --store sqlite:/var/lib/shop.sqlite
               microctl transport test ./shm.so
 
             Results go to standard output, as JSON with --json; errors to standard error.
 
             Exit codes: 0 success; 64 wrong arguments; else 64 plus the gRPC code of the
             error: 67 invalid, 68 deadline, 69 not found, 70 exists, 73 failed
-            precondition, 76 unimplemented, 77 internal, 78 unavailable.
+            precondition, 74 conflict, 76 unimplemented, 77 internal, 78 unavailable.
             """,
         version: "0.1.0",
         subcommands: [
             Services.self, Describe.self, Call.self, Explain.self, HealthCommand.self,
-            New.self, TransportCommand.self,
+            New.self, StoreCommand.self, TransportCommand.self,
         ])
 }
 

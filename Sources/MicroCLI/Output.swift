@@ -25,6 +25,11 @@ func printError(_ error: MicroError) {
     write(Array("microctl: \(error)\n".utf8), to: STDERR_FILENO)
 }
 
+/// What is not the result, on standard error.
+func printNote(_ text: String) {
+    write(Array("microctl: \(text)\n".utf8), to: STDERR_FILENO)
+}
+
 /// The bytes and an end of line, on standard output.
 func printBytes(_ bytes: [UInt8]) {
     write(bytes + [UInt8(ascii: "\n")], to: STDOUT_FILENO)

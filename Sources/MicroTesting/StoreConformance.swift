@@ -12,7 +12,7 @@ public import Micro
 /// Each check gets a store of its own, closed afterwards.
 public struct StoreConformance: Sendable {
     private let make: @Sendable () async throws -> any Store
-    private let patience: Duration
+    let patience: Duration
     private let shortTTL: Duration
 
     /// A suite for one implementation.
@@ -85,6 +85,15 @@ public struct StoreConformance: Sendable {
         Check(name: "a watch sees its prefix and table only") { $0.watchFilter },
         Check(name: "a watch sees records expire") { $0.watchedExpiry },
         Check(name: "a cancelled wait loses no change") { $0.cancelledWatch },
+        Check(name: "a slow watch misses nothing") { $0.slowWatch },
+        Check(name: "many watches see their changes") { $0.manyWatches },
+        Check(name: "hostile keys are keys like others") { $0.hostileKeys },
+        Check(name: "hostile names of tables are names like others") { $0.hostileTables },
+        Check(name: "prefixes and suffixes are bytes") { $0.edges },
+        Check(name: "a list goes on while others write") { $0.listingWhileWriting },
+        Check(name: "a large batch is one commit") { $0.largeBatch },
+        Check(name: "tokens have a bound") { $0.fenceBounds },
+        Check(name: "random operations do what a dictionary does") { $0.randomOperations },
         Check(name: "closing ends everything") { $0.closing },
     ]
 
@@ -95,7 +104,7 @@ public struct StoreConformance: Sendable {
         var age = 36
     }
 
-    private func next(_ changes: StoreChanges, _ store: any Store) async throws -> StoreChange {
+    func next(_ changes: StoreChanges, _ store: any Store) async throws -> StoreChange {
         let found = try await within(patience, store.environment) { try await changes.next() }
         guard let found, let change = found else {
             throw Wrong("no change came")
@@ -103,7 +112,7 @@ public struct StoreConformance: Sendable {
         return change
     }
 
-    private func collect(_ keys: StoreKeys) async throws -> [String] {
+    func collect(_ keys: StoreKeys) async throws -> [String] {
         var all: [String] = []
         for try await key in keys { all.append(key) }
         return all
@@ -695,7 +704,7 @@ public struct StoreConformance: Sendable {
 
 extension Array {
     /// In an order that the store's environment chooses.
-    fileprivate func shuffled(by store: any Store) -> [Element] {
+    func shuffled(by store: any Store) -> [Element] {
         var randomness = store.environment.randomness
         return shuffled(using: &randomness)
     }

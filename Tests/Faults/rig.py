@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -50,14 +51,14 @@ def free_port():
 class Process:
     """A program whose output goes into files."""
 
-    def __init__(self, rig, name, command, environment=None):
+    def __init__(self, rig, name, command, environment=None, reads_input=False):
         self.name = name
         self.out_path = os.path.join(rig.folder, f"{name}.out")
         self.err_path = os.path.join(rig.folder, f"{name}.err")
         with open(self.out_path, "w") as out, open(self.err_path, "w") as err:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=rig.folder,
-                env={**os.environ, **(environment or {})})
+                command, stdin=subprocess.PIPE if reads_input else subprocess.DEVNULL, stdout=out,
+                stderr=err, cwd=rig.folder, env={**os.environ, **(environment or {})})
         rig.processes.append(self)
 
     def lines(self):
@@ -75,6 +76,11 @@ class Process:
     def last_words(self):
         with open(self.err_path) as err:
             return err.read()[-2000:]
+
+    def go_on(self):
+        """An empty line on standard input."""
+        self.popen.stdin.write(b"\n")
+        self.popen.stdin.close()
 
     def send(self, number):
         if self.popen.poll() is None:
@@ -248,6 +254,46 @@ class Rig:
         self.started += 1
         command = [self.program, "crowd", "--clients", str(clients), "--address", address]
         return Caller(self, f"crowd-{self.started}", command).wait_calling()
+
+    # ---- Stores ----
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def start_store(self, command, path, *options, reads_input=False):
+        self.started += 1
+        return Process(self, f"store-{self.started}",
+                       [self.program, f"store-{command}", "--store", f"sqlite:{path}", *options],
+                       reads_input=reads_input)
+
+    def check_store(self, path, run):
+        """The lines of words that the check prints."""
+        check = self.start_store("check", path, "--run", str(run))
+        code = check.wait(60)
+        if code != 0:
+            raise Failure(f"{check.name} ended with {code}: {check.last_words()}")
+        return check.lines()
+
+    def is_sound(self, path):
+        """What SQLite itself says of the file."""
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return database.execute("PRAGMA integrity_check").fetchone()[0]
+
+    @contextlib.contextmanager
+    def small_disk(self, megabytes):
+        """A folder with so much room; None where nothing can be mounted."""
+        folder = self.path("disk")
+        os.mkdir(folder)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder],
+            stderr=subprocess.DEVNULL)
+        if mounted.returncode != 0:
+            yield None
+            return
+        try:
+            yield folder
+        finally:
+            run("umount", folder)
 
     def set_failing(self, node, fails):
         flag = "--fails" if fails else "--no-fails"

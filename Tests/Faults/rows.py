@@ -1,5 +1,7 @@
 """The rows of the fault suite. Each is a function of a rig that returns its findings."""
 
+import os
+import random
 import signal
 import time
 from collections import namedtuple
@@ -230,6 +232,56 @@ def crowd(rig, outage=30):
                     f"95 % within {(end - begin) / 1000:.0f} s", peak <= 3 * mean)]
 
 
+# ---- The store ----
+
+def store_killed(rig, kills=200):
+    """A writer is killed at any moment, again and again, in one file."""
+    path = rig.path("killed.sqlite")
+    dice = random.Random(8)
+    acknowledged, missing, torn = 0, 0, 0
+    for run in range(kills):
+        writer = rig.start_store("write", path, "--run", str(run))
+        wait_until("the store is open", lambda: writer.words_of("open"))
+        time.sleep(dice.random() ** 2 * 0.25)
+        writer.kill()
+        returned = {words[0] for words in writer.lines() if words[0] != "open"}
+        found = rig.check_store(path, run)
+        acknowledged += len(returned)
+        missing += len(returned - {words[0] for words in found})
+        torn += sum(words[0] == "torn" for words in found)
+    sound = rig.is_sound(path)
+    return [Finding(f"commits that had returned when their writer was killed, {kills} times",
+                    "0 lost", f"{missing} of {acknowledged:,}", acknowledged > 0 and not missing),
+            Finding("batches of which only a part is there", "0", str(torn), not torn),
+            Finding("the file afterwards", "ok", sound, sound == "ok")]
+
+
+def store_full(rig):
+    """A disk that is full, and has room again."""
+    with rig.small_disk(6) as folder:
+        if folder is None:
+            return [Finding("a full disk", "no commit lost", "skipped: no tmpfs can be mounted",
+                            True)]
+        ballast = os.path.join(folder, "ballast")
+        with open(ballast, "wb") as file:
+            file.write(b"0" * (2 << 20))
+        path = os.path.join(folder, "full.sqlite")
+        writer = rig.start_store("fill", path, reads_input=True)
+        full = wait_until("the disk is full", lambda: writer.words_of("full"), 60)
+        os.unlink(ballast)
+        writer.go_on()
+        writer.wait(60)
+        lost, written = writer.words_of("lost"), writer.words_of("written")
+        sound = rig.is_sound(path)
+    return [Finding("a full disk: what a commit says", "DISK_FULL", full[2],
+                    full[2] == "DISK_FULL"),
+            Finding("commits that had returned when the disk was full", "0 lost",
+                    f"{lost[1]} of {full[1]}", int(full[1]) > 0 and lost[1] == "0"),
+            Finding("commits when there is room again", "5 of 5", f"{(written or [0, 0])[1]} of 5",
+                    bool(written)),
+            Finding("the file afterwards", "ok", sound, sound == "ok")]
+
+
 ROWS = {
     "restart": rolling_restart,
     "killed": killed,
@@ -239,4 +291,6 @@ ROWS = {
     "failing": all_failing,
     "overload": overload,
     "crowd": crowd,
+    "store-killed": store_killed,
+    "store-full": store_full,
 }

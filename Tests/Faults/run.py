@@ -3,8 +3,8 @@
 
     Tests/Faults/run.py --program .build/faults/release/faults [--only restart,killed]
 
-Prints a table, and exits with 1 when a goal is missed. The black hole needs a second network: root,
-or a kernel that lets users make namespaces.
+Prints a table, and exits with 1 when a goal is missed. The black hole needs a second network, and
+the full disk a small one: root, or a kernel that lets users make namespaces.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main():
     if unknown:
         parser.error(f"there is no row {unknown[0]}: there are {', '.join(ROWS)}")
     program = os.path.abspath(options.program)
-    if "black-hole" in names:
+    if {"black-hole", "store-full"} & set(names):
         become_root_of_a_namespace(sys.argv[1:])
     findings = []
     for name in names:

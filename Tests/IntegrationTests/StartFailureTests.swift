@@ -22,7 +22,11 @@ extension EndToEnd {
                 ["MICRO_REGISTER": "nonsense"], says: "MICRO_REGISTER", "\"nonsense\"")
             try await failsToStart(
                 ["MICRO_REGISTER": "local:relative"], says: "MICRO_REGISTER", "absolute")
-            for variable in ["MICRO_BROKER", "MICRO_STORE", "MICRO_SYNC"] {
+            try await failsToStart(
+                ["MICRO_STORE": "bogus:"], says: "MICRO_STORE", "\"bogus\"", "memory, sqlite")
+            try await failsToStart(
+                ["MICRO_STORE": "sqlite:relative/path"], says: "MICRO_STORE", "absolute")
+            for variable in ["MICRO_BROKER", "MICRO_SYNC"] {
                 try await failsToStart(
                     [variable: "nats://127.0.0.1"], says: variable, "nats://127.0.0.1", "memory:")
             }

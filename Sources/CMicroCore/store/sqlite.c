@@ -1,7 +1,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "mcore/sqlite.h"
+#include "store/sqlite.h"
 
 #include "base/memory.h"
 
@@ -13,12 +13,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-#if __has_include(<sqlite3.h>)
-#include <sqlite3.h>
-#else
-#error "<sqlite3.h> is missing: run 'apt-get install libsqlite3-dev'"
-#endif
 
 struct mcore_sqlite {
     sqlite3 *raw;
@@ -109,28 +103,32 @@ static int is_failed_sync(int code) {
     return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
 }
 
-static mcore_status settle(mcore_sqlite *db, int code) {
+mcore_status mcore__sqlite_settle(mcore_sqlite *db, int code) {
     db->note = NULL;
     if (is_failed_sync(code)) db->failed = code;
     return status_of(db->raw, code);
 }
 
-static mcore_status refuse(mcore_sqlite *db, mcore_status status, const char *note) {
+mcore_status mcore__sqlite_refuse(mcore_sqlite *db, mcore_status status, const char *note) {
     db->note = note;
     return status;
 }
 
 static mcore_status stopped(mcore_sqlite *db) {
-    return refuse(db, MCORE_EIO, "an earlier fsync failed: reopen the database");
+    return mcore__sqlite_refuse(db, MCORE_EIO, "an earlier fsync failed: reopen the database");
 }
 
-static void describe(char *detail, size_t size, const char *text) {
+void mcore__sqlite_describe(char *detail, size_t size, const char *text) {
     if (!detail || size == 0) return;
     size_t len = strlen(text);
     if (len >= size) len = size - 1;
     memcpy(detail, text, len);
     detail[len] = 0;
 }
+
+sqlite3 *mcore__sqlite_raw(mcore_sqlite *db) { return db->raw; }
+
+int mcore__sqlite_has_failed(const mcore_sqlite *db) { return db->failed != 0; }
 
 const char *mcore_sqlite_error(mcore_sqlite *db) {
     return db->note ? db->note : sqlite3_errmsg(db->raw);
@@ -146,6 +144,23 @@ void mcore_sqlite_options_default(mcore_sqlite_options *out_options) {
     };
 }
 
+/* Makes the name of a new file durable: SQLite does that for its logs, but not for a database, and
+ * without its file the log of one is lost, too. */
+static mcore_status sync_folder_of(const char *path, char *detail, size_t detail_size) {
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    char *folder = slash ? mcore__strndup(path, len ? len : 1) : mcore__strndup(".", 1);
+    if (!folder) return MCORE_ENOMEM;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    mcore__free(folder);
+    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    /* A folder that can't be read, and a file system without this, are as they are. */
+    if (error == 0 || error == EACCES || error == EINVAL || error == ENOTSUP) return MCORE_OK;
+    mcore__sqlite_describe(detail, detail_size, strerror(error));
+    return status_of_errno(error, MCORE_EIO);
+}
+
 /* SQLite would create the file with 0644. The file is opened here only when it is new: closing a
  * descriptor of a database that this process has open would drop its POSIX locks. */
 static mcore_status create_file(const char *path, char *detail, size_t detail_size) {
@@ -154,18 +169,18 @@ static mcore_status create_file(const char *path, char *detail, size_t detail_si
     while (fd < 0 && errno == EINTR);
     if (fd >= 0) {
         close(fd);
-        return MCORE_OK;
+        return sync_folder_of(path, detail, detail_size);
     }
     int error = errno;
     if (error == EEXIST) {
         struct stat info;
         if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-            describe(detail, detail_size, "not a regular file");
+            mcore__sqlite_describe(detail, detail_size, "not a regular file");
             return MCORE_EACCES;
         }
         return MCORE_OK; /* its mode stays as its owner set it */
     }
-    describe(detail, detail_size, strerror(error));
+    mcore__sqlite_describe(detail, detail_size, strerror(error));
     return status_of_errno(error, MCORE_EIO);
 }
 
@@ -205,6 +220,10 @@ static int configure(sqlite3 *raw, const mcore_sqlite_options *options, int in_m
     code = run(raw, "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;");
     /* The first read of the file: says whether it is a database at all. */
     if (code == SQLITE_OK) code = run(raw, "PRAGMA schema_version");
+    /* A new file becomes a database by a rollback journal. If that came back after a power cut, the
+     * file would be rolled back to nothing, and all of its WAL be dropped: so the journal has to be
+     * deleted durably, which only EXTRA sees to. */
+    if (code == SQLITE_OK) code = run(raw, "PRAGMA synchronous=EXTRA");
     if (code == SQLITE_OK) code = enter_wal(raw, options->busy_timeout_ms, out_wal);
     if (in_memory) *out_wal = 1;
     if (code == SQLITE_OK)
@@ -226,10 +245,10 @@ static mcore_status read_options(const mcore_sqlite_options *options, mcore_sqli
 
 mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *options,
                                mcore_sqlite **out_db, char *detail, size_t detail_size) {
-    describe(detail, detail_size, "");
+    mcore__sqlite_describe(detail, detail_size, "");
     mcore_sqlite_options chosen;
     if (!path || !*path || read_options(options, &chosen) != MCORE_OK) {
-        describe(detail, detail_size, "no path, or options that are out of range");
+        mcore__sqlite_describe(detail, detail_size, "no path, or options that are out of range");
         return MCORE_EINVAL;
     }
     int in_memory = strcmp(path, ":memory:") == 0;
@@ -263,10 +282,11 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
     }
     mcore_status status = MCORE_EIO;
     if (code == SQLITE_OK) {
-        describe(detail, detail_size, "the file system cannot hold a WAL database");
+        mcore__sqlite_describe(detail, detail_size, "the file system cannot hold a WAL database");
     } else {
         status = status_of(db->raw, code);
-        describe(detail, detail_size, db->raw ? sqlite3_errmsg(db->raw) : sqlite3_errstr(code));
+        mcore__sqlite_describe(detail, detail_size,
+                               db->raw ? sqlite3_errmsg(db->raw) : sqlite3_errstr(code));
     }
     sqlite3_close(db->raw);
     mcore__free(db);
@@ -285,7 +305,7 @@ void mcore_sqlite_close(mcore_sqlite *db) {
 
 mcore_status mcore_sqlite_exec(mcore_sqlite *db, const char *sql) {
     if (db->failed) return stopped(db);
-    return settle(db, run(db->raw, sql));
+    return mcore__sqlite_settle(db, run(db->raw, sql));
 }
 
 /* True when nothing but spaces and comments stands in `tail`. */
@@ -306,21 +326,21 @@ static int is_blank(sqlite3 *raw, const char *tail, int len) {
 mcore_status mcore_sqlite_prepare(mcore_sqlite *db, mcore_slice sql, mcore_sqlite_stmt **out_stmt) {
     if (db->failed) return stopped(db);
     if (!sql.data || sql.len == 0 || sql.len > INT_MAX)
-        return refuse(db, MCORE_EINVAL, "no statement, or one of more than 2 GiB");
+        return mcore__sqlite_refuse(db, MCORE_EINVAL, "no statement, or one of more than 2 GiB");
     sqlite3_stmt *raw = NULL;
     const char *text = sql.data, *tail = NULL;
     int code =
         sqlite3_prepare_v3(db->raw, text, (int)sql.len, SQLITE_PREPARE_PERSISTENT, &raw, &tail);
-    if (code != SQLITE_OK) return settle(db, code);
-    if (!raw) return refuse(db, MCORE_EINVAL, "no statement");
+    if (code != SQLITE_OK) return mcore__sqlite_settle(db, code);
+    if (!raw) return mcore__sqlite_refuse(db, MCORE_EINVAL, "no statement");
     if (!is_blank(db->raw, tail, (int)(text + sql.len - tail))) {
         sqlite3_finalize(raw);
-        return refuse(db, MCORE_EINVAL, "more than one statement");
+        return mcore__sqlite_refuse(db, MCORE_EINVAL, "more than one statement");
     }
     mcore_sqlite_stmt *stmt = mcore__alloc(sizeof *stmt);
     if (!stmt) {
         sqlite3_finalize(raw);
-        return refuse(db, MCORE_ENOMEM, "out of memory");
+        return mcore__sqlite_refuse(db, MCORE_ENOMEM, "out of memory");
     }
     *stmt = (mcore_sqlite_stmt){.db = db, .raw = raw};
     db->note = NULL;
@@ -335,24 +355,25 @@ void mcore_sqlite_finalize(mcore_sqlite_stmt *stmt) {
 }
 
 mcore_status mcore_sqlite_bind_int(mcore_sqlite_stmt *stmt, int32_t index, int64_t value) {
-    return settle(stmt->db, sqlite3_bind_int64(stmt->raw, index, value));
+    return mcore__sqlite_settle(stmt->db, sqlite3_bind_int64(stmt->raw, index, value));
 }
 
 /* SQLite takes a NULL pointer for the value NULL; an empty slice is an empty value. */
 static const void *bytes_of(mcore_slice value) { return value.data ? value.data : ""; }
 
 mcore_status mcore_sqlite_bind_text(mcore_sqlite_stmt *stmt, int32_t index, mcore_slice value) {
-    return settle(stmt->db, sqlite3_bind_text64(stmt->raw, index, bytes_of(value), value.len,
-                                                SQLITE_TRANSIENT, SQLITE_UTF8));
+    return mcore__sqlite_settle(stmt->db,
+                                sqlite3_bind_text64(stmt->raw, index, bytes_of(value), value.len,
+                                                    SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 
 mcore_status mcore_sqlite_bind_blob(mcore_sqlite_stmt *stmt, int32_t index, mcore_slice value) {
-    return settle(stmt->db, sqlite3_bind_blob64(stmt->raw, index, bytes_of(value), value.len,
-                                                SQLITE_TRANSIENT));
+    return mcore__sqlite_settle(stmt->db, sqlite3_bind_blob64(stmt->raw, index, bytes_of(value),
+                                                              value.len, SQLITE_TRANSIENT));
 }
 
 mcore_status mcore_sqlite_bind_null(mcore_sqlite_stmt *stmt, int32_t index) {
-    return settle(stmt->db, sqlite3_bind_null(stmt->raw, index));
+    return mcore__sqlite_settle(stmt->db, sqlite3_bind_null(stmt->raw, index));
 }
 
 mcore_status mcore_sqlite_step(mcore_sqlite_stmt *stmt, uint32_t *out_row) {
@@ -360,7 +381,7 @@ mcore_status mcore_sqlite_step(mcore_sqlite_stmt *stmt, uint32_t *out_row) {
     if (stmt->db->failed) return stopped(stmt->db);
     int code = sqlite3_step(stmt->raw);
     *out_row = code == SQLITE_ROW;
-    return settle(stmt->db, code);
+    return mcore__sqlite_settle(stmt->db, code);
 }
 
 void mcore_sqlite_reset(mcore_sqlite_stmt *stmt) {

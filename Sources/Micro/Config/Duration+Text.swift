@@ -2,7 +2,7 @@ extension Duration {
     /// Reads "250ms", "1.5s", "1h30m" or "0": numbers with the units d, h, m, s, ms, us and ns.
     ///
     /// - Returns: nil when it's anything else, or longer than a thousand years.
-    init?(text: String) {
+    package init?(text: String) {
         if text == "0" {
             self = .zero
             return

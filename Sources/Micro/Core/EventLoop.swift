@@ -62,7 +62,13 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {  // what changes is t
     }
 
     /// What the loops of one simulation have in common; nil: it is real.
-    final class SimulationToken: Sendable {}
+    final class SimulationToken: Sendable {
+        /// Tells it from every other one, also of other processes.
+        let id = "simulation \(UInt64.random(in: 0 ... .max))"
+    }
+
+    /// What stands for the run of the machine in a simulation; nil: the loop is real.
+    var simulationID: String? { simulation?.id }
 
     /// Whether what runs now does so on the thread of this loop's simulation.
     var isCurrentSimulation: Bool {

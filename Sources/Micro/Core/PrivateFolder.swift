@@ -23,6 +23,24 @@ enum PrivateFolder {
         return "\(absolute("TMPDIR") ?? "/tmp")/micro-\(ProcessEnvironment.userID)"
     }
 
+    /// Where a user's programs keep what has to outlive a restart: `$XDG_STATE_HOME/micro`, or
+    /// without it `~/.local/state/micro`; nil: there is no home either.
+    static var state: String? {
+        if let folder = absolute("XDG_STATE_HOME") { return folder + "/micro" }
+        return absolute("HOME").map { $0 + "/.local/state/micro" }
+    }
+
+    /// As ``ensure(_:)``; folders above it that are missing are made too.
+    static func ensureAll(_ path: String) throws(SQLiteError) {
+        var parent = ""
+        for part in path.split(separator: "/").dropLast() {
+            parent += "/" + part
+            // Whatever is wrong with it, `ensure` finds out.
+            _ = mkdir(parent, 0o700)
+        }
+        try ensure(path)
+    }
+
     private static func absolute(_ variable: String) -> String? {
         ProcessEnvironment[variable].flatMap { $0.hasPrefix("/") ? $0 : nil }
     }

@@ -13,6 +13,12 @@ struct SQLiteError: Error, CustomStringConvertible {
     /// A folder or file does not exist.
     var isMissing: Bool { status == .notFound }
     var isDenied: Bool { status.raw == Int32(MCORE_EACCES) }
+    /// The disk is full.
+    var isFull: Bool { status == .limit }
+    /// Reading or writing failed; when it was the fsync of a commit, nobody knows what is on disk.
+    var isBroken: Bool { status.raw == Int32(MCORE_EIO) }
+    /// The file is something else, or of a later version.
+    var isForeign: Bool { status == .unsupported }
     /// A unique key exists already, or another constraint does not hold.
     var isConstraint: Bool { status.raw == Int32(MCORE_EEXIST) }
 

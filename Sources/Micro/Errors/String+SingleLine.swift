@@ -1,7 +1,7 @@
 extension String {
     /// The text with everything escaped that would start a new line, drive a terminal or reorder
     /// what is shown.
-    var onSingleLine: String {
+    package var onSingleLine: String {
         guard unicodeScalars.contains(where: \.breaksLines) else { return self }
         var line = ""
         for scalar in unicodeScalars {

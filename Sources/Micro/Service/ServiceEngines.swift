@@ -30,9 +30,13 @@ final class ServiceEngines: Sendable {
         {
             problems.append(problem)
         }
+        if options.store == nil,
+            let problem = DefaultEngines.storeProblem(options.storeEngines, environment)
+        {
+            problems.append(problem)
+        }
         let inMemory = [
-            ("MICRO_BROKER", options.broker == nil), ("MICRO_STORE", options.store == nil),
-            ("MICRO_SYNC", options.sync == nil),
+            ("MICRO_BROKER", options.broker == nil), ("MICRO_SYNC", options.sync == nil),
         ]
         for (variable, isUsed) in inMemory where isUsed {
             if environment.process == nil, let problem = DefaultEngines.memoryProblem(variable) {
@@ -67,7 +71,8 @@ final class ServiceEngines: Sendable {
         made.withLock { made in
             if let store = made.store { return store }
             let store =
-                options.store ?? environment.engines?.store ?? MemoryStore(environment: environment)
+                options.store
+                ?? DefaultEngines.store(options.storeEngines, environment, options.codecs)
             made.store = store
             return store
         }
@@ -138,6 +143,37 @@ enum DefaultEngines {
 
     private static var registerURL: String { ProcessEnvironment["MICRO_REGISTER"] ?? "local:" }
 
+    /// What `MICRO_STORE` says, else one in memory.
+    ///
+    /// - Parameter engines: What other modules bring, by scheme.
+    static func store(
+        _ engines: [String: StoreFactory], _ environment: Environment, _ codecs: Codecs
+    ) -> any Store {
+        if let engines = environment.engines { return engines.store }
+        do {
+            return try makeStore(
+                url: storeURL, engines: engines, environment: environment, codecs: codecs)
+        } catch {
+            return MisconfiguredStore(
+                problem: "MICRO_STORE: \(MicroError(error, id: "").detail)",
+                environment: environment, codecs: codecs)
+        }
+    }
+
+    static func storeProblem(
+        _ engines: [String: StoreFactory], _ environment: Environment
+    ) -> String? {
+        guard environment.process == nil else { return nil }
+        do {
+            _ = try makeStore(url: storeURL, engines: engines, environment: environment)
+            return nil
+        } catch {
+            return "MICRO_STORE: \(MicroError(error, id: "").detail)"
+        }
+    }
+
+    private static var storeURL: String { ProcessEnvironment["MICRO_STORE"] ?? "memory:" }
+
     /// What is wrong with a variable whose only engine is in memory so far.
     static func memoryProblem(_ variable: String) -> String? {
         guard let url = ProcessEnvironment[variable], url != "memory:" else { return nil }
@@ -161,6 +197,24 @@ private struct MisconfiguredRegister: Register {
         let feed = RegisterFeed()
         feed.finish()
         return feed.watch(service, namespace: namespace)
+    }
+    func close() async {}
+}
+
+/// Stands for a store whose URL is wrong, so that making a service need not fail: using it does.
+private struct MisconfiguredStore: Store {
+    let problem: String
+    let environment: Environment
+    let codecs: Codecs
+
+    private var error: MicroError { MicroError.invalid("store", problem) }
+
+    var name: String { "misconfigured" }
+    func record(_ key: String) async throws -> StoreRecord? { throw error }
+    func commit(_ batch: StoreBatch) async throws -> StoreCommit { throw error }
+    func list(_ query: StoreQuery) async throws -> StorePage { throw error }
+    func changes(prefix: String, from revision: UInt64?) async throws -> StoreChanges {
+        throw error
     }
     func close() async {}
 }

@@ -23,6 +23,8 @@ public struct ServiceOptions: Sendable {
     public var broker: (any Broker)?
     /// Where records are kept; nil: what `MICRO_STORE` says, else one in memory.
     public var store: (any Store)?
+    /// What `MICRO_STORE` may name beside the built-in stores, by its scheme.
+    public var storeEngines: [String: StoreFactory] = [:]
     /// Where locks are held; nil: what `MICRO_SYNC` says, else in memory.
     public var sync: (any Sync)?
     /// The group of services that see each other.

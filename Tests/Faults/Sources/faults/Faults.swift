@@ -6,7 +6,10 @@ import Foundation
 struct Faults: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "faults", abstract: "The processes of the fault suite.",
-        subcommands: [NodeCommand.self, CallCommand.self, CrowdCommand.self, SetCommand.self])
+        subcommands: [
+            NodeCommand.self, CallCommand.self, CrowdCommand.self, SetCommand.self,
+            StoreWriteCommand.self, StoreCheckCommand.self, StoreFillCommand.self,
+        ])
 }
 
 /// The clock of all processes of this machine, in milliseconds.
