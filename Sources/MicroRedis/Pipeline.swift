@@ -155,9 +155,12 @@ struct Pipeline {
     }
 
     /// Ends it: what was written may have been done.
-    mutating func end(_ error: MicroError) {
+    ///
+    /// - Parameter fault: What is wrong with the reply to the first; the others can't help it.
+    mutating func end(_ error: MicroError, fault: MicroError? = nil) {
         guard failure == nil else { return }
         failure = error
+        if let fault, let first = sent.popFirst() { fail(first, fault, wasWritten: true) }
         for request in sent.removeAll() { fail(request, error, wasWritten: true) }
         for request in queued.removeAll() { fail(request, error, wasWritten: false) }
         queuedBytes = 0

@@ -18,6 +18,15 @@ public final class RedisStore: Store {
     /// "redis".
     public var name: String { "redis" }
 
+    /// What makes stores of "redis:", "rediss:", "valkey:" and "valkeys:" URLs:
+    /// `makeStore(url: url, engines: RedisStore.engines)`.
+    public static var engines: [String: StoreFactory] {
+        let make: StoreFactory = { url, environment, codecs in
+            try RedisStore(url: url.description, environment: environment, codecs: codecs)
+        }
+        return Dictionary(uniqueKeysWithValues: RedisURL.schemes.map { ($0.name, make) })
+    }
+
     /// Where time and tasks come from.
     public let environment: Environment
 

@@ -41,18 +41,20 @@ struct RedisURL {
     let database: Int
     let parameters: [String: String]
 
+    static let schemes = [
+        (name: "redis", isTLS: false), (name: "rediss", isTLS: true),
+        (name: "valkey", isTLS: false), (name: "valkeys", isTLS: true),
+    ]
+
     private static let ofTLS = ["ca", "cert", "key", "server_name"]
 
     /// - Parameter parameters: Names that the caller knows besides.
     init(_ url: String, parameters names: [String]) throws {
-        var rest: Substring
-        if url.hasPrefix("redis://") {
-            (isTLS, rest) = (false, url.dropFirst("redis://".count))
-        } else if url.hasPrefix("rediss://") {
-            (isTLS, rest) = (true, url.dropFirst("rediss://".count))
-        } else {
+        guard let scheme = Self.schemes.first(where: { url.hasPrefix("\($0.name)://") }) else {
             throw Self.wrong("it has to begin with \"redis://\" or \"rediss://\"")
         }
+        isTLS = scheme.isTLS
+        var rest = url.dropFirst(scheme.name.count + 3)
         guard rest.utf8.count <= 4096 else { throw Self.wrong("it has more than 4,096 bytes") }
         if let query = rest.firstIndex(of: "?") {
             let text = rest[rest.index(after: query)...]

@@ -160,9 +160,10 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
     var isIdle: Bool { state.withLock { $0.pipeline.isIdle } }
 
     /// Ends it; who waits gets `error`. Idempotent.
-    func close(_ error: MicroError? = nil) {
-        let error = error ?? RedisFailure.closed(place)
-        finish(error)
+    ///
+    /// - Parameter fault: What who waits for the next reply gets instead.
+    func close(_ error: MicroError? = nil, fault: MicroError? = nil) {
+        finish(error ?? RedisFailure.closed(place), fault: fault)
         state.withLock { $0.connection }?.close()
     }
 
@@ -177,11 +178,11 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
         alarm.arm(at: due)
     }
 
-    private func finish(_ error: MicroError) {
+    private func finish(_ error: MicroError, fault: MicroError? = nil) {
         var isFirst = false
         update { state in
             isFirst = state.pipeline.failure == nil
-            state.pipeline.end(error)
+            state.pipeline.end(error, fault: fault)
         }
         guard isFirst else { return }
         alarm.stop()
@@ -228,7 +229,14 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
             try reader.feed(bytes)
             while let value = try reader.next() { try take(value) }
         } catch {
-            close(.unavailable("redis", "\(place): \(error.detail)", reason: error.reason))
+            var fault: MicroError?
+            if error.code == .resourceExhausted {
+                fault = error
+                fault?.detail = "\(place): \(error.detail)"
+            }
+            close(
+                .unavailable("redis", "\(place): \(error.detail)", reason: error.reason),
+                fault: fault)
         }
     }
 

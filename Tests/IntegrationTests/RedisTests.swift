@@ -223,6 +223,149 @@ extension EndToEnd {
             #expect(await failure { try await client.send(["PING"]) }?.reason == RedisReason.closed)
         }
 
+        /// A connection that ends inside of a reply, after each number of bytes.
+        @Test func cutOffReplies() async throws {
+            try await withClient { server, redis in
+                let proxy = try CuttingProxy(to: server.endpoint, limit: 0)
+                defer { proxy.close() }
+                try await redis.send(["SET", "a", "a value"])
+                let greeting = "+PONG\r\n".utf8.count
+                let whole = greeting + "$7\r\na value\r\n:1\r\n".utf8.count
+                for limit in 0...whole {
+                    proxy.setLimit(limit)
+                    var options = server.options
+                    options.endpoint = proxy.endpoint
+                    options.attempts = 2
+                    let client = RedisClient(options)
+                    var command = RedisCommand("INCR", "n-\(limit)")
+                    command.isIdempotent = limit % 2 == 0
+                    let replies = await failure {
+                        let replies = try await client.pipeline([["GET", "a"], command])
+                        #expect(replies == [.bytes(Array("a value".utf8)), .integer(1)])
+                    }
+                    if limit < whole {
+                        #expect(
+                            replies?.code == .unavailable,
+                            "\(limit): \(String(describing: replies))")
+                        // At the greeting's end it may be gone before the commands go out.
+                        if limit != greeting {
+                            #expect(replies?.wasWritten == (limit > greeting), "\(limit) bytes")
+                        }
+                    } else {
+                        #expect(replies == nil)
+                    }
+                    await client.close()
+                    let count = try await redis.send(["GET", command.arguments[1]]).integer ?? 0
+                    let most = limit >= greeting && limit < whole && command.isIdempotent ? 2 : 1
+                    #expect(count <= most, "\(limit) bytes")
+                }
+            }
+        }
+
+        /// Connections that break, and bytes that come in small pieces and late.
+        @Test(arguments: [1, 2, 3] as [UInt64])
+        func faults(seed: UInt64) async throws {
+            try await withClient { server, redis in
+                var faults = TransportFaults()
+                faults.seed = seed
+                faults.readBytes = 7
+                faults.writeBytes = 50
+                faults.delay = .milliseconds(1)
+                faults.reset = 0.003
+                faults.end = 0.003
+                var options = server.options
+                options.transports = [try TransportPlugin(faults: faults)]
+                let client = RedisClient(options)
+                let (done, unknown) = try await withThrowingTaskGroup(of: (Int, Int).self) {
+                    group in
+                    for task in 0..<8 {
+                        group.addTask {
+                            var (done, unknown) = (0, 0)
+                            for round in 0..<50 {
+                                do {
+                                    try await client.send(["INCR", "n"])
+                                    done += 1
+                                    let text = RedisArgument("\(task) \(round)")
+                                    let echo = try await client.send(["ECHO", text])
+                                    #expect(echo.bytes == text.bytes)
+                                } catch let error as MicroError {
+                                    #expect(error.code == .unavailable, "\(error)")
+                                    if error.wasWritten, error.id == "redis.incr" { unknown += 1 }
+                                }
+                            }
+                            return (done, unknown)
+                        }
+                    }
+                    return try await group.reduce((0, 0)) { ($0.0 + $1.0, $0.1 + $1.1) }
+                }
+                let count = Int(try await redis.send(["GET", "n"]).integer ?? 0)
+                #expect(count >= done && count <= done + unknown, "\(done), \(unknown)")
+                #expect(done > 100)
+                await client.close()
+            }
+        }
+
+        @Test func tooMuchWaits() async throws {
+            try await RedisServer.run { server in
+                var options = server.options
+                options.commands = 10
+                options.commandBytes = 4 << 20
+                let redis = RedisClient(options)
+                try await redis.send(["PING"])
+                try await server.halt()
+                try await withThrowingTaskGroup(of: RedisValue.self) { group in
+                    for _ in 0..<10 { group.addTask { try await redis.send(["INCR", "n"]) } }
+                    var error: MicroError?
+                    try await until("no more are taken") {
+                        error = await failure {
+                            try await redis.send(
+                                RedisCommand("INCR", "m").within(.milliseconds(10)))
+                        }
+                        return error?.code == .resourceExhausted
+                    }
+                    #expect(error?.reason == RedisReason.tooManyCommands)
+                    server.wake()
+                    var sum: Int64 = 0
+                    for try await reply in group { sum += reply.integer ?? 0 }
+                    #expect(sum == 55)
+                }
+                await redis.close()
+            }
+        }
+
+        @Test func limitsOfReplies() async throws {
+            try await RedisServer.run { server in
+                var options = server.options
+                options.replyBytes = 1 << 20
+                options.replyValues = 100
+                let redis = RedisClient(options)
+                try await redis.send([
+                    "SET", "a", RedisArgument([UInt8](repeating: 1, count: 2 << 20)),
+                ])
+                let error = await failure { try await redis.send(["GET", "a"]) }
+                #expect(error?.code == .resourceExhausted)
+                #expect(error?.reason == RedisReason.replyTooLarge)
+                let numbers = (0..<200).map { RedisArgument($0) }
+                try await redis.send(RedisCommand(["RPUSH", "l"] + numbers))
+                let many = await failure { try await redis.send(["LRANGE", "l", 0, -1]) }
+                #expect(many?.reason == RedisReason.replyTooLarge)
+                #expect(try await redis.send(["LRANGE", "l", 0, 98]).array?.count == 99)
+                await redis.close()
+            }
+        }
+
+        @Test func closingFailsWhatWaits() async throws {
+            try await withClient { server, redis in
+                try await redis.send(["PING"])
+                try await server.halt()
+                async let error = failure { try await redis.send(["GET", "a"]) }
+                try await Task.sleep(for: .milliseconds(50))
+                await redis.close()
+                #expect(await error?.reason == RedisReason.closed)
+                server.wake()
+            }
+        }
+
         @Test func aServerThatComesBack() async throws {
             try await withClient(["--appendonly", "yes", "--appendfsync", "always"]) {
                 server, redis in
