@@ -40,6 +40,8 @@ public final class RedisStore: Store {
     private let watches: RedisStoreWatches
     private let reaper: Alarm
     private let isClosed = Atomic<Bool>(false)
+    private let isLookedAt = Atomic<Bool>(false)
+    private let logger: Logger
 
     /// A store that connects when it is first used.
     ///
@@ -52,6 +54,7 @@ public final class RedisStore: Store {
         self.environment = environment
         self.codecs = codecs
         self.limits = options.limits
+        self.logger = logger
         let redis = RedisClient(options.redis, environment: environment, logger: logger)
         place = RedisStorePlace(options, redis)
         let reference = WeakReference<RedisStore>()
@@ -73,7 +76,7 @@ public final class RedisStore: Store {
     /// The record at `key`. See ``Store``.
     public func record(_ key: String) async throws -> StoreRecord? {
         try limits.check(key: key)
-        try await checkOpen("store.read")
+        try checkOpen("store.read")
         return try await place.record(key)
     }
 
@@ -81,7 +84,7 @@ public final class RedisStore: Store {
     /// in it or not.
     public func list(_ query: StoreQuery) async throws -> StorePage {
         try query.validate()
-        try await checkOpen("store.list")
+        try checkOpen("store.list")
         var walk = RedisStoreWalk(query)
         while let arguments = walk.next {
             let (word, values) = try await place.run(
@@ -95,7 +98,7 @@ public final class RedisStore: Store {
     @discardableResult
     public func commit(_ batch: StoreBatch) async throws -> StoreCommit {
         try limits.check(batch)
-        try await checkOpen("store.commit")
+        try checkOpen("store.commit")
         let (word, values) = try await place.run(
             RedisStoreScripts.commit, "store.commit", RedisStoreBatch.arguments(batch, limits),
             isIdempotent: false)
@@ -109,7 +112,7 @@ public final class RedisStore: Store {
 
     /// Watches keys. See ``Store``.
     public func changes(prefix: String, from revision: UInt64?) async throws -> StoreChanges {
-        try await checkOpen("store.changes")
+        try checkOpen("store.changes")
         return try await watches.watch(prefix: prefix, from: revision)
     }
 
@@ -121,9 +124,23 @@ public final class RedisStore: Store {
         await place.redis.close()
     }
 
-    private func checkOpen(_ operation: String) async throws {
+    private func checkOpen(_ operation: String) throws {
         try Task.checkCancellation()
         if isClosed.load(ordering: .acquiring) { throw StoreRefusal.closed(operation) }
+        if !isLookedAt.exchange(true, ordering: .relaxed) { warnOfEviction() }
+    }
+
+    /// Says, once, when Redis may throw away what the store holds.
+    private func warnOfEviction() {
+        environment.spawn { [place, logger] in
+            guard let policy = try? await place.evictionPolicy(), policy.hasPrefix("allkeys-")
+            else {
+                return
+            }
+            logger.warning(
+                "redis may evict the records of the store: set maxmemory-policy to noeviction",
+                metadata: ["policy": "\(policy)", "store": "\(place.redis.describe())"])
+        }
     }
 
     /// Takes out what is over, so that watches of all processes see it in time. Whoever else uses

@@ -108,6 +108,14 @@ final class RedisStorePlace: Sendable {
         return page
     }
 
+    /// What Redis does when its memory is full; nil when it does not say.
+    func evictionPolicy() async throws -> String? {
+        let text = try await redis.send(["INFO", "memory"]).string ?? ""
+        return text.split(whereSeparator: \.isNewline).lazy
+            .map { $0.split(separator: ":", maxSplits: 1) }
+            .first { $0.first == "maxmemory_policy" }?.last.map(String.init)
+    }
+
     private func refusal(_ reply: RedisValue?, _ operation: String) -> MicroError {
         guard case .error(let text)? = reply else { return misunderstood(operation) }
         return RedisFailure.explain(text, operation, at: redis.describe())

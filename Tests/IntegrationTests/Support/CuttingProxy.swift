@@ -15,7 +15,7 @@ final class CuttingProxy: Sendable {
     init(to endpoint: String, limit: Int) throws {
         target = UInt16(endpoint.split(separator: ":").last ?? "") ?? 0
         self.limit = Mutex(limit)
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = Self.address(port: 0)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let status = withUnsafeMutablePointer(to: &address) { pointer in
@@ -25,6 +25,7 @@ final class CuttingProxy: Sendable {
             }
         }
         guard listener >= 0, status else { throw TestFailure("the proxy can't listen") }
+        self.listener = listener
         self.endpoint = "127.0.0.1:\(UInt16(bigEndian: address.sin_port))"
         Thread.detachNewThread { self.accept() }
     }
