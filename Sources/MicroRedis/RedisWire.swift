@@ -9,6 +9,10 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
     private struct State {
         var pipeline: Pipeline
         var connection: ByteConnection?
+        /// Nothing counts as written before.
+        var isOpen = false
+        /// Redis has answered, and knows who calls.
+        var isGreeted = false
     }
 
     private let place: String
@@ -44,7 +48,8 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
     ///
     /// - Parameters:
     ///   - onMessage: Gets, on the loop, what comes when nothing is asked; nil: that is an error.
-    ///   - onEnd: Is told once when the connection has ended, whoever ended it. Any thread.
+    ///   - onEnd: Is told once when the connection that this returns has ended, whoever ended it.
+    ///     Any thread.
     static func open(
         _ options: RedisOptions, dialer: ByteDialer, onMessage: OnMessage? = nil,
         onEnd: @escaping @Sendable (MicroError) -> Void = { _ in }
@@ -57,6 +62,12 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
             let connection = try await dialer.open(options.address, observer: wire)
             wire.take(connection)
             try await wire.greet(options, deadline: deadline)
+            // From here on its end is told; if it has come before, it is thrown.
+            let failure = wire.state.withLock { state in
+                state.isGreeted = true
+                return state.pipeline.failure
+            }
+            if let failure { throw failure }
         } catch {
             wire.close()
             // Of what was asked nothing was written.
@@ -136,7 +147,7 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
     }
 
     private func pump(_ state: inout State) {
-        guard let connection = state.connection else { return }
+        guard state.isOpen, let connection = state.connection else { return }
         while let request = state.pipeline.next, connection.send(request.bytes) {
             state.pipeline.wrote(now: environment.clock.now)
         }
@@ -179,14 +190,15 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
     }
 
     private func finish(_ error: MicroError, fault: MicroError? = nil) {
-        var isFirst = false
+        var (isFirst, isGreeted) = (false, false)
         update { state in
             isFirst = state.pipeline.failure == nil
+            isGreeted = state.isGreeted
             state.pipeline.end(error, fault: fault)
         }
         guard isFirst else { return }
         alarm.stop()
-        onEnd(error)
+        if isGreeted { onEnd(error) }
     }
 
     private func tick() {
@@ -222,7 +234,12 @@ final class RedisWire: ByteConnectionObserver, @unchecked Sendable {  // `reader
 
     // MARK: What the connection tells, on its loop
 
-    func opened() {}
+    func opened() {
+        update { state in
+            state.isOpen = true
+            pump(&state)
+        }
+    }
 
     func received(_ bytes: RawSpan) {
         do {

@@ -39,6 +39,8 @@ package final class ByteConnection: @unchecked Sendable {  // `raw`, `observer`:
         var isScheduled = false
         /// A send was refused, and its sender waits to be told.
         var isChoked = false
+        /// What waits is the last.
+        var isClosing = false
     }
 
     private let loop: EventLoop
@@ -48,6 +50,8 @@ package final class ByteConnection: @unchecked Sendable {  // `raw`, `observer`:
     private let outgoing = Mutex(Outgoing())
     private var observer: (any ByteConnectionObserver)?
     private var raw: OpaquePointer?
+    /// Of an orderly close, as long as the core takes no more.
+    private var closeAlarm: LoopAlarm?
 
     /// Made by ``ByteDialer``; ``dial()`` follows.
     ///
@@ -97,9 +101,10 @@ package final class ByteConnection: @unchecked Sendable {  // `raw`, `observer`:
     /// Queues bytes, also before it is open: all of them or none. Any thread.
     ///
     /// - Returns: false when so many bytes wait already that these were not taken; the observer is
-    ///   told when it would. When the connection has ended bytes are taken and dropped.
+    ///   told when it would. Behind a close, and when it has ended, bytes are taken and dropped.
     package func send(_ bytes: [UInt8]) -> Bool {
         let (isTaken, isFirst) = outgoing.withLock { outgoing in
+            if outgoing.isClosing { return (true, false) }
             guard outgoing.bytes.count < options.unsentBytes else {
                 outgoing.isChoked = true
                 return (false, false)
@@ -137,6 +142,7 @@ package final class ByteConnection: @unchecked Sendable {  // `raw`, `observer`:
                 // Whatever else it is, a peer must not see the bytes behind those that are missing.
                 if status < 0 { mcore_byte_connection_close(raw, 1) }
             }
+            if outgoing.isClosing { mcore_byte_connection_close(raw, 0) }
             defer { outgoing.isChoked = false }
             return outgoing.isChoked
         }
@@ -155,9 +161,17 @@ package final class ByteConnection: @unchecked Sendable {  // `raw`, `observer`:
     ///
     /// - Parameter isAbort: Whether what was sent is dropped.
     package func close(isAbort: Bool = true) {
+        outgoing.withLock { $0.isClosing = true }
         loop.execute {
-            if !isAbort { self.flush() }
-            if let raw = self.raw { mcore_byte_connection_close(raw, isAbort ? 1 : 0) }
+            guard let raw = self.raw else { return }
+            if isAbort { return mcore_byte_connection_close(raw, 1) }
+            self.flush()
+            guard self.closeAlarm == nil, self.outgoing.withLock({ !$0.bytes.isEmpty }) else {
+                return
+            }
+            self.closeAlarm = try? LoopAlarm(on: self.loop, after: self.options.closeTimeout) {
+                if let raw = self.raw { mcore_byte_connection_close(raw, 1) }
+            }
         }
     }
 
@@ -180,6 +194,7 @@ package final class ByteConnection: @unchecked Sendable {  // `raw`, `observer`:
 
     fileprivate func ended(_ status: CoreStatus, _ text: String) {
         raw = nil
+        closeAlarm?.stop()
         outgoing.withLock { $0.bytes = [] }
         let observer = self.observer.take()
         // The core destroys its instance of the transport after this.

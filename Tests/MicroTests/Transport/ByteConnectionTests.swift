@@ -31,7 +31,7 @@ struct ByteConnectionTests {
         func ended(_ error: MicroError?) { note { $0.closed.append(error) } }
 
         private func note(_ change: (inout Facts) -> Void) {
-            facts.withLock(change)
+            facts.withLock { change(&$0) }
             bell.ring()
         }
 
@@ -134,8 +134,14 @@ struct ByteConnectionTests {
                 try await Environment.current.clock.sleep(for: .milliseconds(1))
                 if try await witness.until({ _ in true }).ends > 0 { break }
             }
+            #expect(sent < 64 << 20)
+            // What it does not take does not hold up the close.
+            let clock = Environment.current.clock
+            let before = clock.now
             connection.close(isAbort: false)
-            #expect(try await witness.until { !$0.closed.isEmpty }.closed.count == 1)
+            let facts = try await witness.until { !$0.closed.isEmpty }
+            #expect(facts.closed.count == 1)
+            #expect(before.duration(to: clock.now) <= .seconds(4), "\(facts.closed)")
             await listener.close()
         }
     }
