@@ -6,7 +6,8 @@ final class RedisRequest: @unchecked Sendable {  // what changes is the pipeline
 
     /// What it is called in errors: "redis.get".
     let operation: String
-    let bytes: [UInt8]
+    /// Empty when they were written.
+    fileprivate(set) var bytes: [UInt8]
     /// How many replies answer it.
     let count: Int
     let deadline: EventLoopClock.Instant?
@@ -124,6 +125,7 @@ struct Pipeline {
         queuedBytes -= request.bytes.count
         if sent.isEmpty { lastUse = now }
         request.sentAt = now
+        request.bytes = []
         sent.append(request)
     }
 

@@ -93,6 +93,20 @@ public struct RedisOptions: Sendable {
     }
 }
 
+/// Whatever is printed of them has no password.
+extension RedisOptions: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// "redis at 127.0.0.1:6379".
+    public var description: String { place }
+
+    /// As ``description``.
+    public var debugDescription: String { place }
+
+    /// What `dump` shows.
+    public var customMirror: Mirror {
+        Mirror(self, children: ["endpoint": endpoint, "user": user, "database": database])
+    }
+}
+
 /// "host", "host:port", "[::1]:port", "/path".
 struct RedisEndpoint: Hashable {
     static let standardPort: UInt16 = 6379

@@ -53,6 +53,19 @@ import Testing
         }
     }
 
+    @Test func nothingPrintsThePassword() throws {
+        let options = try RedisStoreOptions(url: "redis://u:s3cret@h/1?prefix=p")
+        #expect(options.redis.password == "s3cret" && options.prefix == "p")
+        var dumped = ""
+        dump(options, to: &dumped)
+        for text in ["\(options)", "\(options.redis)", String(reflecting: options), dumped] {
+            #expect(!text.contains("s3cret"))
+        }
+        for url in ["redis://h?prefix=a%7B", "redis://h?prefix=%0a", "redis://h?prefix="] {
+            #expect(throws: MicroError.self) { try RedisStoreOptions(url: url) }
+        }
+    }
+
     @Test func optionsThatCanNotBeUsed() {
         var options = RedisOptions(endpoint: "h:x")
         #expect(options.problems.count == 1)
