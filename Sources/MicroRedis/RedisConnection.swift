@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// One connection to Redis, for what needs one of its own: commands that block, "WATCH", "SELECT".
 /// It doesn't connect again: when it has ended, every call fails.

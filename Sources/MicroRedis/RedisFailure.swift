@@ -1,4 +1,4 @@
-public import Micro
+internal import Micro
 
 /// Why something failed, as the ``MicroError/reason`` of an error. What Redis itself refuses has
 /// Redis's own word, "WRONGTYPE"; the usual ones are here, too.
