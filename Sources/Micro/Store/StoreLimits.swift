@@ -51,7 +51,7 @@ public struct StoreLimits: Sendable, Hashable {
 
     static var emptyKey: MicroError { .invalid("store.key", "the key is empty", at: "key") }
 
-    func check(key: String) throws(MicroError) {
+    package func check(key: String) throws(MicroError) {
         guard !key.isEmpty else { throw StoreLimits.emptyKey }
         guard key.utf8.count <= keyBytes else {
             throw .invalid(
@@ -63,7 +63,7 @@ public struct StoreLimits: Sendable, Hashable {
         }
     }
 
-    func check(_ batch: StoreBatch) throws(MicroError) {
+    package func check(_ batch: StoreBatch) throws(MicroError) {
         let size = batch.checks.count + batch.operations.count
         guard size <= self.batch else {
             throw .invalid(
