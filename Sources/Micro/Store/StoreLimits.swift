@@ -28,8 +28,8 @@ public struct StoreLimits: Sendable, Hashable {
     public enum WhenFull: Sendable, Hashable {
         /// The write is refused with `resourceExhausted`: nothing is lost.
         case refuse
-        /// For caches: records are taken out until there is room, each time of eight drawn at random
-        /// the one that was used least lately. Watches see them expire.
+        /// For caches: records are taken out until there is room, each time the one of eight drawn
+        /// at random that was used least lately. Watches see them expire.
         case evictLeastRecentlyUsed
     }
 
