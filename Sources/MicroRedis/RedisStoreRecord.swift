@@ -85,7 +85,7 @@ struct RedisStorePosition: Comparable {
 
     /// "revision-index", as entries of the log are called.
     init?(id: String) {
-        let parts = id.split(separator: "-")
+        let parts = id.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count == 2, let revision = UInt64(parts[0]), let index = UInt64(parts[1]),
             index <= Self.indexMask
         else { return nil }
