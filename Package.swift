@@ -7,6 +7,13 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+// It has a macro that SwiftPM refuses, with a warning; on Linux the library is found without it.
+#if os(Linux)
+let hiredisConfig: String? = nil
+#else
+let hiredisConfig: String? = "hiredis"
+#endif
+
 let package = Package(
     name: "micro",
     platforms: [.macOS(.v15)],
@@ -14,6 +21,7 @@ let package = Package(
         .library(name: "Micro", targets: ["Micro"]),
         .library(name: "MicroEtcd", targets: ["MicroEtcd"]),
         .library(name: "MicroProtobuf", targets: ["MicroProtobuf"]),
+        .library(name: "MicroRedis", targets: ["MicroRedis"]),
         .library(name: "MicroTesting", targets: ["MicroTesting"]),
         .library(name: "MicroYAML", targets: ["MicroYAML"]),
         .library(name: "MicroZstd", targets: ["MicroZstd"]),
@@ -70,6 +78,9 @@ let package = Package(
             ]
         ),
         .systemLibrary(
+            name: "CHiredis", path: "Sources/System/CHiredis", pkgConfig: hiredisConfig,
+            providers: [.apt(["libhiredis-dev"]), .brew(["hiredis"])]),
+        .systemLibrary(
             name: "CNGHTTP2", path: "Sources/System/CNGHTTP2", pkgConfig: "libnghttp2",
             providers: [.apt(["libnghttp2-dev"]), .brew(["nghttp2"])]),
         .systemLibrary(
@@ -114,6 +125,13 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],
             exclude: ["Protos"],
+            swiftSettings: swiftSettings
+        ),
+        .target(
+            name: "MicroRedis",
+            dependencies: [
+                "CHiredis", "Micro", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: swiftSettings
         ),
         .target(
@@ -200,6 +218,11 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .testTarget(
+            name: "MicroRedisTests",
+            dependencies: ["Micro", "MicroRedis", "MicroTesting"],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(
             name: "MicroYAMLTests",
             dependencies: ["Micro", "MicroTesting", "MicroYAML"],
             swiftSettings: swiftSettings
@@ -207,7 +230,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Micro", "MicroEtcd", "MicroTesting", "MicroZstd",
+                "Micro", "MicroEtcd", "MicroRedis", "MicroTesting", "MicroZstd",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ],

@@ -48,6 +48,7 @@ build)
     need libxml2 has libxml2.so.2
 
     need git command -v git
+    need libhiredis-dev pkg-config --exists hiredis
     need libzstd-dev pkg-config --exists libzstd
     need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
     need g++ command -v g++
@@ -65,6 +66,7 @@ test)
     need nghttp2-client command -v nghttp
     need openssl command -v openssl
     need protobuf-compiler command -v protoc
+    need redis-server command -v redis-server
     need zstd command -v zstd
     need python3-venv python3 -c 'import ensurepip, venv'
     ;;

@@ -407,6 +407,33 @@ TEST(a_protocol_that_is_named_has_to_be_agreed_on) {
     }
 }
 
+static void name_none(mcore_tls_options *options) { options->no_protocol = 1; }
+
+TEST(a_client_can_do_without_a_protocol) {
+    tls_usual();
+    pair p = {0};
+    start(&p, tls_context(MCORE_TLS_CLIENT, NULL, tls_ca, name_none),
+          context_for(MCORE_TLS_SERVER, NULL), "service");
+    check_open(&p);
+    CHECK_SLICE(security_of(&p.server).protocol, "");
+    CHECK_SLICE(security_of(&p.client).protocol, "");
+    stop(&p);
+    mcore_tls_material material = {.struct_size = sizeof material};
+    for (int i = 0; i < 2; i++) {
+        mcore_tls_options options;
+        mcore_tls_context *context;
+        char detail[256];
+        mcore_tls_options_default(i ? MCORE_TLS_CLIENT : MCORE_TLS_SERVER, &options);
+        options.material = &material;
+        options.no_protocol = 1;
+        if (i) options.protocol = tls_text("http/1.1");
+        CHECK_INT(mcore_tls_context_create(&options, &context, detail, sizeof detail),
+                  MCORE_EINVAL);
+        CHECK_SLICE(mcore_slice_of(detail),
+                    "options: no_protocol is for clients, and without a protocol");
+    }
+}
+
 TEST(a_client_that_names_no_protocol_is_not_one_of_ours) {
     tls_usual();
     mcore_tls_context *context = context_for(MCORE_TLS_SERVER, "micro-message");

@@ -63,6 +63,9 @@ typedef struct mcore_tls_options {
     void *ctx;
     mcore_slice protocol; /* what has to be agreed on by ALPN, for both roles, "micro-message";
                            * empty: see above */
+    uint32_t no_protocol; /* client: 1 says nothing by ALPN, and takes a server that says nothing:
+                           * for protocols that have no name there */
+    uint32_t reserved;
 } mcore_tls_options;
 
 void mcore_tls_options_default(uint32_t role, mcore_tls_options *out_options);

@@ -45,6 +45,8 @@ static const char *read_options(const mcore_tls_options *from, mcore_tls_options
         return "options: protocol must have at most 255 bytes";
     if (out->role == MCORE_TLS_CLIENT && (out->client_certificates || out->allow_plaintext))
         return "options: client_certificates and allow_plaintext are for servers";
+    if (out->no_protocol && (out->role == MCORE_TLS_SERVER || out->protocol.len))
+        return "options: no_protocol is for clients, and without a protocol";
     return NULL;
 }
 

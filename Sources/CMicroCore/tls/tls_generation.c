@@ -136,6 +136,7 @@ static int set_protocols(SSL_CTX *ctx, const mcore_tls_options *options) {
         SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, (void *)(uintptr_t)options);
         return 1;
     }
+    if (options->no_protocol) return 1;
     int failed = options->protocol.len
                      ? SSL_CTX_set_alpn_protos(ctx, own, write_protocol(options, own))
                      : SSL_CTX_set_alpn_protos(ctx, rpc_client, sizeof rpc_client - 1);

@@ -197,6 +197,7 @@ static int protocol_is_good(mcore__tls_session *session) {
     unsigned int len;
     mcore_slice named = session->context->options.protocol;
     if (SSL_is_server(session->ssl) && !named.len) return 1;
+    if (session->context->options.no_protocol) return 1; /* none was offered */
     mcore_slice wanted = named.len ? named : (mcore_slice){"h2", 2};
     SSL_get0_alpn_selected(session->ssl, &chosen, &len);
     if (len == wanted.len && memcmp(chosen, wanted.data, len) == 0) return 1;

@@ -32,6 +32,8 @@ struct TLSRules: Sendable {
     var serverName = ""
     /// What both sides have to agree on by ALPN; "": what RPC speaks.
     var protocolName = ""
+    /// Of a client: it says nothing by ALPN, and the server need not either.
+    var isWithoutProtocol = false
 }
 
 /// What a context has seen.
@@ -63,6 +65,7 @@ final class TLSContext: Sendable {
         mcore_tls_options_default(UInt32(role), &options)
         options.client_certificates = rules.requiresClientCertificates ? 1 : 0
         options.allow_plaintext = rules.allowsPlaintext ? 1 : 0
+        options.no_protocol = rules.isWithoutProtocol ? 1 : 0
         if rules.requiresTLS13 { options.version_min = UInt32(MCORE_TLS_1_3) }
         options.handshake_timeout_ms = rules.handshakeTimeout.clampedMilliseconds
         if let onFailure {

@@ -4,7 +4,7 @@ internal import Synchronization
 /// The TLS context of one client, which its loops share.
 final class ClientTLS: Sendable {
     private let options: ClientTLSOptions?
-    private let protocolName: String
+    private let protocolName: String?
     private let environment: Environment
     private let logger: Logger
     private let state = Mutex(State())
@@ -16,9 +16,9 @@ final class ClientTLS: Sendable {
         var isClosed = false
     }
 
-    /// - Parameter protocolName: What is agreed on by ALPN; "": what RPC speaks.
+    /// - Parameter protocolName: What is agreed on by ALPN; "": what RPC speaks; nil: nothing.
     init(
-        _ options: ClientTLSOptions?, protocolName: String = "", environment: Environment,
+        _ options: ClientTLSOptions?, protocolName: String? = "", environment: Environment,
         logger: Logger
     ) {
         self.options = options
@@ -37,8 +37,7 @@ final class ClientTLS: Sendable {
     /// Reads what the options name. Before ``context()``.
     func prepare() async throws {
         guard let options, needsPreparation else { return }
-        var rules = options.rules
-        rules.protocolName = protocolName
+        let rules = named(options.rules)
         let keeper = try await CertificateKeeper.open(
             rules, options.material, environment: environment, logger: logger)
         let isWanted = state.withLock { state in
@@ -57,13 +56,19 @@ final class ClientTLS: Sendable {
         guard options == nil else {
             throw MicroError("client", .unavailable, "the client is closed")
         }
-        let context = try TLSContext(
-            TLSRules(role: .client, protocolName: protocolName), TLSMaterial())
+        let context = try TLSContext(named(TLSRules(role: .client)), TLSMaterial())
         return state.withLock { state in
             let first = state.standard ?? context
             state.standard = first
             return first
         }
+    }
+
+    private func named(_ rules: TLSRules) -> TLSRules {
+        var rules = rules
+        rules.protocolName = protocolName ?? ""
+        rules.isWithoutProtocol = protocolName == nil
+        return rules
     }
 
     func reload() async throws {

@@ -7,10 +7,9 @@ final class MemoryStoreEntry: Sendable {
     private let contentType: String
     private let metadata: Metadata
     private let timeToLive: Duration?
-    /// Set once, by the journal, before anybody else can see the entry.
-    nonisolated(unsafe) var version: UInt64 = 0
-    /// Of the shard's uses, which one was the last. For who has the shard locked.
-    nonisolated(unsafe) var lastUse: UInt64 = 0
+    nonisolated(unsafe) var version: UInt64 = 0  // Set once, before anybody else sees the entry.
+    /// Of the shard's uses, which one was the last.
+    nonisolated(unsafe) var lastUse: UInt64 = 0  // For who has the shard locked.
 
     init(_ write: StoreBatch.Write, key: ExactKey, clock: EventLoopClock) {
         self.key = key

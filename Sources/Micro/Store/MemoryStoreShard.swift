@@ -39,8 +39,8 @@ final class MemoryStoreShard: Sendable {
     let place: Int
     private let lock = Mutex(())
 
-    /// For who has the shard locked.
-    @exclusivity(unchecked) nonisolated(unsafe) var contents = Contents()
+    @exclusivity(unchecked)
+    nonisolated(unsafe) var contents = Contents()  // For who has the shard locked.
 
     init(place: Int) { self.place = place }
 

@@ -21,15 +21,15 @@ public struct StoreLimits: Sendable, Hashable {
     /// The bytes of the changes that are remembered. Default 32 MiB.
     public var changeBytes: Int
 
-    /// What happens when a write would exceed ``entries`` or ``bytes``. Default ``WhenFull/refuse``.
+    /// What happens when a write would exceed ``entries`` or ``bytes``. Default: it is refused.
     public var whenFull: WhenFull
 
     /// What happens when a store is full.
     public enum WhenFull: Sendable, Hashable {
         /// The write is refused with `resourceExhausted`: nothing is lost.
         case refuse
-        /// Records are taken out that were not read or written lately, of some drawn at random the
-        /// one that was used least lately, until there is room: for caches. Watches see them expire.
+        /// For caches: records are taken out until there is room, each time the one of eight drawn
+        /// at random that was used least lately. Watches see them expire.
         case evictLeastRecentlyUsed
     }
 
@@ -51,7 +51,7 @@ public struct StoreLimits: Sendable, Hashable {
 
     static var emptyKey: MicroError { .invalid("store.key", "the key is empty", at: "key") }
 
-    func check(key: String) throws(MicroError) {
+    package func check(key: String) throws(MicroError) {
         guard !key.isEmpty else { throw StoreLimits.emptyKey }
         guard key.utf8.count <= keyBytes else {
             throw .invalid(
@@ -63,7 +63,7 @@ public struct StoreLimits: Sendable, Hashable {
         }
     }
 
-    func check(_ batch: StoreBatch) throws(MicroError) {
+    package func check(_ batch: StoreBatch) throws(MicroError) {
         let size = batch.checks.count + batch.operations.count
         guard size <= self.batch else {
             throw .invalid(

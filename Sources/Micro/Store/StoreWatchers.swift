@@ -3,26 +3,37 @@
 /// One reader follows the end of the log and feeds those who have seen all before. Who is behind,
 /// because it began in the past or takes its changes too slowly, fetches pages by itself until it
 /// has caught up.
-struct StoreWatchers {
-    typealias Waiter = CheckedContinuation<Void, any Error>
+package struct StoreWatchers: Sendable {
+    package typealias Waiter = CheckedContinuation<Void, any Error>
 
     /// A change, and where in the log it is.
-    struct Entry: Sendable {
-        var position: UInt64
-        var change: StoreChange
+    package struct Entry: Sendable {
+        package var position: UInt64
+        package var change: StoreChange
+
+        package init(position: UInt64, change: StoreChange) {
+            self.position = position
+            self.change = change
+        }
     }
 
     /// Changes one behind the other.
-    struct Page: Sendable {
-        var entries: [Entry]
+    package struct Page: Sendable {
+        package var entries: [Entry]
         /// Everything up to here was looked at.
-        var end: UInt64
+        package var end: UInt64
         /// Whether the log ended there.
-        var isLast: Bool
+        package var isLast: Bool
+
+        package init(entries: [Entry], end: UInt64, isLast: Bool) {
+            self.entries = entries
+            self.end = end
+            self.isLast = isLast
+        }
     }
 
     /// What a watcher does next.
-    enum Step {
+    package enum Step {
         case take(StoreChange)
         /// Read what is behind `position`, and ``absorb(_:for:)`` it.
         case fetch(prefix: String, revision: UInt64, position: UInt64)
@@ -31,9 +42,9 @@ struct StoreWatchers {
     }
 
     /// How many changes are kept for one watcher.
-    static let bufferMax = 64
+    package static let bufferMax = 64
     /// And, of more than one, how many bytes.
-    static let bufferBytesMax = 1 << 20
+    package static let bufferBytesMax = 1 << 20
 
     fileprivate struct Watcher {
         let prefix: String
@@ -54,13 +65,15 @@ struct StoreWatchers {
     private var lastID: UInt64 = 0
     private var woken: [(Waiter, Result<Void, any Error>)] = []
     /// Everything up to here was fed.
-    private(set) var tail: UInt64 = 0
-    private(set) var isClosed = false
+    package private(set) var tail: UInt64 = 0
+    package private(set) var isClosed = false
 
-    var isEmpty: Bool { watchers.isEmpty }
+    package init() {}
+
+    package var isEmpty: Bool { watchers.isEmpty }
 
     /// Whom the caller has to resume, outside of the lock.
-    mutating func takeWoken() -> [(Waiter, Result<Void, any Error>)] {
+    package mutating func takeWoken() -> [(Waiter, Result<Void, any Error>)] {
         defer { woken = [] }
         return woken
     }
@@ -68,7 +81,7 @@ struct StoreWatchers {
     /// - Parameters:
     ///   - revision: Changes before it are not wanted.
     ///   - position: What is behind it is.
-    mutating func add(prefix: String, revision: UInt64, position: UInt64) -> UInt64 {
+    package mutating func add(prefix: String, revision: UInt64, position: UInt64) -> UInt64 {
         lastID += 1
         startFeeding(at: position)
         watchers[lastID] = Watcher(
@@ -82,7 +95,7 @@ struct StoreWatchers {
         if !watchers.values.contains(where: { $0.isFed }) { tail = position }
     }
 
-    mutating func remove(_ id: UInt64) {
+    package mutating func remove(_ id: UInt64) {
         guard let watcher = watchers.removeValue(forKey: id) else { return }
         order.removeAll { $0 == id }
         if let waiter = watcher.waiter { woken.append((waiter, .success(()))) }
@@ -91,15 +104,15 @@ struct StoreWatchers {
     // MARK: Taking
 
     /// - Returns: false: another task is at it.
-    mutating func enter(_ id: UInt64) -> Bool {
+    package mutating func enter(_ id: UInt64) -> Bool {
         guard watchers[id]?.isBusy != true else { return false }
         watchers[id]?.isBusy = true
         return true
     }
 
-    mutating func leave(_ id: UInt64) { watchers[id]?.isBusy = false }
+    package mutating func leave(_ id: UInt64) { watchers[id]?.isBusy = false }
 
-    mutating func step(_ id: UInt64) -> Step {
+    package mutating func step(_ id: UInt64) -> Step {
         guard var watcher = watchers[id] else { return .end }
         if let change = watcher.buffer.popFirst() {
             watcher.bufferBytes -= change.byteCount
@@ -115,7 +128,7 @@ struct StoreWatchers {
     }
 
     /// Is resumed when there is something to do.
-    mutating func park(_ waiter: Waiter, for id: UInt64) {
+    package mutating func park(_ waiter: Waiter, for id: UInt64) {
         if case .wait = step(id) {
             watchers[id]?.waiter = waiter
         } else {
@@ -123,13 +136,13 @@ struct StoreWatchers {
         }
     }
 
-    mutating func cancelPark(of id: UInt64) {
+    package mutating func cancelPark(of id: UInt64) {
         guard let waiter = watchers[id]?.waiter.take() else { return }
         woken.append((waiter, .failure(CancellationError())))
     }
 
     /// What a watcher has fetched.
-    mutating func absorb(_ page: Page, for id: UInt64) {
+    package mutating func absorb(_ page: Page, for id: UInt64) {
         guard var watcher = watchers[id] else { return }
         for entry in page.entries { watcher.keep(entry.change) }
         watcher.position = page.end
@@ -144,7 +157,7 @@ struct StoreWatchers {
 
     /// What was read behind `position`, of all keys. When it is forgotten, each watcher has to look
     /// for itself, and those that catch up are fed from `end` on.
-    mutating func feed(_ page: Page?, behind position: UInt64, orFrom end: UInt64) {
+    package mutating func feed(_ page: Page?, behind position: UInt64, orFrom end: UInt64) {
         guard position == tail else { return }
         if let page { feed(page) } else { stopFeeding(end: end) }
     }
@@ -168,7 +181,8 @@ struct StoreWatchers {
         tail = page.end
     }
 
-    private mutating func stopFeeding(end: UInt64) {
+    /// Each watcher looks for itself what there is.
+    package mutating func stopFeeding(end: UInt64) {
         tail = end
         for id in order {
             watchers[id]?.isFed = false
@@ -181,7 +195,7 @@ struct StoreWatchers {
         if let waiter = watchers[id]?.waiter.take() { woken.append((waiter, .success(()))) }
     }
 
-    mutating func close() {
+    package mutating func close() {
         isClosed = true
         for id in order {
             if let waiter = watchers[id]?.waiter.take() { woken.append((waiter, .success(()))) }

@@ -27,7 +27,7 @@ public final class MemorySync: Sync {
 
     /// Waits for the lock, and takes it. See ``Sync``.
     public func acquire(_ name: String, ttl: Duration, timeout: Duration?) async throws -> Lease {
-        try check(name, ttl)
+        try SyncRefusal.check(name, ttl: ttl)
         let owner = String(environment.random(), radix: 16)
         let call = state.withLock { $0.newID() }
         let lease = try await withTaskCancellationHandler {
@@ -72,19 +72,6 @@ public final class MemorySync: Sync {
     public func close() async {
         perform { $0.close() }
         alarm.stop()
-    }
-
-    private func check(_ name: String, _ ttl: Duration) throws(MicroError) {
-        guard (1...512).contains(name.utf8.count) else {
-            throw .invalid(
-                "sync.acquire",
-                "the name of the lock has \(name.utf8.count) bytes: it must have 1 to 512",
-                at: "name")
-        }
-        guard ttl >= .milliseconds(10) else {
-            throw .invalid(
-                "sync.acquire", "ttl is \(ttl): it must be 10 ms or more", at: "ttl")
-        }
     }
 
     private func tick() {

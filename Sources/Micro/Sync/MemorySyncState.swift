@@ -77,7 +77,7 @@ struct MemorySyncState {
     // MARK: Taking
 
     mutating func acquire(_ request: Request, now: Instant) {
-        if isClosed { return refuse(request.continuation, MemorySyncState.closed) }
+        if isClosed { return refuse(request.continuation, SyncRefusal.closed) }
         tick(now: now)
         let key = ExactKey(request.name)
         let waiters = locks[key]?.waiters.count ?? 0
@@ -85,14 +85,11 @@ struct MemorySyncState {
             locks[key] = Lock()
             grant(key, to: request, now: now)
         } else if let deadline = request.deadline, deadline <= now {
-            refuse(request.continuation, timeout(request.name))
+            refuse(request.continuation, SyncRefusal.timeout(request.name))
         } else if waiters >= maxWaiters {
-            let error = MicroError.resourceExhausted(
-                "sync.acquire",
-                "\(waiters) wait for \"\(request.name)\" already, and maxWaiters is "
-                    + "\(maxWaiters)",
-                reason: "TOO_MANY_WAITERS")
-            refuse(request.continuation, error)
+            refuse(
+                request.continuation,
+                SyncRefusal.tooManyWait(request.name, waiters, limit: maxWaiters))
         } else {
             locks[key]?.waiters.append(request)
             waiting.insert(request.call)
@@ -146,11 +143,7 @@ struct MemorySyncState {
     private func verify(_ lease: Lease) throws(MicroError) {
         let holder = locks[ExactKey(lease.name)]?.holder
         guard let holder, holder.token == lease.token, holder.owner == lease.owner else {
-            throw .failedPrecondition(
-                "sync.lease",
-                "the lease of \"\(lease.name)\" with token \(lease.token) is not held any more",
-                reason: "LEASE_LOST",
-                metadata: ["lock": lease.name, "token": String(lease.token)])
+            throw SyncRefusal.lost(lease)
         }
     }
 
@@ -174,7 +167,7 @@ struct MemorySyncState {
             case .lease: passOn(due.name, now: now)
             case .waiter(let call):
                 if let waiter = remove(call, from: due.name) {
-                    refuse(waiter.continuation, timeout(waiter.name))
+                    refuse(waiter.continuation, SyncRefusal.timeout(waiter.name))
                 }
             }
         }
@@ -212,21 +205,11 @@ struct MemorySyncState {
         // Sorted: who is resumed first must not depend on hashing.
         for key in locks.keys.sorted() {
             for waiter in locks[key]?.waiters.removeAll() ?? [] {
-                refuse(waiter.continuation, MemorySyncState.closed)
+                refuse(waiter.continuation, SyncRefusal.closed)
             }
         }
         locks = [:]
         waiting = []
         dues.removeAll()
-    }
-
-    private static var closed: MicroError {
-        .unavailable("sync.acquire", "the locks are closed", reason: "SYNC_CLOSED")
-    }
-
-    private func timeout(_ name: String) -> MicroError {
-        .timeout(
-            "sync.acquire", "somebody else holds \"\(name)\", and did not release it in time",
-            reason: "LOCK_TIMEOUT", metadata: ["lock": name])
     }
 }

@@ -5,7 +5,7 @@ internal import Synchronization
 ///
 /// After a call nothing is armed: the function handles all that is due, and arms the alarm again
 /// for what comes next. `fire` must not keep the alarm's owner alive: capture it weakly.
-final class Alarm: Sendable {
+package final class Alarm: Sendable {
     private struct State {
         var armed: EventLoopClock.Instant?
         var task: SpawnedTask?
@@ -17,7 +17,7 @@ final class Alarm: Sendable {
     private let fire: @Sendable () -> Void
     private let state = Mutex(State())
 
-    init(environment: Environment, fire: @escaping @Sendable () -> Void) {
+    package init(environment: Environment, fire: @escaping @Sendable () -> Void) {
         self.environment = environment
         self.fire = fire
     }
@@ -25,7 +25,7 @@ final class Alarm: Sendable {
     deinit { state.withLock { $0.task }?.cancel() }
 
     /// Makes sure that the alarm rings at `instant` or earlier; nil asks for nothing.
-    func arm(at instant: EventLoopClock.Instant?) {
+    package func arm(at instant: EventLoopClock.Instant?) {
         guard let instant else { return }
         let replaced: SpawnedTask? = state.withLock { state in
             if state.isStopped { return nil }
@@ -40,7 +40,7 @@ final class Alarm: Sendable {
     }
 
     /// Never rings again.
-    func stop() {
+    package func stop() {
         let task = state.withLock { state in
             state.isStopped = true
             state.armed = nil

@@ -1,37 +1,37 @@
 /// A queue in a ring: constant time at both ends, amortised.
-struct Fifo<Element> {
+package struct Fifo<Element> {
     private var ring: [Element?] = []
     private var head = 0
-    private(set) var count = 0
+    package private(set) var count = 0
 
-    init() {}
+    package init() {}
 
-    var isEmpty: Bool { count == 0 }
+    package var isEmpty: Bool { count == 0 }
 
-    var first: Element? { count == 0 ? nil : ring[head] }
+    package var first: Element? { count == 0 ? nil : ring[head] }
 
     /// The element at a place counted from the front, which must be less than ``count``.
-    subscript(offset: Int) -> Element {
+    package subscript(offset: Int) -> Element {
         guard offset >= 0, offset < count, let element = ring[(head + offset) % ring.count] else {
             preconditionFailure("there is no element \(offset) of \(count)")
         }
         return element
     }
 
-    mutating func append(_ element: Element) {
+    package mutating func append(_ element: Element) {
         growIfFull()
         ring[(head + count) % ring.count] = element
         count += 1
     }
 
-    mutating func prepend(_ element: Element) {
+    package mutating func prepend(_ element: Element) {
         growIfFull()
         head = (head + ring.count - 1) % ring.count
         ring[head] = element
         count += 1
     }
 
-    mutating func popFirst() -> Element? {
+    package mutating func popFirst() -> Element? {
         guard count > 0 else { return nil }
         let element = ring[head].take()
         head = (head + 1) % ring.count
@@ -40,7 +40,7 @@ struct Fifo<Element> {
     }
 
     /// Keeps, in order, the elements that `isIncluded` accepts: linear.
-    mutating func filter(_ isIncluded: (Element) throws -> Bool) rethrows {
+    package mutating func filter(_ isIncluded: (Element) throws -> Bool) rethrows {
         var kept: [Element?] = []
         for offset in 0..<count {
             guard let element = ring[(head + offset) % ring.count] else { continue }
@@ -52,7 +52,7 @@ struct Fifo<Element> {
     }
 
     /// Removes the first element that `matches`: linear.
-    mutating func removeFirst(where matches: (Element) -> Bool) -> Element? {
+    package mutating func removeFirst(where matches: (Element) -> Bool) -> Element? {
         var removed: Element?
         filter { element in
             guard removed == nil, matches(element) else { return true }
@@ -63,7 +63,7 @@ struct Fifo<Element> {
     }
 
     /// The elements in order, and an empty queue.
-    mutating func removeAll() -> [Element] {
+    package mutating func removeAll() -> [Element] {
         var all: [Element] = []
         all.reserveCapacity(count)
         while let element = popFirst() { all.append(element) }

@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// A background task of which there is one at most: begun by whoever needs it, it ends by itself
 /// when nobody does any more.
-final class SoleTask: Sendable {
+package final class SoleTask: Sendable {
     private struct State {
         var task: SpawnedTask?
         var isClosed = false
@@ -12,15 +12,15 @@ final class SoleTask: Sendable {
     private let state = Mutex(State())
 
     /// A task that was not begun.
-    init(environment: Environment) { self.environment = environment }
+    package init(environment: Environment) { self.environment = environment }
 
     deinit { state.withLock { $0.task.take() }?.cancel() }
 
-    var isClosed: Bool { state.withLock { $0.isClosed } }
+    package var isClosed: Bool { state.withLock { $0.isClosed } }
 
     /// Begins `body`, unless it runs already or this was closed. It asks ``goesOn(while:)`` now and
     /// then, and must not keep the owner of this alive.
-    func begin(
+    package func begin(
         file: StaticString = #fileID, line: UInt = #line,
         _ body: @escaping @Sendable () async -> Void
     ) {
@@ -32,7 +32,7 @@ final class SoleTask: Sendable {
 
     /// Whether the task has to go on; it asks that itself. When it is false, the task returns, and
     /// who calls ``begin(file:line:_:)`` next begins another one.
-    func goesOn(while isWanted: () -> Bool) -> Bool {
+    package func goesOn(while isWanted: () -> Bool) -> Bool {
         state.withLock { state in
             // Under the lock: who comes now either is seen, or begins the next one.
             if !state.isClosed, isWanted() { return true }
@@ -42,7 +42,7 @@ final class SoleTask: Sendable {
     }
 
     /// Cancels the task; none begins any more. Idempotent.
-    func close() {
+    package func close() {
         let task = state.withLock { state in
             state.isClosed = true
             return state.task.take()

@@ -57,8 +57,8 @@ final class Etcd {
         for member in members { try await member.kill() }
     }
 
-    /// Ports that were free a moment ago. etcd can't choose them by itself.
-    private static func freeAddresses(_ count: Int) async throws -> [String] {
+    /// Ports that were free a moment ago, for servers that can't choose them by themselves.
+    static func freeAddresses(_ count: Int) async throws -> [String] {
         // Held until all are known, or two might be the same.
         let servers = (0..<count).map { _ in Server(name: "probe") }
         var addresses: [String] = []
