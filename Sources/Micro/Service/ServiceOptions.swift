@@ -21,9 +21,11 @@ public struct ServiceOptions: Sendable {
     public var registerEngines: [String: RegisterFactory] = [:]
     /// Where messages are published; nil: what `MICRO_BROKER` says, else one in memory.
     public var broker: (any Broker)?
-    /// Where records are kept; nil: what `MICRO_STORE` says, else one in memory.
+    /// Where records are kept; nil: what `MICRO_STORE` says ("sqlite:/path/file"), else one in
+    /// memory.
     public var store: (any Store)?
-    /// What `MICRO_STORE` may name beside the built-in stores, by its scheme.
+    /// What `MICRO_STORE` may name beside the built-in stores, by its scheme: `RedisStore.engines`
+    /// of the module MicroRedis.
     public var storeEngines: [String: StoreFactory] = [:]
     /// Where locks are held; nil: what `MICRO_SYNC` says, else in memory.
     public var sync: (any Sync)?

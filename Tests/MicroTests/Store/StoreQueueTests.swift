@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Synchronization
 import Testing
 
@@ -149,6 +150,34 @@ import Testing
         shop.open()
         #expect(try await begun.value == 0)
         #expect(shop.groups == [[0]])
+    }
+
+    @Test func theDeadlineOfTheCallCounts() async throws {
+        let shop = Workshop()
+        let queue = queue(shop)
+        let begun = submit(0, to: queue)
+        try await until { shop.groups.count == 1 }
+        for patience in [Duration.milliseconds(30), .zero] {
+            await context(deadline: patience).bind {
+                await expectError(.deadlineExceeded) {
+                    _ = try await queue.submit(1, at: "test")
+                }
+            }
+        }
+        shop.open()
+        #expect(try await begun.value == 0)
+        #expect(shop.groups == [[0]])
+    }
+
+    private func context(deadline: Duration) -> Context {
+        let environment = Environment.current
+        return Context(
+            scope: CallScope(
+                of: CallOrigin(
+                    service: "test", endpoint: "Test.Call", environment: environment,
+                    logger: Logger(label: "test"), client: LentClient(nil)),
+                facts: RequestFacts(metadata: Metadata(), peer: "127.0.0.1:1", identity: nil),
+                deadline: environment.clock.now.advanced(by: deadline)))
     }
 
     @Test func closingAnswersWhatCameBefore() async throws {
