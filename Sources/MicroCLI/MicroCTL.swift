@@ -19,6 +19,7 @@ struct MicroCTL: AsyncParsableCommand {
               microctl health greeter
               microctl new shop
               microctl store ls --store sqlite:/var/lib/shop.sqlite
+              microctl lock report --sync sqlite:/var/lib/shop.sqlite -- ./report
               microctl transport test ./shm.so
 
             Results go to standard output, as JSON with --json; errors to standard error.
@@ -30,7 +31,7 @@ struct MicroCTL: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Services.self, Describe.self, Call.self, Explain.self, HealthCommand.self,
-            New.self, StoreCommand.self, TransportCommand.self,
+            LockCommand.self, New.self, StoreCommand.self, TransportCommand.self,
         ])
 }
 

@@ -75,6 +75,10 @@ public struct SyncConformance: Sendable {
         Check(name: "concurrent bodies never overlap") { $0.contention },
         Check(name: "one leads at a time, and another follows") { $0.leadership },
         Check(name: "a leader that loses its lease stands again") { $0.reelection },
+        Check(name: "others see who holds a lock") { $0.observing },
+        Check(name: "a candidate leads until it resigns") { $0.campaigning },
+        Check(name: "a semaphore has as many permits as it says") { $0.semaphores },
+        Check(name: "a schedule runs once for all") { $0.schedules },
         Check(name: "closing ends everything") { $0.closing },
     ]
 
@@ -436,6 +440,94 @@ public struct SyncConformance: Sendable {
             try await sync.withLeadership(of: "r", ttl: ttl) { _ in
                 throw MicroError.notFound("test", "no")
             }
+        }
+    }
+
+    private func observing(_ sync: any Sync) async throws {
+        try expect(nil, try await sync.holder(of: "a"), "holder of what nobody holds")
+        let lease = try await acquire("a", sync)
+        try expect(lease.token, try await sync.holder(of: "a")?.token, "token of the holder")
+        let renewed = try await sync.renew(lease)
+        try expect(lease.token, try await sync.holder(of: "a")?.token, "token after a renewal")
+        var holders = sync.holders(of: "a", every: .milliseconds(20)).makeAsyncIterator()
+        try expect(lease.token, try await holders.next()??.token, "the first holder")
+        try await sync.release(renewed)
+        try expect(.some(nil), try await holders.next(), "the holder after the release")
+        let next = try await acquire("a", sync)
+        try expect(next.token, try await holders.next()??.token, "the next holder")
+        try await sync.environment.clock.sleep(for: ttl * 2)
+        try expect(nil, try await sync.holder(of: "a"), "holder after the lease has ended")
+    }
+
+    private func campaigning(_ sync: any Sync) async throws {
+        let (one, two) = (
+            Election(for: "role", in: sync, ttl: ttl), Election(for: "role", in: sync, ttl: ttl)
+        )
+        let lease = try await one.campaign(timeout: .zero)
+        try require(one.isLeading && !two.isLeading, "the wrong one leads")
+        try expect(lease.token, try await two.leader?.token, "leader")
+        try await expectError(.deadlineExceeded, "standing against a leader") {
+            try await two.campaign(timeout: ttl * 2)
+        }
+        try require(one.isLeading, "the lease of a leader was not renewed")
+        try await expectError(.failedPrecondition, "standing while leading") {
+            try await one.campaign()
+        }
+        await one.resign()
+        try require(!one.isLeading, "it leads after it has resigned")
+        let second = try await two.campaign(timeout: patience)
+        try require(second.token > lease.token, "token \(second.token) after \(lease.token)")
+        // Taken away, as by one who thinks that it is dead.
+        try await sync.release(second)
+        try await two.lost()
+        try require(!two.isLeading, "it leads without a lease")
+        await two.resign()
+    }
+
+    private func semaphores(_ sync: any Sync) async throws {
+        let clock = sync.environment.clock
+        let log = Log()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<9 {
+                group.addTask {
+                    try await sync.withSemaphore("s", permits: 3, timeout: .seconds(600)) { _ in
+                        await log.enter()
+                        try await clock.sleep(for: .milliseconds(50))
+                        await log.leave()
+                        await log.add("done")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        try expect(9, await log.entries.count, "bodies")
+        let most = await log.most
+        try require(most <= 3, "\(most) bodies ran at the same time")
+        for permits in [0, 101] {
+            try await expectError(.invalidArgument, "\(permits) permits") {
+                try await sync.withSemaphore("s", permits: permits) { _ in }
+            }
+        }
+    }
+
+    private func schedules(_ sync: any Sync) async throws {
+        let environment = sync.environment
+        let log = Log()
+        let members = (0..<3).map { _ in
+            environment.spawn {
+                try? await sync.schedule("tick", every: .seconds(1)) { run in
+                    await log.add("\(run.due)")
+                }
+            }
+        }
+        try await environment.clock.sleep(for: .seconds(3))
+        for member in members { member.cancel() }
+        for member in members { await member.wait() }
+        let runs = await log.entries
+        try require(runs.count >= 2, "\(runs.count) runs in 3 seconds")
+        try expect(runs.count, Set(runs).count, "times that ran once")
+        try await expectError(.invalidArgument, "a schedule of no time") {
+            try await sync.schedule("tick", every: .zero) { _ in }
         }
     }
 

@@ -26,10 +26,12 @@ extension EndToEnd {
                 ["MICRO_STORE": "bogus:"], says: "MICRO_STORE", "\"bogus\"", "memory, sqlite")
             try await failsToStart(
                 ["MICRO_STORE": "sqlite:relative/path"], says: "MICRO_STORE", "absolute")
-            for variable in ["MICRO_BROKER", "MICRO_SYNC"] {
-                try await failsToStart(
-                    [variable: "nats://127.0.0.1"], says: variable, "nats://127.0.0.1", "memory:")
-            }
+            try await failsToStart(
+                ["MICRO_BROKER": "nats://127.0.0.1"], says: "MICRO_BROKER", "nats://127.0.0.1",
+                "memory:")
+            try await failsToStart(
+                ["MICRO_SYNC": "etcd://127.0.0.1"], says: "MICRO_SYNC", "MicroEtcd")
+            try await failsToStart(["MICRO_SYNC": "bogus:"], says: "MICRO_SYNC", "memory, sqlite")
             // All of it at once.
             try await failsToStart(
                 ["MICRO_REGISTER": "bogus:", "MICRO_BROKER": "nats:"], says: "MICRO_REGISTER",

@@ -35,13 +35,16 @@ final class ServiceEngines: Sendable {
         {
             problems.append(problem)
         }
-        let inMemory = [
-            ("MICRO_BROKER", options.broker == nil), ("MICRO_SYNC", options.sync == nil),
-        ]
-        for (variable, isUsed) in inMemory where isUsed {
-            if environment.process == nil, let problem = DefaultEngines.memoryProblem(variable) {
-                problems.append(problem)
-            }
+        if options.sync == nil,
+            let problem = DefaultEngines.syncProblem(
+                options.syncEngines, options.storeEngines, environment)
+        {
+            problems.append(problem)
+        }
+        if options.broker == nil, environment.process == nil,
+            let problem = DefaultEngines.memoryProblem("MICRO_BROKER")
+        {
+            problems.append(problem)
         }
         return problems
     }
@@ -79,10 +82,13 @@ final class ServiceEngines: Sendable {
     }
 
     var sync: any Sync {
-        made.withLock { made in
+        let store = DefaultEngines.syncsInStore ? store : nil
+        return made.withLock { made in
             if let sync = made.sync { return sync }
             let sync =
-                options.sync ?? environment.engines?.sync ?? MemorySync(environment: environment)
+                options.sync
+                ?? DefaultEngines.sync(
+                    options.syncEngines, options.storeEngines, in: store, environment)
             made.sync = sync
             return sync
         }
@@ -173,6 +179,49 @@ enum DefaultEngines {
     }
 
     private static var storeURL: String { ProcessEnvironment["MICRO_STORE"] ?? "memory:" }
+
+    /// What `MICRO_SYNC` says, else locks in memory.
+    ///
+    /// - Parameters:
+    ///   - engines: What other modules bring, by scheme.
+    ///   - storeEngines: Stores that other modules bring, by scheme.
+    ///   - store: That of the service, for ``syncsInStore``.
+    static func sync(
+        _ engines: [String: SyncFactory], _ storeEngines: [String: StoreFactory],
+        in store: (any Store)?, _ environment: Environment
+    ) -> any Sync {
+        if let engines = environment.engines { return engines.sync }
+        do {
+            return try makeSync(
+                url: syncURL, store: store, engines: engines, storeEngines: storeEngines,
+                environment: environment)
+        } catch {
+            return StoreSync(
+                MisconfiguredStore(
+                    problem: "MICRO_SYNC: \(MicroError(error, id: "").detail)",
+                    environment: environment, codecs: Codecs()))
+        }
+    }
+
+    static func syncProblem(
+        _ engines: [String: SyncFactory], _ storeEngines: [String: StoreFactory],
+        _ environment: Environment
+    ) -> String? {
+        guard environment.process == nil, !syncsInStore else { return nil }
+        do {
+            _ = try makeSync(
+                url: syncURL, engines: engines, storeEngines: storeEngines,
+                environment: environment)
+            return nil
+        } catch {
+            return "MICRO_SYNC: \(MicroError(error, id: "").detail)"
+        }
+    }
+
+    /// Whether the locks are in the service's own store.
+    static var syncsInStore: Bool { syncURL == "store:" }
+
+    private static var syncURL: String { ProcessEnvironment["MICRO_SYNC"] ?? "memory:" }
 
     /// What is wrong with a variable whose only engine is in memory so far.
     static func memoryProblem(_ variable: String) -> String? {

@@ -29,6 +29,8 @@ public struct ServiceOptions: Sendable {
     public var storeEngines: [String: StoreFactory] = [:]
     /// Where locks are held; nil: what `MICRO_SYNC` says, else in memory.
     public var sync: (any Sync)?
+    /// What `MICRO_SYNC` may name beside the built-in locks and ``storeEngines``, by its scheme.
+    public var syncEngines: [String: SyncFactory] = [:]
     /// The group of services that see each other.
     public var namespace = RegisterNamespace.standard
     /// What others are told to connect to, each "scheme://address"; empty: what was bound, with

@@ -68,6 +68,13 @@ public final class MemorySync: Sync {
         try perform { state throws(MicroError) in try state.release(lease, now: now) }
     }
 
+    /// Who holds the lock now. See ``Sync``.
+    public func holder(of name: String) async throws -> LeaseHolder? {
+        try SyncRefusal.check(name)
+        let now = environment.clock.now
+        return try perform { state throws(MicroError) in try state.holder(of: name, now: now) }
+    }
+
     /// Ends all leases, and fails who waits. See ``Sync``.
     public func close() async {
         perform { $0.close() }

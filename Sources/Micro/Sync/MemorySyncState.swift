@@ -157,6 +157,12 @@ struct MemorySyncState {
         }
     }
 
+    mutating func holder(of name: String, now: Instant) throws(MicroError) -> LeaseHolder? {
+        if isClosed { throw SyncRefusal.closed }
+        tick(now: now)
+        return locks[ExactKey(name)]?.holder.map { LeaseHolder(name: name, token: $0.token) }
+    }
+
     // MARK: Time
 
     /// Handles all that is due.

@@ -28,4 +28,6 @@ struct StoreLockRecord: Codable, Sendable {
     var owner: String
     /// nil: the version of the record, which is the one that the lock was taken with.
     var token: UInt64?
+    /// See ``LeaseHolder/label``.
+    var label: String
 }

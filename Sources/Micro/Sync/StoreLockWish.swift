@@ -40,7 +40,8 @@ struct StoreLockWish: Sendable {
     private func take(with ticket: String? = nil) async throws -> Lease? {
         let sent = clock.now
         let write = try StoreBatch.Write(
-            StoreLockRecord(owner: owner), writing: CodableCoding(store.codecs), at: keys.lock,
+            StoreLockRecord(owner: owner, label: sync.options.label),
+            writing: CodableCoding(store.codecs), at: keys.lock,
             ttl: ttl, if: .absent, fencedBy: nil, metadata: [:])
         var batch = StoreBatch(operations: [.write(write)])
         if let ticket { batch.operations.append(.delete(StoreBatch.Deletion(key: ticket))) }

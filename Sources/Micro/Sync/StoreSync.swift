@@ -22,6 +22,9 @@ public final class StoreSync: Sync {
         /// seconds.
         public var pollInterval = Duration.seconds(5)
 
+        /// What others see of who holds a lock: see ``LeaseHolder/label``. Default empty.
+        public var label = ""
+
         /// Whether ``StoreSync/close()`` closes the store, too. Default false.
         public var closesStore = false
 
@@ -72,7 +75,8 @@ public final class StoreSync: Sync {
         try await change(lease) { version in
             sent = environment.clock.now
             try await store.write(
-                StoreLockRecord(owner: lease.owner, token: lease.token),
+                StoreLockRecord(
+                    owner: lease.owner, token: lease.token, label: options.label),
                 at: StoreLockKeys(lease.name).lock, ttl: lease.ttl, if: .version(version))
         }
         return Lease(
@@ -84,6 +88,17 @@ public final class StoreSync: Sync {
     public func release(_ lease: Lease) async throws {
         if closing.isOpen { throw SyncRefusal.lost(lease) }
         try await giveBack(lease)
+    }
+
+    /// Who holds the lock now. See ``Sync``.
+    public func holder(of name: String) async throws -> LeaseHolder? {
+        try SyncRefusal.check(name)
+        try checkOpen()
+        let found = try await store.record(StoreLockKeys(name).lock, as: StoreLockRecord.self)
+        return found.map {
+            LeaseHolder(
+                name: name, token: $0.value.token ?? $0.version, label: $0.value.label)
+        }
     }
 
     /// Ends the leases that this object gave, and fails who waits. See ``Sync``.

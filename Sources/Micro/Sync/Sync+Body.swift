@@ -46,7 +46,7 @@ extension Sync {
         _ body: @escaping @Sendable (Lease) async throws -> T
     ) async throws -> T {
         while true {
-            let lease = try await acquire("$leader/" + role, ttl: ttl, timeout: nil)
+            let lease = try await acquire(leadershipLock(role), ttl: ttl, timeout: nil)
             switch await LeaseKeeper(sync: self, lease: lease).run(body) {
             case .ended(let result): return try result.get()
             case .lost: try Task.checkCancellation()

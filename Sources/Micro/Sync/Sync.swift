@@ -41,6 +41,11 @@ public protocol Sync: Sendable {
     ///   any more; nothing happens then.
     func release(_ lease: Lease) async throws
 
+    /// Who holds the lock now; nil: nobody.
+    ///
+    /// - Throws: ``MicroError``: `invalidArgument`, `unavailable` (closed).
+    func holder(of name: String) async throws -> LeaseHolder?
+
     /// Ends all leases, and fails who waits. Idempotent.
     func close() async
 }

@@ -28,6 +28,14 @@ package enum SyncRefusal {
 
     /// - Throws: ``MicroError``, `invalidArgument`: the name or the time to live is out of range.
     package static func check(_ name: String, ttl: Duration) throws(MicroError) {
+        try check(name)
+        guard ttl >= .milliseconds(10) else {
+            throw .invalid("sync.acquire", "ttl is \(ttl): it must be 10 ms or more", at: "ttl")
+        }
+    }
+
+    /// - Throws: ``MicroError``, `invalidArgument`: the name is out of range.
+    package static func check(_ name: String) throws(MicroError) {
         guard (1...512).contains(name.utf8.count) else {
             throw .invalid(
                 "sync.acquire",
@@ -36,9 +44,6 @@ package enum SyncRefusal {
         }
         guard !name.utf8.contains(0) else {
             throw .invalid("sync.acquire", "the name of the lock has a NUL", at: "name")
-        }
-        guard ttl >= .milliseconds(10) else {
-            throw .invalid("sync.acquire", "ttl is \(ttl): it must be 10 ms or more", at: "ttl")
         }
     }
 }

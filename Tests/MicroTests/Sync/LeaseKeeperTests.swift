@@ -37,6 +37,10 @@ import Testing
             try await base.release(lease)
         }
 
+        func holder(of name: String) async throws -> LeaseHolder? {
+            try await base.holder(of: name)
+        }
+
         func close() async { await base.close() }
     }
 
