@@ -229,21 +229,16 @@ extension ReadDocument {
         guard let direct = directTypes.find(type, { $0 as? any DirectDecodable.Type }) else {
             return try decode(type, at: 0)
         }
-        return try withUnsafeTemporaryAllocation(
-            byteCount: MemoryLayout<T>.size, alignment: MemoryLayout<T>.alignment
-        ) { memory in
-            guard let place = memory.baseAddress else { return try decode(type, at: 0) }
-            try direct.initialize(place, from: DirectReader(.passUnretained(self), 0))
-            return place.assumingMemoryBound(to: T.self).move()
-        }
+        return try direct.read(type, from: DirectReader(.passUnretained(self), 0))
     }
 }
 
 extension DirectDecodable {
-    /// Not by returning it: as an existential it would need memory of its own.
-    fileprivate static func initialize(
-        _ memory: UnsafeMutableRawPointer, from value: borrowing DirectReader
-    ) throws {
-        memory.initializeMemory(as: Self.self, to: try Self(from: value))
+    /// Not as an existential, which would need memory of its own.
+    fileprivate static func read<T>(
+        _ type: T.Type, from value: borrowing DirectReader
+    ) throws -> T {
+        // The same type, which only the caller knows.
+        try Self(from: value) as! T
     }
 }

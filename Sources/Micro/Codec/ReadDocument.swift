@@ -12,7 +12,7 @@ final class ReadDocument {
     /// nil: closed.
     private(set) var values: UnsafeMutablePointer<mcore_value>?
     private(set) var traits: CodingTraits
-    var directTypes = RecentTypes<any DirectDecodable.Type>()
+    let directTypes = RecentTypes<any DirectDecodable.Type>()
 
     private init(_ traits: CodingTraits) {
         guard let own = mcore_document_create() else { fatalError("out of memory") }
