@@ -208,9 +208,32 @@ size_t mcore__document_offset(const mcore_document *document, uint32_t at, mcore
 
 /* ---- Looking up ---- */
 
-static int is_key(const mcore_value *key, const char *text, size_t len) {
+static uint64_t load64(const char *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static uint32_t load32(const char *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Keys are short: a call of memcmp takes longer than to compare them. */
+static inline int is_same(const char *a, const char *b, size_t len) {
+    if (len >= 8) {
+        for (size_t at = 0; at < len - 8; at += 8)
+            if (load64(a + at) != load64(b + at)) return 0;
+        return load64(a + len - 8) == load64(b + len - 8);
+    }
+    if (len >= 4) return load32(a) == load32(b) && load32(a + len - 4) == load32(b + len - 4);
+    return !len || (a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1]);
+}
+
+static inline int is_key(const mcore_value *key, const char *text, size_t len) {
     return key->kind == MCORE_VALUE_TEXT && key->len == len &&
-           !(key->flags & MCORE_VALUE_SUPERSEDED) && (!len || memcmp(key->as.text, text, len) == 0);
+           !(key->flags & MCORE_VALUE_SUPERSEDED) && is_same((const char *)key->as.text, text, len);
 }
 
 static int is_integer(const mcore_value *key, int64_t integer) {
@@ -219,10 +242,8 @@ static int is_integer(const mcore_value *key, int64_t integer) {
 }
 
 /* All entries of the map, from the hint around to it: `text`, or `integer` when it is NULL. */
-static uint32_t find(mcore_document *document, uint32_t map, const char *text, size_t len,
-                     int64_t integer) {
-    mcore_value *values = document->values;
-    if (map >= document->count || values[map].kind != MCORE_VALUE_MAP) return MCORE_NOWHERE;
+static __attribute__((noinline)) uint32_t find(mcore_value *values, uint32_t map, const char *text,
+                                               size_t len, int64_t integer) {
     uint32_t first = map + 1, behind = values[map].as.inside.next;
     uint32_t start = values[map].as.inside.hint, at = start;
     if (first == behind) return MCORE_NOWHERE;
@@ -238,10 +259,22 @@ static uint32_t find(mcore_document *document, uint32_t map, const char *text, s
     return MCORE_NOWHERE;
 }
 
+static int is_map(const mcore_document *document, uint32_t at) {
+    return at < document->count && document->values[at].kind == MCORE_VALUE_MAP;
+}
+
 uint32_t mcore_document_find(mcore_document *document, uint32_t map, const char *key, size_t len) {
-    return find(document, map, len ? key : "", len, 0);
+    if (!is_map(document, map)) return MCORE_NOWHERE;
+    mcore_value *values = document->values, *inside = &values[map];
+    uint32_t at = inside->as.inside.hint, behind = inside->as.inside.next;
+    /* The hint of a map that is empty is behind it. */
+    if (at == behind || !is_key(&values[at], key, len))
+        return find(values, map, len ? key : "", len, 0);
+    uint32_t next = mcore_value_next(values, at + 1);
+    inside->as.inside.hint = next == behind ? map + 1 : next;
+    return at + 1;
 }
 
 uint32_t mcore_document_find_integer(mcore_document *document, uint32_t map, int64_t key) {
-    return find(document, map, NULL, 0, key);
+    return is_map(document, map) ? find(document->values, map, NULL, 0, key) : MCORE_NOWHERE;
 }

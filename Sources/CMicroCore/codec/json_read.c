@@ -96,16 +96,20 @@ INLINE mcore_status unescape(reader *r, const uint8_t *from, const uint8_t *p, c
         if (!text) return MCORE_ENOMEM;
     }
     for (; *p == '\\'; p = next(&r->index.cursor, &r->index)) {
-        uint8_t character[4];
-        size_t written = 1, len = 2;
-        if (r->end - p > 1 && mcore__json_escaped[p[1]])
-            character[0] = mcore__json_escaped[p[1]];
-        else
+        size_t len = 2;
+        if (builds) to = copy(to, from, p, r->end);
+        uint8_t simple = r->end - p > 1 ? mcore__json_escaped[p[1]] : 0;
+        if (simple) {
+            if (builds) *to++ = simple;
+        } else {
+            uint8_t character[4] = {0};
+            size_t written;
             len = mcore__json_escape(p, r->end, character, &written);
-        if (!len) return MCORE_EPROTO;
-        if (builds) {
-            to = copy(to, from, p, r->end);
-            for (size_t i = 0; i < written; i++) *to++ = character[i];
+            if (!len) return MCORE_EPROTO;
+            if (builds) {
+                memcpy(to, character, sizeof character); /* it was six bytes at least */
+                to += written;
+            }
         }
         from = p + len;
         if (len == 12) next(&r->index.cursor, &r->index); /* the second of a pair */

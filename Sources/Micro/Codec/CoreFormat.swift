@@ -9,7 +9,7 @@ final class CoreFormat: Sendable {
 
     private let name: String
     private let read: Read
-    private let refusesDuplicates: Bool
+    private let options: mcore_read_options
     private let traits: CodingTraits
 
     /// - Parameters:
@@ -22,10 +22,14 @@ final class CoreFormat: Sendable {
     ) {
         self.name = name
         self.read = read
-        self.refusesDuplicates = refusesDuplicates
         traits = CodingTraits(
             format, depthMax: UInt32(min(max(depthMax, 1), 512)), isSorted: isSorted, dates: dates,
             userInfo: userInfo)
+        var options = mcore_read_options()
+        mcore_read_options_default(&options)
+        options.depth_max = traits.depthMax
+        options.refuse_duplicates = refusesDuplicates ? 1 : 0
+        self.options = options
     }
 
     /// See ``Codec/decode(_:from:)``.
@@ -79,11 +83,7 @@ final class CoreFormat: Sendable {
     }
 
     private func read(_ bytes: UnsafeRawBufferPointer, into document: OpaquePointer) throws {
-        var options = mcore_read_options()
-        mcore_read_options_default(&options)
-        options.depth_max = traits.depthMax
-        options.refuse_duplicates = refusesDuplicates ? 1 : 0
-        let status = read(document, mcore_slice(bytes), &options)
+        let status = withUnsafePointer(to: options) { read(document, mcore_slice(bytes), $0) }
         if status < 0 { throw failure(status, document) }
     }
 

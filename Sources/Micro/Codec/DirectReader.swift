@@ -128,26 +128,35 @@ extension DirectReader {
     @usableFromInline
     func field(_ name: StaticString) throws -> UInt32 {
         let place = try find(name)
-        if place == MCORE_NOWHERE {
-            throw document._withUnsafeGuaranteedRef { $0.missing(PathKey.name("\(name)"), at) }
-        }
+        if place == MCORE_NOWHERE { throw try missing(name) }
         return place
     }
 
     @usableFromInline
     func fieldIfPresent(_ name: StaticString) throws -> UInt32 {
         let place = try find(name)
-        return try place == MCORE_NOWHERE || values[Int(place)].isNull ? .max : place
+        if place == MCORE_NOWHERE {
+            guard try values[Int(at)].isMap else { throw mismatch([String: Any].self) }
+            return .max
+        }
+        return try values[Int(place)].isNull ? .max : place
     }
 
+    /// `MCORE_NOWHERE`: there is none, or this is no object.
     @inline(__always)
     private func find(_ name: StaticString) throws -> UInt32 {
-        guard try values[Int(at)].isMap else { throw mismatch([String: Any].self) }
         let name = mcore_slice(name)
-        return document._withUnsafeGuaranteedRef {
-            mcore_document_find(
+        return try document._withUnsafeGuaranteedRef {
+            _ = try $0.open
+            return mcore_document_find(
                 $0.core, at, name.data?.assumingMemoryBound(to: CChar.self), name.len)
         }
+    }
+
+    @inline(never)
+    private func missing(_ name: StaticString) throws -> DecodingError {
+        guard try values[Int(at)].isMap else { return mismatch([String: Any].self) }
+        return document._withUnsafeGuaranteedRef { $0.missing(PathKey.name("\(name)"), at) }
     }
 
     @usableFromInline
@@ -229,21 +238,16 @@ extension ReadDocument {
         guard let direct = directTypes.find(type, { $0 as? any DirectDecodable.Type }) else {
             return try decode(type, at: 0)
         }
-        return try withUnsafeTemporaryAllocation(
-            byteCount: MemoryLayout<T>.size, alignment: MemoryLayout<T>.alignment
-        ) { memory in
-            guard let place = memory.baseAddress else { return try decode(type, at: 0) }
-            try direct.initialize(place, from: DirectReader(.passUnretained(self), 0))
-            return place.assumingMemoryBound(to: T.self).move()
-        }
+        return try direct.read(type, from: DirectReader(.passUnretained(self), 0))
     }
 }
 
 extension DirectDecodable {
-    /// Not by returning it: as an existential it would need memory of its own.
-    fileprivate static func initialize(
-        _ memory: UnsafeMutableRawPointer, from value: borrowing DirectReader
-    ) throws {
-        memory.initializeMemory(as: Self.self, to: try Self(from: value))
+    /// Not as an existential, which would need memory of its own.
+    fileprivate static func read<T>(
+        _ type: T.Type, from value: borrowing DirectReader
+    ) throws -> T {
+        // The same type, which only the caller knows.
+        try Self(from: value) as! T
     }
 }

@@ -12,7 +12,7 @@ struct DocumentDecoder: Decoder {
         guard try document.open[Int(at)].isMap else {
             throw document.mismatch([String: Any].self, at)
         }
-        return KeyedDecodingContainer(DocumentFields(document: document, map: at))
+        return document.fields(keyedBy: type, of: at)
     }
 
     func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
@@ -45,6 +45,8 @@ extension ReadDocument {
     /// The value at `at`. Types that are a value of the format are known here; others read
     /// themselves.
     func decode<T: Decodable>(_ type: T.Type, at: ValuePlace) throws -> T {
+        // To compare it with all types that are known here takes longer.
+        if otherTypes.contains(type) { return try T(from: DocumentDecoder(document: self, at: at)) }
         // Not an optional of T: its metadata would have to be looked for.
         func known<Known>(_ value: Known) -> T { unsafeBitCast(value, to: T.self) }
         if type == String.self { return known(try string(at)) }
@@ -66,6 +68,7 @@ extension ReadDocument {
         if type == UInt64.self { return known(try integer(at, as: UInt64.self)) }
         if type == Float.self { return known(try float(at)) }
         if isOfFoundation(type) { return try foundationValue(type, at) }
+        otherTypes.note(type, ())
         return try T(from: DocumentDecoder(document: self, at: at))
     }
 

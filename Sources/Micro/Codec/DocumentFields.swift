@@ -1,7 +1,7 @@
 internal import CMicroCore
 
 /// A map of a document, as a type asks for its fields.
-struct DocumentFields<Key: CodingKey>: KeyedDecodingContainerProtocol {
+struct DocumentFields<Key: CodingKey>: MapFields {
     let document: ReadDocument
     let map: ValuePlace
 
@@ -54,6 +54,39 @@ struct DocumentFields<Key: CodingKey>: KeyedDecodingContainerProtocol {
     private func presentPlace(_ key: Key) throws -> ValuePlace? {
         guard let at = document.find(key, in: map), try !document.isNull(at) else { return nil }
         return at
+    }
+}
+
+/// Makes the containers of one type of keys.
+class FieldsMaker<Key: CodingKey> {
+    func container(_ document: ReadDocument, _ map: ValuePlace) -> KeyedDecodingContainer<Key> {
+        KeyedDecodingContainer(DocumentFields(document: document, map: map))
+    }
+}
+
+/// The same with the metadata at hand that the runtime would look for each time, which takes longer
+/// than to read two fields: an object knows its own.
+private final class KnowingFieldsMaker<Fields: MapFields>: FieldsMaker<Fields.Key> {
+    override func container(
+        _ document: ReadDocument, _ map: ValuePlace
+    ) -> KeyedDecodingContainer<Fields.Key> {
+        KeyedDecodingContainer(Fields(document: document, map: map))
+    }
+}
+
+/// ``DocumentFields``, whatever its keys are.
+protocol MapFields: KeyedDecodingContainerProtocol {
+    init(document: ReadDocument, map: ValuePlace)
+}
+
+extension ReadDocument {
+    /// The fields of the map at `map`.
+    func fields<Key: CodingKey>(
+        keyedBy type: Key.Type, of map: ValuePlace
+    ) -> KeyedDecodingContainer<Key> {
+        let maker = fieldsMakers.find(type) { _ in KnowingFieldsMaker<DocumentFields<Key>>() }
+        // The one of this type of keys.
+        return unsafeDowncast(maker, to: FieldsMaker<Key>.self).container(self, map)
     }
 }
 

@@ -24,7 +24,7 @@ extension mcore_value {
     @inline(__always) var textBytes: UnsafeBufferPointer<UInt8> {
         UnsafeBufferPointer(start: `as`.text, count: Int(len))
     }
-    @inline(__always) var string: String { String(decoding: textBytes, as: UTF8.self) }
+    @inline(__always) var string: String { String(knownUTF8: textBytes) }
 
     /// Of a key of a map: a text, or a number as its digits.
     var name: String {

@@ -12,7 +12,11 @@ final class ReadDocument {
     /// nil: closed.
     private(set) var values: UnsafeMutablePointer<mcore_value>?
     private(set) var traits: CodingTraits
-    var directTypes = RecentTypes<any DirectDecodable.Type>()
+    let directTypes = RecentTypes<(any DirectDecodable.Type)?>()
+    /// Those that are not a value of the format.
+    let otherTypes = RecentTypes<Void>()
+    /// By the type of the keys: a ``FieldsMaker`` of it.
+    let fieldsMakers = RecentTypes<AnyObject>()
 
     private init(_ traits: CodingTraits) {
         guard let own = mcore_document_create() else { fatalError("out of memory") }
@@ -30,6 +34,7 @@ final class ReadDocument {
     ///   - read: Reads them into a document of the core.
     ///   - body: Decodes.
     /// - Throws: What these throw. Errors of decoding name the whole path.
+    @inline(__always)
     static func with<T>(
         _ traits: CodingTraits, read: (OpaquePointer) throws -> Void,
         _ body: (ReadDocument) throws -> T
@@ -49,6 +54,7 @@ final class ReadDocument {
         try with(traits, fill: { _ in lent }, body)
     }
 
+    @inline(__always)
     private static func with<T>(
         _ traits: CodingTraits, fill: (OpaquePointer) throws -> OpaquePointer,
         _ body: (ReadDocument) throws -> T

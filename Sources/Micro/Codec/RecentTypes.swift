@@ -1,19 +1,46 @@
 /// What was found out lately about types: to ask the runtime takes longer than to read a small
 /// message. For one thread.
-struct RecentTypes<Answer> {
-    private typealias Entry = (type: ObjectIdentifier, answer: Answer?)
+final class RecentTypes<Answer> {
+    private typealias Entry = (type: ObjectIdentifier, answer: Answer)
 
-    private var entries = [Entry?](repeating: nil, count: 16)
+    // Not an array: it would be checked for its owner, its bounds and other accesses each time.
+    private let entries: UnsafeMutableBufferPointer<Entry?>
+
+    init() {
+        entries = .allocate(capacity: 16)
+        entries.initialize(repeating: nil)
+    }
+
+    deinit {
+        entries.deinitialize()
+        entries.deallocate()
+    }
 
     /// The answer for `type`, which `ask` gives when it is not known.
     @inline(__always)
-    mutating func find(_ type: Any.Type, _ ask: (Any.Type) -> Answer?) -> Answer? {
-        let id = ObjectIdentifier(type)
-        // Metadata is aligned to 8 bytes at least.
-        let place = (UInt(bitPattern: id) >> 3 ^ UInt(bitPattern: id) >> 9) & 15
-        if let entry = entries[Int(place)], entry.type == id { return entry.answer }
+    func find(_ type: Any.Type, _ ask: (Any.Type) -> Answer) -> Answer {
+        if let entry = entries[place(of: type)], entry.type == ObjectIdentifier(type) {
+            return entry.answer
+        }
         let answer = ask(type)
-        entries[Int(place)] = (id, answer)
+        entries[place(of: type)] = (ObjectIdentifier(type), answer)
         return answer
+    }
+
+    /// Whether there is an answer for `type`.
+    @inline(__always)
+    func contains(_ type: Any.Type) -> Bool {
+        entries[place(of: type)].map { $0.type == ObjectIdentifier(type) } ?? false
+    }
+
+    func note(_ type: Any.Type, _ answer: Answer) {
+        entries[place(of: type)] = (ObjectIdentifier(type), answer)
+    }
+
+    @inline(__always)
+    private func place(of type: Any.Type) -> Int {
+        // Metadata is aligned to 8 bytes at least.
+        let bits = UInt(bitPattern: ObjectIdentifier(type))
+        return Int((bits >> 3 ^ bits >> 9) & 15)
     }
 }

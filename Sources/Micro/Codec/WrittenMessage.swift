@@ -9,7 +9,7 @@ final class WrittenMessage {
     let core: OpaquePointer
     private(set) var traits: CodingTraits
     private(set) var isOpen = false
-    var directTypes = RecentTypes<any DirectEncodable.Type>()
+    let directTypes = RecentTypes<(any DirectEncodable.Type)?>()
     private var finished = FinishedMessage()
 
     private init(_ traits: CodingTraits) {
