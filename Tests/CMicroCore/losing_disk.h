@@ -8,7 +8,7 @@
  *
  * It also runs full, fails to read and write, and fails to sync; then, as Linux does, it tells so
  * once to each who has the file open, and takes what was to be synced for synced: it may be read
- * until the file is opened again, or longer, and the next sync succeeds. And the programs can be
+ * as long as it happens to be in memory, and the next sync succeeds. And the programs can be
  * killed: then all that was written is still there, but not safe from the next power cut.
  *
  * The same seed makes the same disk. It is for one thread, and for any number of connections. */
@@ -39,12 +39,14 @@ void disk_insert(uint64_t seed);
 /* Nothing may be open any more. */
 void disk_eject(void);
 
-/* The library makes the file of a database and syncs its folder by itself. The file it makes stays
- * empty; a sync of the folder comes to the disk when the test has
+/* The library makes the file of a database, syncs its folder, and looks after its log by itself:
+ * the test has empty files of these names, and what the library does with them comes to the disk by
  *
  *     int fsync(int fd) { return disk_fsync(fd); }
+ *     int posix_fadvise(int fd, off_t offset, off_t len, int advice) { ... disk_fadvise(fd); }
  */
 int disk_fsync(int fd);
+int disk_fadvise(int fd); /* POSIX_FADV_DONTNEED of all */
 
 /* The power is gone: whatever is open fails from now on, and can only be closed. */
 void disk_cut(void);

@@ -456,7 +456,7 @@ TEST(failed_allocations_are_reported) {
     }
     CHECK_INT(mcore_set_allocator(NULL), MCORE_OK);
     CHECK_INT(allocations_live, 0);
-    CHECK_INT(failures, 3);
+    CHECK_INT(failures, 4);
     clean();
 }
 

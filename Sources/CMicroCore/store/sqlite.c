@@ -190,6 +190,27 @@ static mcore_status create_file(const char *path, char *detail, size_t detail_si
     return status_of_errno(error, MCORE_EIO);
 }
 
+/* What is read of the log is what the disk has. A program before this one may have seen an fsync
+ * fail, and been killed: what it wrote then is in the memory of the kernel alone, which takes it
+ * for synced. If it was found there and went on from, the next power cut would take all that came
+ * after it. The log has no locks that closing a descriptor would drop. */
+static mcore_status read_log_anew(const char *path, char *detail, size_t detail_size) {
+    size_t len = strlen(path);
+    char *log = mcore__alloc(len + sizeof "-wal");
+    if (!log) return MCORE_ENOMEM;
+    memcpy(log, path, len);
+    memcpy(log + len, "-wal", sizeof "-wal");
+    int fd = open(log, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    mcore__free(log);
+    if (fd < 0) return MCORE_OK; /* if it is there, SQLite says what is wrong with it */
+    int error = fsync(fd) != 0 && errno != EINVAL ? errno : 0; /* a pipe has none */
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    if (error == 0) return MCORE_OK;
+    mcore__sqlite_describe(detail, detail_size, strerror(error));
+    return status_of_errno(error, MCORE_EIO);
+}
+
 static int run(sqlite3 *raw, const char *sql) { return sqlite3_exec(raw, sql, NULL, NULL, NULL); }
 
 /* Two processes that open a new database at once both want its exclusive lock for the change to
@@ -234,14 +255,6 @@ static int configure(sqlite3 *raw, const mcore_sqlite_options *options, int in_m
     return code;
 }
 
-/* A program before this one may have been killed after an fsync that failed: then what it wrote is
- * read here as committed, but is in memory alone, and would not be synced by the fsync of what
- * comes after it. Written back, it is; and the next commit begins the log anew. */
-static int make_log_safe(sqlite3 *raw) {
-    int code = sqlite3_wal_checkpoint_v2(raw, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    return is_failed_sync(code) ? code : SQLITE_OK; /* a full disk can be read */
-}
-
 /* After a commit. SQLite would do the same by itself, and forget an fsync that failed meanwhile.
  * What could not be written back is the next time. */
 static int write_back(void *self, sqlite3 *raw, const char *name, int pages) {
@@ -275,6 +288,7 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
     int in_memory = strcmp(path, ":memory:") == 0;
     if (!in_memory) {
         mcore_status status = create_file(path, detail, detail_size);
+        if (status == MCORE_OK) status = read_log_anew(path, detail, detail_size);
         if (status != MCORE_OK) return status;
     }
     /* Debian's SQLite takes "file:..." for a URI even without the flag: "./file:..." is a path. */
@@ -297,7 +311,6 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     mcore__free(local_path);
     if (code == SQLITE_OK) code = configure(db->raw, &chosen, in_memory, &wal);
-    if (code == SQLITE_OK) code = make_log_safe(db->raw);
     mcore_status status = MCORE_EIO;
     if (code == SQLITE_OK && wal) {
         db->checkpoint_pages = chosen.checkpoint_pages;
