@@ -740,6 +740,12 @@ void disk_place(const char *path, const void *data, size_t len) {
     sync_file(n->files[0]);
 }
 
+const void *disk_contents(const char *path, size_t *out_len) {
+    const file *f = file_of(named(path, 0));
+    *out_len = f ? f->cached.len : 0;
+    return f ? f->cached.data : NULL;
+}
+
 void disk_insert(uint64_t seed) {
     /* A test that failed has left its own one behind. */
     if (!own.is_inserted) own.previous = sqlite3_vfs_find(NULL);

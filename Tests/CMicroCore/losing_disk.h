@@ -58,7 +58,8 @@ void disk_reboot(void);
 /* Chance, of the seed: below 2^31. */
 uint64_t disk_random(void);
 
-/* A file that a test puts on the disk, safe from cuts. */
+/* A file that a test puts on the disk, safe from cuts, or looks at; NULL: there is none. */
 void disk_place(const char *path, const void *bytes, size_t len);
+const void *disk_contents(const char *path, size_t *out_len);
 
 #endif

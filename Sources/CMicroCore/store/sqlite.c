@@ -324,6 +324,7 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
         mcore__sqlite_describe(detail, detail_size, "the file system cannot hold a WAL database");
     } else {
         status = status_of(db->raw, code);
+        if (status == MCORE_EINVAL) status = MCORE_ECORRUPT; /* it can't be our statements */
         mcore__sqlite_describe(detail, detail_size,
                                db->raw ? sqlite3_errmsg(db->raw) : sqlite3_errstr(code));
     }
