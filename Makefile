@@ -345,7 +345,7 @@ FUZZ_KIT     := $(filter-out %_fuzz.c %/replay.c,$(C_FUZZ))
 FUZZ_REPLAY  := .build/c/asan/Tests/Fuzz/replay
 # The folders with decoders, and what they stand on.
 FUZZ_CORE    := $(filter $(patsubst %,Sources/CMicroCore/%/%,base codec dns frame hash http2 loop \
-                    mdns net),$(C_CORE)) $(C_ZSTD)
+                    mdns net store),$(C_CORE)) $(C_ZSTD)
 
 C_FLAGS_fuzz := $(C_FLAGS_asan) -O2 -fsanitize=fuzzer-no-link
 

@@ -18,9 +18,9 @@ typedef struct mcore_sqlite_stmt mcore_sqlite_stmt;
 
 typedef struct mcore_sqlite_options {
     uint32_t struct_size;
-    uint32_t busy_timeout_ms; /* how long a statement waits for another writer; 2,000 */
-    uint32_t synchronous;     /* 1 NORMAL, 2 FULL; FULL */
-    uint32_t reserved;
+    uint32_t busy_timeout_ms;  /* how long a statement waits for another writer; 2,000 */
+    uint32_t synchronous;      /* 1 NORMAL, 2 FULL; FULL */
+    uint32_t checkpoint_pages; /* of log, after which a commit writes it back; 0: none; 1,000 */
 } mcore_sqlite_options;
 
 void mcore_sqlite_options_default(mcore_sqlite_options *out_options);

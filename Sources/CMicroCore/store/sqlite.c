@@ -18,6 +18,7 @@ struct mcore_sqlite {
     sqlite3 *raw;
     const char *note; /* our own text of the last error, or NULL: then SQLite's counts */
     int failed;       /* the extended code of a failed fsync: the connection has stopped */
+    uint32_t checkpoint_pages;
 };
 
 struct mcore_sqlite_stmt {
@@ -59,6 +60,8 @@ static mcore_status status_of(sqlite3 *raw, int code) {
         return MCORE_ECORRUPT;
     case SQLITE_READONLY_DBMOVED:
         return MCORE_ENOENT;
+    case SQLITE_IOERR_SHMSIZE: /* no room for the index of the log */
+        return status_of_errno(raw ? sqlite3_system_errno(raw) : 0, MCORE_EIO);
     default:
         break;
     }
@@ -141,11 +144,14 @@ void mcore_sqlite_options_default(mcore_sqlite_options *out_options) {
         .struct_size = sizeof *out_options,
         .busy_timeout_ms = 2000,
         .synchronous = 2,
+        .checkpoint_pages = 1000,
     };
 }
 
-/* Makes the name of a new file durable: SQLite does that for its logs, but not for a database, and
- * without its file the log of one is lost, too. */
+/* Makes durable which files there are. SQLite does that only with the first sync of a log by the
+ * connection that made its file: not when another one syncs first, or the program is killed before.
+ * Without the file of the database or its log all is lost; and a rollback journal, by which a new
+ * file becomes a database, would take everything back if it was there again. */
 static mcore_status sync_folder_of(const char *path, char *detail, size_t detail_size) {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
@@ -169,7 +175,7 @@ static mcore_status create_file(const char *path, char *detail, size_t detail_si
     while (fd < 0 && errno == EINTR);
     if (fd >= 0) {
         close(fd);
-        return sync_folder_of(path, detail, detail_size);
+        return MCORE_OK;
     }
     int error = errno;
     if (error == EEXIST) {
@@ -180,6 +186,27 @@ static mcore_status create_file(const char *path, char *detail, size_t detail_si
         }
         return MCORE_OK; /* its mode stays as its owner set it */
     }
+    mcore__sqlite_describe(detail, detail_size, strerror(error));
+    return status_of_errno(error, MCORE_EIO);
+}
+
+/* What is read of the log is what the disk has. A program before this one may have seen an fsync
+ * fail, and been killed: what it wrote then is in the memory of the kernel alone, which takes it
+ * for synced. If it was found there and went on from, the next power cut would take all that came
+ * after it. The log has no locks that closing a descriptor would drop. */
+static mcore_status read_log_anew(const char *path, char *detail, size_t detail_size) {
+    size_t len = strlen(path);
+    char *log = mcore__alloc(len + sizeof "-wal");
+    if (!log) return MCORE_ENOMEM;
+    memcpy(log, path, len);
+    memcpy(log + len, "-wal", sizeof "-wal");
+    int fd = open(log, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    mcore__free(log);
+    if (fd < 0) return MCORE_OK; /* if it is there, SQLite says what is wrong with it */
+    int error = fsync(fd) != 0 && errno != EINVAL ? errno : 0; /* a pipe has none */
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    if (error == 0) return MCORE_OK;
     mcore__sqlite_describe(detail, detail_size, strerror(error));
     return status_of_errno(error, MCORE_EIO);
 }
@@ -220,10 +247,6 @@ static int configure(sqlite3 *raw, const mcore_sqlite_options *options, int in_m
     code = run(raw, "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON;");
     /* The first read of the file: says whether it is a database at all. */
     if (code == SQLITE_OK) code = run(raw, "PRAGMA schema_version");
-    /* A new file becomes a database by a rollback journal. If that came back after a power cut, the
-     * file would be rolled back to nothing, and all of its WAL be dropped: so the journal has to be
-     * deleted durably, which only EXTRA sees to. */
-    if (code == SQLITE_OK) code = run(raw, "PRAGMA synchronous=EXTRA");
     if (code == SQLITE_OK) code = enter_wal(raw, options->busy_timeout_ms, out_wal);
     if (in_memory) *out_wal = 1;
     if (code == SQLITE_OK)
@@ -232,12 +255,23 @@ static int configure(sqlite3 *raw, const mcore_sqlite_options *options, int in_m
     return code;
 }
 
+/* After a commit. SQLite would do the same by itself, and forget an fsync that failed meanwhile.
+ * What could not be written back is the next time. */
+static int write_back(void *self, sqlite3 *raw, const char *name, int pages) {
+    mcore_sqlite *db = self;
+    if (db->checkpoint_pages == 0 || pages < 0 || (uint32_t)pages < db->checkpoint_pages)
+        return SQLITE_OK;
+    int code = sqlite3_wal_checkpoint_v2(raw, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (is_failed_sync(code)) db->failed = code;
+    return SQLITE_OK;
+}
+
 /* `options` with the fields that the caller's header knows; the rest as by default. */
 static mcore_status read_options(const mcore_sqlite_options *options, mcore_sqlite_options *out) {
     mcore_sqlite_options_default(out);
     if (!options) return MCORE_OK;
     size_t size = options->struct_size;
-    if (size < offsetof(mcore_sqlite_options, reserved)) return MCORE_EINVAL;
+    if (size < offsetof(mcore_sqlite_options, checkpoint_pages)) return MCORE_EINVAL;
     memcpy(out, options, size < sizeof *out ? size : sizeof *out);
     if (out->synchronous != 1 && out->synchronous != 2) return MCORE_EINVAL;
     return MCORE_OK;
@@ -254,6 +288,7 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
     int in_memory = strcmp(path, ":memory:") == 0;
     if (!in_memory) {
         mcore_status status = create_file(path, detail, detail_size);
+        if (status == MCORE_OK) status = read_log_anew(path, detail, detail_size);
         if (status != MCORE_OK) return status;
     }
     /* Debian's SQLite takes "file:..." for a URI even without the flag: "./file:..." is a path. */
@@ -276,15 +311,20 @@ mcore_status mcore_sqlite_open(const char *path, const mcore_sqlite_options *opt
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     mcore__free(local_path);
     if (code == SQLITE_OK) code = configure(db->raw, &chosen, in_memory, &wal);
-    if (code == SQLITE_OK && wal) {
-        *out_db = db;
-        return MCORE_OK;
-    }
     mcore_status status = MCORE_EIO;
-    if (code == SQLITE_OK) {
+    if (code == SQLITE_OK && wal) {
+        db->checkpoint_pages = chosen.checkpoint_pages;
+        sqlite3_wal_hook(db->raw, write_back, db);
+        status = in_memory ? MCORE_OK : sync_folder_of(path, detail, detail_size);
+        if (status == MCORE_OK) {
+            *out_db = db;
+            return MCORE_OK;
+        }
+    } else if (code == SQLITE_OK) {
         mcore__sqlite_describe(detail, detail_size, "the file system cannot hold a WAL database");
     } else {
         status = status_of(db->raw, code);
+        if (status == MCORE_EINVAL) status = MCORE_ECORRUPT; /* it can't be our statements */
         mcore__sqlite_describe(detail, detail_size,
                                db->raw ? sqlite3_errmsg(db->raw) : sqlite3_errstr(code));
     }

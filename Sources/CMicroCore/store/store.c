@@ -20,7 +20,9 @@ static const char schema[] =
     " checksum INTEGER NOT NULL, type TEXT NOT NULL, metadata BLOB NOT NULL, value BLOB NOT NULL"
     ") WITHOUT ROWID;"
     "CREATE INDEX expiries ON records(expiry) WHERE expiry IS NOT NULL;"
-    "CREATE TABLE fences(key TEXT NOT NULL PRIMARY KEY, token INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE fences("
+    " key TEXT NOT NULL PRIMARY KEY, token INTEGER NOT NULL, checksum INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
     "CREATE TABLE changes("
     " position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, time INTEGER NOT NULL,"
     " key TEXT NOT NULL, expiry INTEGER, checksum INTEGER NOT NULL, type TEXT NOT NULL,"
@@ -29,8 +31,9 @@ static const char schema[] =
     " revision INTEGER NOT NULL, position INTEGER NOT NULL, forgotten_revision INTEGER NOT NULL,"
     " forgotten_position INTEGER NOT NULL, log_count INTEGER NOT NULL, log_bytes INTEGER NOT NULL,"
     " entries INTEGER NOT NULL, bytes INTEGER NOT NULL, fences INTEGER NOT NULL,"
-    " time INTEGER NOT NULL, wall INTEGER NOT NULL, offset INTEGER NOT NULL, boot BLOB NOT NULL);"
-    "INSERT INTO facts VALUES(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'');"
+    " time INTEGER NOT NULL, wall INTEGER NOT NULL, offset INTEGER NOT NULL, boot BLOB NOT NULL,"
+    " checksum INTEGER NOT NULL);"
+    "INSERT INTO facts VALUES(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'', 0);"
     "PRAGMA application_id = 0x6D635374;"
     "PRAGMA user_version = 1;";
 
@@ -42,7 +45,7 @@ static const char *const texts[MCORE__SQL_COUNT] = {
     [MCORE__SQL_KEEP_FACTS] =
         "UPDATE facts SET revision = ?1, position = ?2, forgotten_revision = ?3,"
         " forgotten_position = ?4, log_count = ?5, log_bytes = ?6, entries = ?7, bytes = ?8,"
-        " fences = ?9, time = ?10, wall = ?11, offset = ?12, boot = ?13",
+        " fences = ?9, time = ?10, wall = ?11, offset = ?12, boot = ?13, checksum = ?14",
     [MCORE__SQL_GET] = "SELECT version, expiry, checksum, type, metadata, value FROM records"
                        " WHERE key = ?1",
     [MCORE__SQL_FIND] = "SELECT version, expiry, length(metadata), length(value) FROM records"
@@ -56,9 +59,9 @@ static const char *const texts[MCORE__SQL_COUNT] = {
     [MCORE__SQL_DELETE] = "DELETE FROM records WHERE key = ?1",
     [MCORE__SQL_EXPIRED] = "SELECT key, length(metadata), length(value) FROM records"
                            " WHERE expiry IS NOT NULL AND expiry <= ?1 ORDER BY expiry LIMIT 1",
-    [MCORE__SQL_FENCE] = "SELECT token FROM fences WHERE key = ?1",
-    [MCORE__SQL_KEEP_FENCE] = "INSERT INTO fences VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET"
-                              " token = excluded.token",
+    [MCORE__SQL_FENCE] = "SELECT token, checksum FROM fences WHERE key = ?1",
+    [MCORE__SQL_KEEP_FENCE] = "INSERT INTO fences VALUES(?1, ?2, ?3) ON CONFLICT(key) DO UPDATE"
+                              " SET token = excluded.token, checksum = excluded.checksum",
     [MCORE__SQL_LOG] = "INSERT INTO changes VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     [MCORE__SQL_CHANGES] = "SELECT * FROM changes WHERE position > ?1 ORDER BY position",
     [MCORE__SQL_BEFORE] = "SELECT position FROM changes WHERE position < ?1"
@@ -86,6 +89,14 @@ mcore_status mcore__store_enter(mcore_store *store) {
     return MCORE_OK;
 }
 
+/* The statements and what they are given are right: if SQLite has something against them, the
+ * tables are not as they were made. */
+static mcore_status settle(mcore_store *store, int code) {
+    mcore_status status = mcore__sqlite_settle(store->db, code);
+    if (status != MCORE_EINVAL && status != MCORE_EEXIST) return status;
+    return mcore__store_refuse(store, MCORE_ECORRUPT, "the tables of the store are damaged");
+}
+
 sqlite3_stmt *mcore__store_statement(mcore_store *store, mcore__store_sql sql,
                                      mcore_status *out_status) {
     sqlite3_stmt *known = store->statements[sql];
@@ -93,14 +104,14 @@ sqlite3_stmt *mcore__store_statement(mcore_store *store, mcore__store_sql sql,
     if (known) return known;
     int code = sqlite3_prepare_v3(mcore__sqlite_raw(store->db), texts[sql], -1,
                                   SQLITE_PREPARE_PERSISTENT, &store->statements[sql], NULL);
-    if (code != SQLITE_OK) *out_status = mcore__sqlite_settle(store->db, code);
+    if (code != SQLITE_OK) *out_status = settle(store, code);
     return store->statements[sql];
 }
 
 mcore_status mcore__store_step(mcore_store *store, sqlite3_stmt *statement) {
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW) return MCORE_OK;
-    mcore_status status = mcore__sqlite_settle(store->db, code);
+    mcore_status status = settle(store, code);
     return status == MCORE_OK ? MCORE_ENOENT : status;
 }
 
@@ -117,10 +128,40 @@ mcore_status mcore__store_do(mcore_store *store, mcore__store_sql sql) {
 }
 
 int64_t mcore__store_checksum(uint64_t salt, mcore_slice key, const mcore_store_record *record) {
-    uint64_t hash = mcore_xxh64(key.data, key.len, salt ^ (uint64_t)record->expiry_ms);
+    uint64_t hash = mcore_xxh64(key.data, key.len, salt);
+    hash ^= (uint64_t)record->expiry_ms;
     hash = mcore_xxh64(record->content_type.data, record->content_type.len, hash);
     hash = mcore_xxh64(record->metadata.data, record->metadata.len, hash);
     return (int64_t)mcore_xxh64(record->value.data, record->value.len, hash);
+}
+
+int64_t mcore__store_change_checksum(const mcore_store_change *change) {
+    uint64_t salt = mcore_xxh64(NULL, 0, change->position);
+    salt = mcore_xxh64(NULL, 0, salt ^ (uint64_t)change->time_ms);
+    return mcore__store_checksum(salt ^ change->kind, change->key, &change->record);
+}
+
+int64_t mcore__store_fence_checksum(mcore_slice key, uint64_t token) {
+    return (int64_t)mcore_xxh64(key.data, key.len, token);
+}
+
+int64_t mcore__store_facts_checksum(const mcore__store_facts *facts, mcore_slice boot) {
+    const uint64_t all[] = {facts->revision,
+                            facts->position,
+                            facts->forgotten_revision,
+                            facts->forgotten_position,
+                            facts->log_count,
+                            facts->log_bytes,
+                            facts->entries,
+                            facts->bytes,
+                            facts->fences,
+                            (uint64_t)facts->time_ms,
+                            (uint64_t)facts->wall_ms,
+                            (uint64_t)facts->offset_ms};
+    uint64_t hash = mcore_xxh64(boot.data, boot.len, 0);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        hash = mcore_xxh64(NULL, 0, hash ^ all[i]);
+    return (int64_t)hash;
 }
 
 /* ---- Facts and time ---- */
@@ -150,6 +191,8 @@ mcore_status mcore__store_read_facts(mcore_store *store, mcore__store_facts *out
         mcore_slice boot = mcore__column_bytes(row, at);
         *out_boot_len = boot.len < MCORE__BOOT_MAX ? boot.len : MCORE__BOOT_MAX;
         if (*out_boot_len > 0) memcpy(out_boot, boot.data, *out_boot_len);
+        if (sqlite3_column_int64(row, at + 1) != mcore__store_facts_checksum(out, boot))
+            status = mcore__store_refuse(store, MCORE_ECORRUPT, "the table of facts is damaged");
     }
     sqlite3_reset(row);
     if (status == MCORE_ENOENT)
@@ -171,7 +214,8 @@ int64_t mcore_store_time(const mcore_store *store, int64_t monotonic_ms) {
  * how long it was off is known by the calendar alone, and is never less than nothing. */
 static int64_t offset_of(const mcore__store_facts *facts, mcore_slice boot,
                          const mcore_store_clock *clock) {
-    if (boot.len == clock->boot.len && memcmp(boot.data, clock->boot.data, boot.len) == 0)
+    if (boot.len == clock->boot.len &&
+        (boot.len == 0 || memcmp(boot.data, clock->boot.data, boot.len) == 0))
         return facts->offset_ms;
     int64_t off = saturated_add(clock->wall_ms, -facts->wall_ms);
     if (off < 0 || facts->revision == 0) off = 0;
@@ -273,7 +317,10 @@ static mcore_status create_schema(mcore_store *store, char *detail, size_t detai
     mcore_status status = mcore__store_do(store, MCORE__SQL_BEGIN_WRITE);
     if (status != MCORE_OK) return status;
     kind found = kind_of(mcore__sqlite_raw(store->db));
-    if (found == KIND_NEW) status = mcore_sqlite_exec(store->db, schema);
+    if (found == KIND_NEW) {
+        status = mcore_sqlite_exec(store->db, schema);
+        if (status == MCORE_OK) status = mcore__store_keep_facts(store);
+    }
     if (found == KIND_FOREIGN || found == KIND_LATER) {
         status = MCORE_ENOTSUP;
         mcore__sqlite_describe(detail, detail_size, "not a store of this version");

@@ -113,11 +113,17 @@ static inline int64_t mcore__column_expiry(sqlite3_stmt *statement, int at) {
 /* The facts as the file has them, and the name of the boot that their offset is for. */
 mcore_status mcore__store_read_facts(mcore_store *store, mcore__store_facts *out, char *out_boot,
                                      size_t *out_boot_len);
+/* Writes store->facts, with the offset for the boot of the store. */
+mcore_status mcore__store_keep_facts(mcore_store *store);
 /* Reads store->facts, and finds out where the time of the file goes on. */
 mcore_status mcore__store_read_time(mcore_store *store, const mcore_store_clock *clock);
 
-/* What a record or a change is checked by when it is read: `salt` is its version or position. */
+/* What a record is checked by when it is read: `salt` is its version. */
 int64_t mcore__store_checksum(uint64_t salt, mcore_slice key, const mcore_store_record *record);
+/* The same of a change, with all that is told of it. */
+int64_t mcore__store_change_checksum(const mcore_store_change *change);
+int64_t mcore__store_fence_checksum(mcore_slice key, uint64_t token);
+int64_t mcore__store_facts_checksum(const mcore__store_facts *facts, mcore_slice boot);
 
 /* Positions are those of the revision, and which change of it: so they have an order of their own,
  * and nobody has to look for a revision. */

@@ -118,6 +118,10 @@ mcore_status mcore_store_next_key(mcore_store *store, mcore_slice prefix, mcore_
             break;
         }
         if (!inclusive && compare(key, after) == 0) continue;
+        if (compare(key, after) < 0) {
+            status = mcore__store_refuse(store, MCORE_ECORRUPT, "keys are out of order");
+            break;
+        }
         *out_key = key;
         *inout_budget -= 1;
         *out_found = ends_with(key, suffix) && mcore__column_expiry(row, 1) > now;
@@ -137,6 +141,10 @@ mcore_status mcore_store_next_change(mcore_store *store, uint64_t position, mcor
     sqlite3_bind_int64(row, 1, position > INT64_MAX ? INT64_MAX : (int64_t)position);
     while ((status = mcore__store_step(store, row)) == MCORE_OK) {
         uint64_t at = (uint64_t)sqlite3_column_int64(row, 0);
+        if (at <= out_change->position) {
+            status = mcore__store_refuse(store, MCORE_ECORRUPT, "the log is out of order");
+            break;
+        }
         *out_change = (mcore_store_change){
             .position = at,
             .revision = at >> MCORE__POSITION_BITS,
@@ -150,8 +158,7 @@ mcore_status mcore_store_next_change(mcore_store *store, uint64_t position, mcor
                        .value = mcore__column_bytes(row, 8)},
         };
         if (!begins_with(out_change->key, prefix)) continue;
-        if (sqlite3_column_int64(row, 5) ==
-            mcore__store_checksum(at, out_change->key, &out_change->record))
+        if (sqlite3_column_int64(row, 5) == mcore__store_change_checksum(out_change))
             return lend(store, row, &out_change->key, &out_change->record);
         status = mcore__store_refuse(store, MCORE_ECORRUPT, "a change in the log is damaged");
         break;

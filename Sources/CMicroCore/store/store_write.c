@@ -26,6 +26,8 @@ static mcore_status log_change(mcore_store *store, uint64_t revision, uint32_t k
     uint64_t position = facts->position >= first ? facts->position + 1 : first;
     if (position >> MCORE__POSITION_BITS != revision)
         return mcore__store_refuse(store, MCORE_ELIMIT, "a batch has too many changes");
+    mcore_store_change change = {
+        .position = position, .kind = kind, .time_ms = store->now, .key = key, .record = *record};
     mcore_status status;
     sqlite3_stmt *log = mcore__store_statement(store, MCORE__SQL_LOG, &status);
     if (!log) return status;
@@ -34,7 +36,7 @@ static mcore_status log_change(mcore_store *store, uint64_t revision, uint32_t k
     sqlite3_bind_int64(log, 3, store->now);
     mcore__bind_text(log, 4, key);
     mcore__bind_expiry(log, 5, record->expiry_ms);
-    sqlite3_bind_int64(log, 6, mcore__store_checksum(position, key, record));
+    sqlite3_bind_int64(log, 6, mcore__store_change_checksum(&change));
     mcore__bind_text(log, 7, record->content_type);
     mcore__bind_bytes(log, 8, record->metadata);
     mcore__bind_bytes(log, 9, record->value);
@@ -157,7 +159,11 @@ static mcore_status seen_fence(mcore_store *store, mcore_slice key, uint64_t *ou
     if (!row) return status;
     mcore__bind_text(row, 1, key);
     status = mcore__store_step(store, row);
-    if (status == MCORE_OK) *out_token = (uint64_t)sqlite3_column_int64(row, 0);
+    if (status == MCORE_OK) {
+        *out_token = (uint64_t)sqlite3_column_int64(row, 0);
+        if (sqlite3_column_int64(row, 1) != mcore__store_fence_checksum(key, *out_token))
+            status = mcore__store_refuse(store, MCORE_ECORRUPT, "a token is damaged");
+    }
     sqlite3_reset(row);
     return status == MCORE_ENOENT ? MCORE_OK : status;
 }
@@ -168,6 +174,7 @@ static mcore_status keep_fence(mcore_store *store, mcore_slice key, uint64_t tok
     if (!row) return status;
     mcore__bind_text(row, 1, key);
     sqlite3_bind_int64(row, 2, (int64_t)token);
+    sqlite3_bind_int64(row, 3, mcore__store_fence_checksum(key, token));
     store->is_changed = 1;
     return mcore__store_run(store, row);
 }
@@ -367,7 +374,7 @@ mcore_status mcore_store_begin(mcore_store *store, const mcore_store_clock *cloc
     return MCORE_OK;
 }
 
-static mcore_status keep_facts(mcore_store *store) {
+mcore_status mcore__store_keep_facts(mcore_store *store) {
     mcore_status status;
     sqlite3_stmt *row = mcore__store_statement(store, MCORE__SQL_KEEP_FACTS, &status);
     if (!row) return status;
@@ -387,7 +394,9 @@ static mcore_status keep_facts(mcore_store *store) {
     sqlite3_bind_int64(row, ++at, facts->time_ms);
     sqlite3_bind_int64(row, ++at, facts->wall_ms);
     sqlite3_bind_int64(row, ++at, facts->offset_ms);
-    mcore__bind_bytes(row, ++at, (mcore_slice){store->boot, store->boot_len});
+    mcore_slice boot = {store->boot, store->boot_len};
+    mcore__bind_bytes(row, ++at, boot);
+    sqlite3_bind_int64(row, ++at, mcore__store_facts_checksum(facts, boot));
     return mcore__store_run(store, row);
 }
 
@@ -396,7 +405,7 @@ mcore_status mcore_store_commit(mcore_store *store) {
     if (status != MCORE_OK) return fail(store, status);
     if (!store->is_writing) return mcore__store_refuse(store, MCORE_EINVAL, "begin was not called");
     if (store->is_changed) status = trim_log(store);
-    if (store->is_changed && status == MCORE_OK) status = keep_facts(store);
+    if (store->is_changed && status == MCORE_OK) status = mcore__store_keep_facts(store);
     if (status == MCORE_OK) status = mcore__store_do(store, MCORE__SQL_COMMIT);
     if (status != MCORE_OK) return fail(store, status);
     store->is_writing = 0;
