@@ -27,8 +27,15 @@ struct ChildProcess: Sendable {
         for (name, value) in variables { setenv(name, value, 1) }
         let arguments = command.map { strdup($0) }
         defer { for argument in arguments { free(argument) } }
+        // The thread that this runs on may keep signals out, and a child has what its parent had.
+        var (attributes, none) = (posix_spawnattr_t(), sigset_t())
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, command[0], nil, nil, arguments + [nil], environ)
+        let code = posix_spawnp(&pid, command[0], nil, &attributes, arguments + [nil], environ)
         guard code == 0 else {
             throw MicroError.invalid(
                 "command", "\"\(command[0])\" can't be run: \(String(cString: strerror(code)))",

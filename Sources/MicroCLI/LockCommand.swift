@@ -66,8 +66,9 @@ struct LockCommand: AsyncParsableCommand {
     }
 
     private func openSync() throws -> any Sync {
-        let set = ["MICRO_SYNC", "MICRO_STORE"].lazy
-            .compactMap { getenv($0).map { String(cString: $0) } }
+        let set = ["MICRO_SYNC", "MICRO_STORE"].compactMap { (variable: String) -> String? in
+            getenv(variable).map { String(cString: $0) }
+        }
         let url = sync ?? set.first { !$0.isEmpty && $0 != "store:" } ?? ""
         guard !url.isEmpty, url != "memory:" else {
             throw MicroError.invalid(
