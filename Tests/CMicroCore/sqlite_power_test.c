@@ -397,6 +397,7 @@ TEST(what_fails_to_be_written_or_read_is_refused_alone) {
         /* Not when the log was being written back: that is tried again. */
         CHECK(status == MCORE_OK || (status == MCORE_EIO && disk.failed));
         refused += status != MCORE_OK;
+        disk.writes_to_failure = disk.reads_to_failure = -1;
         go_on(&b);
         cut_and_look(&b);
         end(&b);

@@ -124,14 +124,22 @@ static inline void model_take_out(model *m, int at) {
     m->entries[at].expiry_ms = INT64_MAX;
 }
 
-/* Takes out up to `max` records that have expired. */
+static inline int model_is_before(const model *m, int a, int b) {
+    if (m->entries[a].expiry_ms != m->entries[b].expiry_ms)
+        return m->entries[a].expiry_ms < m->entries[b].expiry_ms;
+    mcore_slice x = model_key(a), y = model_key(b);
+    int order = memcmp(x.data, y.data, x.len < y.len ? x.len : y.len);
+    return order < 0 || (order == 0 && x.len < y.len);
+}
+
+/* Takes out up to `max` records that have expired, the first ones first. */
 static inline uint32_t model_expire(model *m, uint32_t max) {
     uint32_t count = 0;
     while (count < max) {
         int first = -1;
         for (int at = 0; at < MODEL_KEYS; at++)
             if (m->entries[at].version && m->entries[at].expiry_ms <= m->time_ms &&
-                (first < 0 || m->entries[at].expiry_ms < m->entries[first].expiry_ms))
+                (first < 0 || model_is_before(m, at, first)))
                 first = at;
         if (first < 0) break;
         model_take_out(m, first);

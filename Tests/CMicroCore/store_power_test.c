@@ -199,19 +199,25 @@ static int is_sound(rig *r) {
     return sound;
 }
 
+/* Two commits that leave the same are told apart by their times, which the file had when it was
+ * opened. */
+static int is_after(bench *b, int commit) {
+    const model *m = &b->models[commit];
+    return (m->time_ms == INT64_MIN || m->time_ms == b->r[0].store->facts.time_ms) &&
+           model_is_store(m, &b->r[0]) && model_has_fences(m, &b->r[1]);
+}
+
 /* The disk is up again. Returns how many of the acknowledged commits are lost; those that are there
  * are whole. What was tried last may be there. */
 static int look(bench *b) {
     CHECK_INT(open_all(b), MCORE_OK);
     CHECK(is_sound(&b->r[0]));
     int found = b->tried, acknowledged = b->acknowledged;
-    while (found >= 0 && !(model_is_store(&b->models[found], &b->r[0]) &&
-                           model_has_fences(&b->models[found], &b->r[1])))
-        found--;
+    while (found >= 0 && !is_after(b, found)) found--;
     CHECK(found >= 0);
     model_check_log(&b->models[found], &b->r[1]);
     /* Time goes on, whatever the calendar says. */
-    CHECK(rig_now(&b->r[0]) >= b->models[found].time_ms || found < acknowledged);
+    CHECK(rig_now(&b->r[0]) >= b->models[found].time_ms);
     b->acknowledged = b->tried = found;
     return found < acknowledged ? acknowledged - found : 0;
 }
@@ -339,6 +345,7 @@ TEST(what_fails_to_be_written_or_read_is_refused_alone) {
         /* Not when the log was being written back: that is tried again. */
         CHECK(status == MCORE_OK || (status == MCORE_EIO && disk.failed));
         refused += status != MCORE_OK;
+        disk.writes_to_failure = disk.reads_to_failure = -1;
         go_on(&b);
         cut_and_look(&b);
         end(&b);
