@@ -96,17 +96,15 @@ INLINE mcore_status unescape(reader *r, const uint8_t *from, const uint8_t *p, c
         if (!text) return MCORE_ENOMEM;
     }
     for (; *p == '\\'; p = next(&r->index.cursor, &r->index)) {
-        size_t len = 2;
-        if (builds) to = copy(to, from, p, r->end);
         uint8_t simple = r->end - p > 1 ? mcore__json_escaped[p[1]] : 0;
-        if (simple) {
-            if (builds) *to++ = simple;
-        } else {
-            uint8_t character[4] = {0};
-            size_t written;
-            len = mcore__json_escape(p, r->end, character, &written);
-            if (!len) return MCORE_EPROTO;
-            if (builds) {
+        uint8_t character[4] = {0};
+        size_t written, len = simple ? 2 : mcore__json_escape(p, r->end, character, &written);
+        if (!len) return MCORE_EPROTO;
+        if (builds) {
+            to = copy(to, from, p, r->end);
+            if (simple) {
+                *to++ = simple;
+            } else {
                 memcpy(to, character, sizeof character); /* it was six bytes at least */
                 to += written;
             }

@@ -106,9 +106,37 @@ static int is_failed_sync(int code) {
     return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
 }
 
+/* Says in the index of the log, which is shared, that nothing of it was written back. SQLite counts
+ * there what it has written to the file without an fsync, too, while somebody looked at an old
+ * state: that may be lost now, and what comes next would not write it again, and then drop the log.
+ * Where that stands is a part of SQLite's file format ("WAL-mode file format", 2.2.2). */
+static void distrust_file(sqlite3 *raw) {
+    enum { INDEX_BYTES = 32768, WRITTEN_BACK = 96, CHECKPOINT_LOCK = 1 };
+    sqlite3_file *file = NULL;
+    volatile void *index = NULL;
+    int code = sqlite3_file_control(raw, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (code != SQLITE_OK || !file || !file->pMethods || file->pMethods->iVersion < 2) return;
+    const sqlite3_io_methods *can = file->pMethods;
+    if (can->xShmMap(file, 0, INDEX_BYTES, 0, &index) != SQLITE_OK || !index) return;
+    /* Another one who has the lock is told of the failure, too, by its own fsync. */
+    if (can->xShmLock(file, CHECKPOINT_LOCK, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) !=
+        SQLITE_OK)
+        return;
+    *(volatile uint32_t *)((volatile uint8_t *)index + WRITTEN_BACK) = 0;
+    can->xShmBarrier(file);
+    can->xShmLock(file, CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+}
+
+/* Closing it would write the log back, too. */
+static void stop(mcore_sqlite *db, int code) {
+    db->failed = code;
+    sqlite3_db_config(db->raw, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)0);
+    distrust_file(db->raw);
+}
+
 mcore_status mcore__sqlite_settle(mcore_sqlite *db, int code) {
     db->note = NULL;
-    if (is_failed_sync(code)) db->failed = code;
+    if (is_failed_sync(code)) stop(db, code);
     return status_of(db->raw, code);
 }
 
@@ -262,7 +290,7 @@ static int write_back(void *self, sqlite3 *raw, const char *name, int pages) {
     if (db->checkpoint_pages == 0 || pages < 0 || (uint32_t)pages < db->checkpoint_pages)
         return SQLITE_OK;
     int code = sqlite3_wal_checkpoint_v2(raw, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    if (is_failed_sync(code)) db->failed = code;
+    if (is_failed_sync(code)) stop(db, code);
     return SQLITE_OK;
 }
 
