@@ -11,7 +11,7 @@ internal import MicroReflection
 /// `microctl call NAME ENDPOINT JSON`
 struct Call: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Calls an endpoint with a JSON message and prints the reply.",
+        abstract: "Calls an endpoint with a JSON message.",
         usage: "microctl call <name> <endpoint> [<message>] [<options>]",
         discussion: """
               microctl call greeter Greeter.Hello '{"name":"Ada"}'

@@ -5,7 +5,7 @@ internal import Micro
 struct HealthCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "health",
-        abstract: "Asks a server how it does, by the gRPC health protocol.",
+        abstract: "Asks a server how it does.",
         usage: "microctl health <name> [--service <service>] [--watch] [<options>]",
         discussion: """
               microctl health greeter

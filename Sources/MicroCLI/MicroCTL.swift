@@ -23,7 +23,6 @@ struct MicroCTL: AsyncParsableCommand {
               microctl transport test ./shm.so
 
             Results go to standard output, as JSON with --json; errors to standard error.
-
             Exit codes: 0 success; 64 wrong arguments; else 64 plus the gRPC code of the
             error: 67 invalid, 68 deadline, 69 not found, 70 exists, 73 failed
             precondition, 74 conflict, 76 unimplemented, 77 internal, 78 unavailable.

@@ -12,7 +12,7 @@ internal import Micro
 /// `microctl store get|put|ls|rm|watch`
 struct StoreCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "store", abstract: "Reads, writes, lists and watches the records of a store.",
+        commandName: "store", abstract: "Reads, writes, lists and watches records.",
         discussion: """
               export MICRO_STORE=sqlite:/var/lib/shop.sqlite
               microctl store put greeting '{"text":"hello"}' --ttl 10m
